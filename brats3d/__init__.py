@@ -1,0 +1,48 @@
+"""brats3d: from the MR scans of a brain-tumour patient to masks of the tumour, and to a trained network that draws them.
+
+Names are resolved on first use (PEP 562), so that importing the package loads neither a deep-learning framework nor an
+imaging library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "find_cases": "brats3d.cases",
+    "build_store": "brats3d.preprocess",
+    "open_store": "brats3d.store",
+    "PatchDataset": "brats3d.data",
+    "build_model": "brats3d.models",
+    "load_model": "brats3d.models",
+    "train_model": "brats3d.train",
+    "predict_case": "brats3d.predict",
+    "predict_cases": "brats3d.predict",
+    "evaluate_case": "brats3d.evaluate",
+    "evaluate_cases": "brats3d.evaluate",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from brats3d.cases import find_cases
+    from brats3d.data import PatchDataset
+    from brats3d.evaluate import evaluate_case, evaluate_cases
+    from brats3d.models import build_model, load_model
+    from brats3d.predict import predict_case, predict_cases
+    from brats3d.preprocess import build_store
+    from brats3d.store import open_store
+    from brats3d.train import train_model
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'brats3d' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

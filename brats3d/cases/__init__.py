@@ -1,0 +1,27 @@
+"""Finding and naming cases, settling what their labels mean, and splitting them by patient.
+
+Only names are read here; no image is opened.
+"""
+
+from brats3d.cases.corpora import CORPORA, MODALITIES, Corpus
+from brats3d.cases.find import Case, find_cases
+from brats3d.cases.labels import settle_label_set
+from brats3d.cases.patients import patient_of
+from brats3d.cases.selection import read_case_ids, select_ids
+from brats3d.cases.splits import Fold, Split, load_split, make_split
+
+__all__ = [
+    "CORPORA",
+    "MODALITIES",
+    "Case",
+    "Corpus",
+    "Fold",
+    "Split",
+    "find_cases",
+    "load_split",
+    "make_split",
+    "patient_of",
+    "read_case_ids",
+    "select_ids",
+    "settle_label_set",
+]

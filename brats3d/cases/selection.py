@@ -1,0 +1,78 @@
+"""Which cases a command is meant for: ``--cases ids.txt`` or ``--cases RUN/split.json:test``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from brats3d.cases.splits import PARTS, load_split
+from brats3d.errors import OptionError, check_option, check_range, nearest
+
+
+def read_case_ids(text: str, fold: int | None = None) -> list[str]:
+    """Return the case ids that a ``--cases`` option means.
+
+    Args:
+        text: a text file with an id a line (empty lines and those after ``#`` are passed over), or a split file and one
+            of its parts, ``RUN/split.json:test``.
+        fold: fold of the split file; by default the one that the file records as its run's own.
+
+    Returns:
+        The ids in the file's order, each once.
+
+    Raises:
+        OptionError: no such file, no such part or fold, or no id in it.
+    """
+    name, _, part = text.rpartition(":")
+    if name and Path(name).is_file():
+        check_option(f"the part of {name}", part, PARTS)
+        return _from_split(name, part, fold)
+    path = Path(text)
+    if path.suffix.lower() == ".json":
+        raise OptionError(f"{text} is a split without a part; say which, such as {text}:test ({', '.join(PARTS)}).")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise OptionError(
+            f"{text}: cannot be read ({problem}); expected a text file with a case id a line, or RUN/split.json:test."
+        ) from problem
+    ids = list(dict.fromkeys(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")))
+    if not ids:
+        raise OptionError(f"{text}: holds no case id; expected one a line.")
+    return ids
+
+
+def _from_split(name: str, part: str, fold: int | None) -> list[str]:
+    split = load_split(name)
+    number = split.fold if fold is None else fold
+    if number is None:
+        raise OptionError(f"{name} does not record which of its {len(split.folds)} folds is meant; use a run's split.json.")
+    check_range("fold", number, 0, len(split.folds) - 1)
+    ids: tuple[str, ...] = getattr(split.folds[number], part)
+    if not ids:
+        raise OptionError(f"{name}: the {part} part of fold {number} holds no case id.")
+    return list(ids)
+
+
+def select_ids(wanted: Iterable[str], available: Iterable[str], where: str) -> list[str]:
+    """Return the wanted ids, refusing those that are not there.
+
+    Args:
+        wanted: ids asked for.
+        available: ids that exist.
+        where: where they exist, as the user knows it.
+
+    Returns:
+        The wanted ids in their order.
+
+    Raises:
+        OptionError: an id is not there; says how many are not, and offers the nearest to the first.
+    """
+    wanted, known = list(wanted), set(available)
+    absent = [i for i in wanted if i not in known]
+    if absent:
+        raise OptionError(
+            f"{len(absent)} of the {len(wanted)} cases asked for are not among the {len(known)} of {where}:"
+            f" {', '.join(absent[:5])}{nearest(absent[0], sorted(known))}."
+        )
+    return wanted

@@ -1,0 +1,181 @@
+"""Splits by patient: seeded folds of test, validation and training cases, and the file that keeps them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brats3d.cases.find import Case
+from brats3d.errors import OptionError, check_keys, check_range
+
+SCHEMA = 1
+PARTS = ("test", "validation", "train")
+VALIDATION_SHARE = 8
+"""One patient in this many of those that are not tested validates."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The case ids of one fold, each part sorted.
+
+    Attributes:
+        test: scored once, when training has ended.
+        validation: picks epochs and thresholds.
+        train: what the network learns from.
+    """
+
+    test: tuple[str, ...]
+    validation: tuple[str, ...]
+    train: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """All folds of a cohort.
+
+    Attributes:
+        seed: what the patients were shuffled with.
+        folds: one `Fold` a test part; the test parts together are all cases.
+        fold: number of the fold that a run uses, or None.
+    """
+
+    seed: int
+    folds: tuple[Fold, ...]
+    fold: int | None = None
+
+    def save(self, path: Path | str) -> None:
+        """Write the split as JSON: under a temporary name first, so that what has the right name is whole.
+
+        Args:
+            path: file to write; an old one is replaced.
+        """
+        path = Path(path)
+        folds = [{part: list(getattr(fold, part)) for part in PARTS} for fold in self.folds]
+        content = {"schema": SCHEMA, "seed": self.seed, "fold": self.fold, "folds": folds}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def make_split(cases: Iterable[Case | tuple[str, str, str | None]], *, folds: int = 5, seed: int = 0) -> Split:
+    """Split cases by patient into folds of test, validation and training cases.
+
+    Patients are shuffled within their grade and dealt out in turn, so that the test parts hold the same share of each
+    grade and their sizes differ by one patient at most. One patient in eight of a fold's rest (at least one), spread
+    over the grades, validates.
+
+    Args:
+        cases: `Case` objects, or (id, patient, grade) of each case; their order does not matter.
+        folds: number of test parts.
+        seed: of the shuffle.
+
+    Returns:
+        The split; the same for the same ids, patients, grades, folds and seed.
+
+    Raises:
+        OptionError: there are fewer patients than folds, too few for a training case in every fold, or an id twice.
+    """
+    check_range("folds", folds, 2, 1000)
+    rows = [(c.id, c.patient, c.grade) if isinstance(c, Case) else c for c in cases]
+    patients = _patients(rows)
+    _check_enough(len(patients), folds)
+    order = _dealt(patients, rows, seed)
+    return Split(seed, tuple(_fold(order, patients, k, folds) for k in range(folds)))
+
+
+def _patients(rows: Sequence[tuple[str, str, str | None]]) -> dict[str, list[str]]:
+    """Return patient → case ids."""
+    patients: dict[str, list[str]] = {}
+    for case, patient, _ in rows:
+        patients.setdefault(patient, []).append(case)
+    counts = Counter(case for case, _, _ in rows)
+    twice = [case for case, count in counts.items() if count > 1]
+    if twice:
+        raise OptionError(f"case {min(twice)} is there {counts[min(twice)]} times; expected each case once.")
+    return patients
+
+
+def _check_enough(patients: int, folds: int) -> None:
+    if patients < 3:
+        raise OptionError(f"found {patients} patients; a split needs at least 3, one each to test, validate and train.")
+    if patients < folds:
+        raise OptionError(f"found {patients} patients for {folds} folds; ask for at most {patients} folds.")
+    tested = -(-patients // folds)
+    if patients - tested < 2:
+        raise OptionError(f"{folds} folds of {patients} patients leave none to train on; ask for {patients} folds.")
+
+
+def _dealt(patients: Iterable[str], rows: Sequence[tuple[str, str, str | None]], seed: int) -> list[str]:
+    """Return the patients, shuffled within their grade, grade after grade; of two grades the first by name counts."""
+    grades: dict[str, set[str]] = {patient: set() for patient in patients}
+    for _, patient, grade in rows:
+        grades[patient] |= {grade} if grade else set()
+    known = {patient: min(found, default="") for patient, found in grades.items()}
+    rng = np.random.default_rng(seed)
+    order: list[str] = []
+    for grade in sorted(set(known.values())):
+        same = sorted(p for p in known if known[p] == grade)
+        order += [same[i] for i in rng.permutation(len(same))]
+    return order
+
+
+def _fold(order: Sequence[str], patients: Mapping[str, list[str]], k: int, folds: int) -> Fold:
+    test = order[k::folds]
+    rest = [p for i, p in enumerate(order) if i % folds != k]
+    count = max(1, len(rest) // VALIDATION_SHARE)
+    # evenly spaced over the rest, which is ordered by grade; each fold starts elsewhere
+    validation = {rest[(i * folds + k) * len(rest) // (count * folds)] for i in range(count)}
+    train = [p for p in rest if p not in validation]
+
+    def ids(chosen: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(case for p in chosen for case in patients[p]))
+
+    return Fold(ids(test), ids(validation), ids(train))
+
+
+def load_split(path: Path | str) -> Split:
+    """Read a split file.
+
+    Args:
+        path: file that `Split.save` wrote.
+
+    Raises:
+        OptionError: the file is missing, is no split, or has another schema.
+    """
+    path = Path(path)
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as missing:
+        raise OptionError(f"{path}: no such file; expected a split (split.json of a run folder).") from missing
+    except (OSError, ValueError) as problem:
+        raise OptionError(f"{path}: cannot be read as JSON ({problem}); expected a split (split.json of a run).") from problem
+    return _parsed(path, content)
+
+
+def _parsed(path: Path, content: Any) -> Split:
+    if not isinstance(content, dict) or "folds" not in content or "schema" not in content:
+        raise OptionError(f"{path}: holds no split; expected the keys schema, seed, fold and folds.")
+    if content["schema"] != SCHEMA:
+        raise OptionError(f"{path}: the split has schema {content['schema']!r}; this version reads schema {SCHEMA}.")
+    check_keys(str(path), content, ("schema", "seed", "fold", "folds"))
+    try:
+        folds = tuple(Fold(*(tuple(str(i) for i in fold[part]) for part in PARTS)) for fold in content["folds"])
+        number = content.get("fold")
+        split = Split(int(content["seed"]), folds, None if number is None else int(number))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise OptionError(
+            f"{path}: the split is incomplete ({problem!r}); expected {', '.join(PARTS)} in every fold."
+        ) from problem
+    if split.fold is not None:
+        check_range(f"{path}: fold", split.fold, 0, len(folds) - 1)
+    return split

@@ -1,0 +1,13 @@
+"""What commands share: options from a function's signature, progress, tables, exit codes.
+
+A command maps one to one onto a function: `call` builds the option parser from the function's signature and docstring, so
+option names are parameter names and defaults are the function's own; `run` is the only place that turns errors into exit
+codes. Only this room and the ``__main__`` modules write to a terminal.
+"""
+
+from brats3d.console.arguments import build_parser, call
+from brats3d.console.exits import EXIT_CODES, Terminated, run
+from brats3d.console.progress import Progress, bar, silent
+from brats3d.console.tables import text_table
+
+__all__ = ["EXIT_CODES", "Progress", "Terminated", "bar", "build_parser", "call", "run", "silent", "text_table"]

@@ -1,0 +1,160 @@
+"""`PatchDataset`: finished batches for anybody's ``model.fit``.
+
+Keras gets one worker always and the dataset reads ahead by itself. Measured with Keras 3.15: with several workers most
+batches carry the previous epoch's number (JAX, MirroredStrategy), worker processes repeat each other's random numbers, and
+``on_epoch_end`` also fires before the first epoch. So the epoch is set by a callback, and ``__getitem__`` may be called any
+number of times.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from brats3d.errors import ArrayError, LabelError, OptionError, check_range
+from brats3d.patches import Augmentation, PatchPlan, ReaderPool
+from brats3d.regions import label_set
+from brats3d.store import Store, open_store
+
+log = logging.getLogger(__name__)
+
+
+class PatchDataset(keras.utils.PyDataset):
+    """Batches of patches from a store: images and region targets, channels last.
+
+    Pass ``callbacks=[dataset.epoch_setter()]`` to ``fit`` and every epoch has its own patches; without it, all epochs see the
+    same ones (one warning). Batches are always full.
+
+    Example:
+        >>> train = PatchDataset("STORE", cases, patch_size=(128, 128, 128), batch_size=2)  # doctest: +SKIP
+        >>> model.fit(train, epochs=100, callbacks=[train.epoch_setter()])  # doctest: +SKIP
+
+    Args:
+        store: folder of a store, or an open one.
+        cases: ids of the cases to draw from; None takes all. Each needs a label.
+        patch_size: voxels of the model's grid along X, Y, Z; patches may overhang the volume, zeros stand outside.
+        batch_size: samples a batch; with several replicas the global batch.
+        batches: batches an epoch; None gives every case once an epoch (at least one batch).
+        replicas: devices that share a batch.
+        readers: 0 reads in threads, N in N processes; the batches are the same.
+        plan: the other settings of a `PatchPlan` (regions, spacing_mm, normalisation, foreground, augmentation, seed,
+            memory_mb). Augmentation is on with its defaults unless ``augmentation=None`` is given.
+
+    Raises:
+        OptionError: the batch does not divide by the replicas, or a setting is out of range.
+        ArrayError: the patch size is no three positive numbers.
+        NoCasesError: the store or a case does not exist.
+        LabelError: a case has no label.
+        StoreError: a case file is damaged.
+    """
+
+    def __init__(
+        self,
+        store: Store | Path | str,
+        cases: Sequence[str] | None = None,
+        *,
+        patch_size: Sequence[int],
+        batch_size: int,
+        batches: int | None = None,
+        replicas: int = 1,
+        readers: int = 0,
+        **plan: Any,
+    ) -> None:
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=2)
+        opened = store if isinstance(store, Store) else open_store(store)
+        chosen = tuple(opened.select(None if cases is None else list(cases)))
+        if len(patch_size) != 3 or min(patch_size) < 1:
+            raise ArrayError(f"patch_size is {tuple(patch_size)}; expected three numbers of voxels, such as (128, 128, 128).")
+        check_batch(batch_size, replicas)
+        check_range("foreground", plan.get("foreground", 0), 0, 1)
+        plan.setdefault("augmentation", Augmentation())
+        x, y, z = (int(n) for n in patch_size)
+        self.plan = PatchPlan(opened.path, chosen, (x, y, z), **plan)
+        _check_labels(opened, self.plan)
+        self.batch_size = batch_size
+        self.batches = max(1, len(chosen) // batch_size) if batches is None else batches
+        self.epoch = 0
+        self._epoch_was_set = False
+        self._epochs_ended = 0
+        self._pool = ReaderPool(self.plan, batch_size, readers)
+
+    @property
+    def num_batches(self) -> int:
+        """Batches an epoch."""
+        return self.batches
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return batch ``index`` of the current epoch.
+
+        Returns:
+            images (B, X, Y, Z, M) float32, normalised; targets (B, X, Y, Z, R) uint8, or float32 on an averaged grid.
+
+        Raises:
+            StoreError: a case file is damaged.
+        """
+        return self._pool.get(self.epoch, index, self.batches)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the following batches those of an epoch, counted from 0."""
+        self.epoch = epoch
+        self._epoch_was_set = True
+
+    def epoch_setter(self) -> EpochSetter:
+        """Return the callback that tells this dataset which epoch it is."""
+        return EpochSetter(self)
+
+    def on_epoch_end(self) -> None:
+        """Warn once where nobody sets the epoch; Keras calls this, and once before the first epoch too."""
+        self._epochs_ended += 1
+        if self._epochs_ended == 2 and not self._epoch_was_set:
+            log.warning("every epoch sees the same patches: pass callbacks=[dataset.epoch_setter()] to fit.")
+
+    def close(self) -> None:
+        """End the readers."""
+        self._pool.close()
+
+
+class EpochSetter(keras.callbacks.Callback):
+    """Tells datasets which epoch begins; right also where ``fit`` starts at a later epoch.
+
+    Args:
+        datasets: the datasets to tell.
+    """
+
+    def __init__(self, *datasets: PatchDataset) -> None:
+        super().__init__()
+        self.datasets = datasets
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set the epoch of every dataset."""
+        for dataset in self.datasets:
+            dataset.set_epoch(epoch)
+
+
+def check_batch(batch_size: int, replicas: int) -> None:
+    """Refuse a global batch that the replicas cannot share evenly.
+
+    Keras accepts some uneven batches and weighs their samples wrongly, and crashes on others.
+
+    Raises:
+        OptionError: names both numbers and the nearest batch sizes that work.
+    """
+    if batch_size < 1 or batch_size % replicas:
+        below, above = batch_size // replicas * replicas, (batch_size // replicas + 1) * replicas
+        fits = f"{below} or {above}" if below else f"{above}"
+        raise OptionError(f"a batch of {batch_size} does not divide by {replicas} replicas; use a batch_size of {fits}.")
+
+
+def _check_labels(store: Store, plan: PatchPlan) -> None:
+    for name in plan.cases:
+        with store[name] as case:
+            if case.label_set is None:
+                raise LabelError(f"case {name} of {store.path} has no label; expected labelled cases: leave it out of the cases.")
+            unknown = set(plan.regions) - set(label_set(case.label_set).regions)
+            if unknown:
+                raise OptionError(f"case {name} is labelled with {case.label_set}, which does not define {', '.join(sorted(unknown))}.")

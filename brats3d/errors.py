@@ -1,0 +1,141 @@
+"""What may go wrong, and the checks everybody uses.
+
+Every refusal is one sentence: what was found, where, what was expected, what to do. The class carries the exit code that
+``console.run`` gives back, so no other place turns an error into a number:
+
+- ``BratsError`` and most subclasses: 2, the command cannot start or go on.
+- ``CaseError`` and its subclasses: 3, one case was examined and refused; the others go on.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class BratsError(Exception):
+    """A problem the user can mend; its text is one sentence that says how."""
+
+    exit_code = 2
+
+
+class OptionError(BratsError, ValueError):
+    """An option, a parameter or a recipe key has a value that cannot be used."""
+
+
+class NoCasesError(BratsError):
+    """No case was recognised where cases were looked for."""
+
+
+class OutputExistsError(BratsError):
+    """The output is there already and nobody allowed to overwrite it."""
+
+
+class SpaceError(BratsError, OSError):
+    """The disk has no room for what would be written."""
+
+
+class MissingExtraError(BratsError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class ModelError(BratsError):
+    """A model file cannot be used: no model, no card, or another job's card."""
+
+
+class HealthError(BratsError):
+    """The first-minutes check found that a training run is doomed."""
+
+
+class CaseError(BratsError):
+    """A case was examined and refused; other cases are unharmed."""
+
+    exit_code = 3
+
+
+class ImageError(CaseError):
+    """An image file cannot be read, or holds what no scan holds."""
+
+
+class GridError(CaseError):
+    """Files that should lie on one grid do not."""
+
+
+class LabelError(CaseError, ValueError):
+    """A label holds values outside its label set, or its label set is in doubt."""
+
+
+class StoreError(CaseError):
+    """A case file of a store is damaged or of another schema."""
+
+
+class ArrayError(BratsError, ValueError):
+    """An array argument has a shape, type or value that the function does not take."""
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the allowed word most like ``word``, or an empty string."""
+    close = difflib.get_close_matches(str(word), [str(a) for a in allowed], n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def check_option(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Refuse a value that is not one of the allowed ones.
+
+    Args:
+        name: what the value is, as the user knows it.
+        value: the value found.
+        allowed: the values that can be used.
+
+    Raises:
+        OptionError: names the value, the nearest allowed one and all of them.
+    """
+    allowed = list(allowed)
+    if value not in allowed:
+        listed = ", ".join(str(a) for a in allowed)
+        raise OptionError(f"{name} is {value!r}{nearest(value, allowed)}; expected one of: {listed}.")
+
+
+def check_keys(where: str, found: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse keys that nobody knows, offering the nearest known one.
+
+    Args:
+        where: file or table the keys stand in, as the user knows it.
+        found: the keys found.
+        allowed: the keys that can be used.
+
+    Raises:
+        OptionError: names the first unknown key, the nearest allowed one and all of them.
+    """
+    allowed = list(allowed)
+    for key in found:
+        if key not in allowed:
+            raise OptionError(f"{where} has an unknown key {key!r}{nearest(key, allowed)}; known keys: {', '.join(allowed)}.")
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a number outside ``low`` to ``high`` (both included), and NaN.
+
+    Args:
+        name: what the number is, as the user knows it.
+        value: the number found.
+        low: the smallest that can be used.
+        high: the largest that can be used.
+
+    Raises:
+        OptionError: names the value and the range.
+    """
+    if not low <= value <= high:
+        raise OptionError(f"{name} is {value!r}; expected a number from {low} to {high}.")
+
+
+def check_shapes_equal(**shapes: tuple[int, ...]) -> None:
+    """Refuse arrays of different shapes; keyword names are the arrays' names in the message.
+
+    Raises:
+        ArrayError: lists each array's name and shape.
+    """
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ArrayError(f"shapes differ: {listed}; expected equal shapes.")

@@ -1,0 +1,257 @@
+"""A case in three planes, or several cases in rows: images in grey, prediction filled, reference outlined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brats3d.errors import ArrayError, check_shapes_equal
+from brats3d.figures.canvas import REGION_COLOURS, new_figure
+from brats3d.figures.planes import PLANES, Plane, brain_box, slice_centre, window
+from brats3d.geometry import box_slices
+from brats3d.regions import REGIONS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FILL_OPACITY = 0.45
+INCHES_PER_MM = 1 / 56
+MARGIN_MM = 9.0
+"""Around the brain, so that letters stand beside it."""
+
+
+@dataclass(frozen=True, eq=False)
+class CasePicture:
+    """What is drawn of one case; volumes are (X, Y, Z) in the stored orientation L, P, S.
+
+    Attributes:
+        case: its id, the heading.
+        images: name shown → (X, Y, Z) image, any number type.
+        reference: (3, X, Y, Z) bool masks of WT, TC, ET, or None.
+        prediction: the same, or None.
+        spacing_mm: distance between voxels along the three axes.
+        dice: region → Dice, shown as given.
+    """
+
+    case: str
+    images: Mapping[str, np.ndarray]
+    reference: np.ndarray | None = None
+    prediction: np.ndarray | None = None
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    dice: Mapping[str, float] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse volumes that do not belong together.
+
+        Raises:
+            ArrayError: there is no image, or shapes differ.
+        """
+        if not self.images:
+            raise ArrayError(f"{self.case}: there is no image to draw; give at least one.")
+        shapes = {name: image.shape for name, image in self.images.items()}
+        for name in ("reference", "prediction"):
+            masks = getattr(self, name)
+            if masks is not None and len(masks) != len(REGIONS):
+                raise ArrayError(f"{self.case}: {name} has {len(masks)} masks; expected {', '.join(REGIONS)}.")
+            if masks is not None:
+                shapes[name] = masks.shape[1:]
+        check_shapes_equal(**shapes)
+
+    @property
+    def centre(self) -> tuple[int, int, int]:
+        """Where the case is cut: in the reference's tumour, else the prediction's, else mid-volume."""
+        whole = [None if masks is None else masks[0] for masks in (self.reference, self.prediction)]
+        x, y, z = next(iter(self.images.values())).shape
+        return slice_centre(*whole) or (x // 2, y // 2, z // 2)
+
+    @property
+    def heading(self) -> str:
+        """The case's id and its Dice, as in ``case   Dice WT 0.91  TC 0.80  ET 0.76``."""
+        scores = "  ".join(f"{region} {value:.2f}" for region, value in self.dice.items())
+        return f"{self.case}    Dice {scores}" if scores else self.case
+
+
+def overlay_figure(picture: CasePicture) -> Figure:
+    """Draw one case: a row an image; axial, coronal and sagittal slices through the tumour's centre.
+
+    Radiological convention: the patient's right is at the left of axial and coronal slices; letters at the edges say so.
+    The prediction is filled, the reference outlined.
+
+    Args:
+        picture: the case.
+
+    Returns:
+        A figure of its own; `save` writes it.
+
+    Raises:
+        ArrayError: there is no image, or shapes differ.
+    """
+    picture.check()
+    planes = list(PLANES.values())
+    rows = [[(name, plane) for plane in planes] for name in picture.images]
+    figure, panels = _grid([picture] * len(rows), rows)
+    for axes, (name, plane) in panels:
+        _draw(axes, picture, name, plane)
+    for axes, plane in zip([axes for axes, _ in panels], planes, strict=False):
+        axes.set_title(plane.name, fontsize=10)
+    figure.suptitle(picture.heading, fontsize=12, y=1 - 0.12 / figure.get_figheight(), va="top")
+    _legend(figure, [picture])
+    return figure
+
+
+def cohort_figure(pictures: Sequence[CasePicture], *, plane: str = "axial") -> Figure:
+    """Draw several cases: a row each, a column an image, cut through each tumour's centre.
+
+    Args:
+        pictures: the cases; all with the same image names.
+        plane: axial, coronal or sagittal.
+
+    Returns:
+        A figure of its own; `save` writes it.
+
+    Raises:
+        ArrayError: there is no case or no image, names of images differ, or shapes within a case do.
+    """
+    if not pictures:
+        raise ArrayError("there is no case to draw; give at least one.")
+    names = list(pictures[0].images)
+    for picture in pictures:
+        picture.check()
+        if list(picture.images) != names:
+            raise ArrayError(f"{picture.case} has the images {list(picture.images)}; expected {names} as the first case has.")
+    rows = [[(name, PLANES[plane]) for name in names] for _ in pictures]
+    figure, panels = _grid(pictures, rows, heading_inches=0.3)
+    for position, (axes, (name, cut)) in enumerate(panels):
+        picture = pictures[position // len(names)]
+        _draw(axes, picture, name, cut)
+        if position % len(names) == 0:
+            axes.set_title(picture.heading, fontsize=9, loc="left")
+    _legend(figure, list(pictures))
+    return figure
+
+
+def _grid(
+    pictures: Sequence[CasePicture], rows: list[list[tuple[str, Plane]]], heading_inches: float = 0.0
+) -> tuple[Figure, list[tuple[Axes, tuple[str, Plane]]]]:
+    """Return a figure laid out in inches, one millimetre as long in every panel, and its panels with what they show."""
+    sizes = np.array([[_size_mm(p, plane) for _, plane in row] for p, row in zip(pictures, rows, strict=True)])
+    widths, heights = sizes[:, :, 0].max(0) * INCHES_PER_MM, sizes[:, :, 1].max(1) * INCHES_PER_MM
+    gap, top, bottom = 0.06, 0.62, 0.42
+    if heading_inches:
+        top = 0.12
+    pitch = heights + gap + heading_inches
+    total_width, total_height = widths.sum() + gap * (len(widths) + 1), pitch.sum() + top + bottom
+    figure = new_figure(total_width, total_height)
+    panels = []
+    for i, row in enumerate(rows):
+        for j, shown in enumerate(row):
+            left = gap * (j + 1) + widths[:j].sum()
+            below = total_height - top - pitch[:i].sum() - heading_inches - heights[i]
+            place = (left / total_width, below / total_height, widths[j] / total_width, heights[i] / total_height)
+            panels.append((figure.add_axes(place), shown))
+    return figure, panels
+
+
+def _size_mm(picture: CasePicture, plane: Plane) -> tuple[float, float]:
+    """Return width and height of a panel in mm."""
+    size = _brain_mm(picture) + 2 * MARGIN_MM
+    return float(size[plane.columns]), float(size[plane.rows])
+
+
+def _brain_mm(picture: CasePicture) -> np.ndarray:
+    """Return the size of the brain's box along the three axes, in mm."""
+    box = brain_box(list(picture.images.values()))
+    size: np.ndarray = (box[:, 1] - box[:, 0]) * np.array(picture.spacing_mm)
+    return size
+
+
+def _draw(axes: Axes, picture: CasePicture, name: str, plane: Plane) -> None:
+    """Draw one slice of one image with its masks and letters."""
+    from matplotlib.patheffects import withStroke
+
+    view = brain_box(list(picture.images.values()))
+    slices, index = box_slices(view), picture.centre[plane.axis] - int(view[plane.axis, 0])
+    index = min(max(index, 0), int(view[plane.axis, 1] - view[plane.axis, 0]) - 1)
+    size = _brain_mm(picture)
+    width, height = float(size[plane.columns]), float(size[plane.rows])
+
+    def cut(volume: np.ndarray) -> np.ndarray:
+        return plane.picture(volume[slices], index)
+
+    low, high = window(picture.images[name])
+    style: dict[str, Any] = {"extent": (0, width, height, 0), "interpolation": "nearest"}
+    axes.set_facecolor("black")
+    axes.imshow(cut(picture.images[name]), cmap="gray", vmin=low, vmax=high, **style)
+    if picture.prediction is not None:
+        axes.imshow(_fill([cut(mask) for mask in picture.prediction]), **style)
+    if picture.reference is not None:
+        for region, mask in zip(REGIONS, picture.reference, strict=True):
+            _outline(axes, cut(mask), (width, height), REGION_COLOURS[region])
+    _centre(axes, width, height)
+    halo = [withStroke(linewidth=2, foreground="black")]
+    text: dict[str, Any] = {"color": "white", "fontsize": 9, "transform": axes.transAxes, "path_effects": halo}
+    for letter, (x, y), (across, along) in zip(plane.letters, _EDGES, _ALIGNMENT, strict=True):
+        axes.text(x, y, letter, ha=across, va=along, **text)
+    axes.text(0.02, 0.02, name, ha="left", va="bottom", **text)
+
+
+def _centre(axes: Axes, width: float, height: float) -> None:
+    """Show the middle of a slice in the middle of its panel, one unit as long along both axes, and no ticks."""
+    box, figure = axes.get_position(original=True), axes.get_figure()
+    if figure is None:  # cannot happen: panels are made by their figure
+        return
+    inches = np.array([box.width, box.height]) * figure.get_size_inches()
+    half = inches / INCHES_PER_MM / 2
+    axes.set_xlim(width / 2 - half[0], width / 2 + half[0])
+    axes.set_ylim(height / 2 + half[1], height / 2 - half[1])
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+_EDGES = ((0.015, 0.5), (0.985, 0.5), (0.5, 0.985), (0.5, 0.015))
+_ALIGNMENT = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
+"""Where the letters of `Plane.letters` stand in a panel, and which of their edges is there."""
+
+
+def _fill(masks: list[np.ndarray]) -> np.ndarray:
+    """Return (rows, columns, 4) colours: each pixel that of the innermost region, clear where there is none."""
+    from matplotlib.colors import to_rgba
+
+    colours = np.zeros((*masks[0].shape, 4))
+    for region, mask in zip(REGIONS, masks, strict=True):
+        colours[mask] = to_rgba(REGION_COLOURS[region], FILL_OPACITY)
+    return colours
+
+
+def _outline(axes: Axes, mask: np.ndarray, size_mm: tuple[float, float], colour: str) -> None:
+    """Draw the edge of a mask; nothing where the slice has none of it."""
+    from matplotlib.patheffects import withStroke
+
+    if not mask.any():  # Matplotlib would warn that there is no contour
+        return
+    padded = np.pad(mask, 1).astype(float)
+    (rows, columns), (width, height) = mask.shape, size_mm
+    x = (np.arange(columns + 2) - 0.5) * width / columns
+    y = (np.arange(rows + 2) - 0.5) * height / rows
+    lines = axes.contour(x, y, padded, levels=[0.5], colors=[colour], linewidths=1.3)
+    lines.set(path_effects=[withStroke(linewidth=2.6, foreground="black")])
+
+
+def _legend(figure: Figure, pictures: list[CasePicture]) -> None:
+    """Put the legend of what is drawn along the lower edge."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = []
+    for region in REGIONS:
+        if any(p.prediction is not None for p in pictures):
+            handles.append(Patch(color=REGION_COLOURS[region], alpha=0.8, label=f"{region} prediction"))
+        if any(p.reference is not None for p in pictures):
+            handles.append(Line2D([], [], color=REGION_COLOURS[region], linewidth=2, label=f"{region} reference"))
+    if handles:
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.04 / figure.get_figheight())}
+        figure.legend(handles=handles, ncols=len(REGIONS), fontsize=8, frameon=False, columnspacing=1.2, **place)

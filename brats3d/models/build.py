@@ -1,0 +1,74 @@
+"""From a name to a Keras network."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import keras
+
+from brats3d.errors import OptionError
+from brats3d.models.layers import NamedLayers
+from brats3d.models.networks import NETWORKS, check_size, network_options, stride
+
+
+def build_model(
+    name: str,
+    *,
+    input_shape: tuple[int | None, int | None, int | None, int] = (None, None, None, 4),
+    regions: int = 3,
+    seed: int = 0,
+    **options: Any,
+) -> keras.Model:
+    """Build a network of stock Keras layers; the same seed builds the same weights on one backend.
+
+    Its last layers are ``logits`` and ``probabilities`` (sigmoid); both are float32 under every precision policy.
+
+    Args:
+        name: a name of `brats3d.models.NETWORKS`.
+        input_shape: (X, Y, Z, M) of one channels-last sample; None for any size divisible by the network's stride.
+        regions: number of output maps.
+        seed: of the initial weights and of the dropout.
+        **options: those of the network that differ from its defaults, such as ``base_filters=8``.
+
+    Returns:
+        A network (batch, X, Y, Z, M) → (batch, X, Y, Z, regions) float32 in [0, 1].
+
+    Raises:
+        OptionError: unknown name or option (the nearest is offered), a value outside its bounds, or a size that the
+            network's stride does not divide.
+
+    Example:
+        >>> build_model("isensee2017", base_filters=4).count_params()
+        518157
+    """
+    chosen = network_options(name, options)
+    if len(input_shape) != 4 or not isinstance(input_shape[3], int) or input_shape[3] < 1:
+        raise OptionError(f"input_shape is {input_shape!r}; expected (X, Y, Z, M) with a number of modalities M.")
+    if isinstance(regions, bool) or not isinstance(regions, int) or regions < 1:
+        raise OptionError(f"regions is {regions!r}; expected a whole number of at least 1.")
+    check_size("input_shape", input_shape[:3], stride(name, options))
+    layers = NamedLayers(slope=getattr(chosen, "slope", 0.0), epsilon=chosen.epsilon, seed=seed)
+    images = keras.Input(input_shape, name="images")
+    outputs = import_module(f"brats3d.models.{NETWORKS[name].module}").outputs
+    logits = outputs(images, regions, chosen, layers)
+    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
+    return keras.Model(images, probabilities, name=name)
+
+
+def training_model(network: keras.Model) -> keras.Model:
+    """Return the same layers up to ``logits``: what the losses take. Weights are shared with the network.
+
+    Args:
+        network: a network of `build_model`, or one loaded from a file.
+
+    Returns:
+        A network (batch, X, Y, Z, M) → (batch, X, Y, Z, R) float32 logits.
+
+    Raises:
+        OptionError: the network has no layer named ``logits``.
+    """
+    if "logits" not in [layer.name for layer in network.layers]:
+        last = network.layers[-1].name
+        raise OptionError(f"the network {network.name!r} ends with {last!r}; expected a layer named 'logits' before the end.")
+    return keras.Model(network.input, network.get_layer("logits").output, name=f"{network.name}_logits")

@@ -1,0 +1,183 @@
+"""A model is one file: a Keras archive in which the card lies as one more member.
+
+Plain ``keras.saving.load_model`` opens it, with or without brats3d on the machine, and does not mind the member.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brats3d.errors import ModelError, SpaceError
+from brats3d.models.card import Card, card_from_json
+
+if TYPE_CHECKING:
+    import keras
+
+CARD_MEMBER = "brats3d.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its card.
+
+    Attributes:
+        network: Keras network, channels-last images → ``probabilities``.
+        card: what it expects and gives.
+        checksum: sha256 of the file it came from, hexadecimal.
+        path: that file.
+    """
+
+    network: keras.Model
+    card: Card
+    checksum: str
+    path: Path
+
+
+def save_model(path: Path | str, network: keras.Model, card: Card) -> str:
+    """Write a network and its card into one ``.keras`` file, float32 and without compile state.
+
+    The file is written under a temporary name, synced and renamed: what has the right name is whole, and a model that was
+    there before stays until then.
+
+    Args:
+        path: target; its name ends with ``.keras``.
+        network: a network that ends with ``logits`` and ``probabilities``, of any precision policy. It is not changed.
+        card: what the network expects and gives.
+
+    Returns:
+        The file's sha256, hexadecimal.
+
+    Raises:
+        ModelError: the file name does not end with ``.keras``, or network and card contradict each other.
+        SpaceError: the disk is full.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ModelError(f"{path}: a model's file name must end with .keras.")
+    check_card(network, card, "the network to save")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+    try:
+        _float32_copy(network).save(temporary)
+        with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(CARD_MEMBER, card.to_json())
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        checksum = file_checksum(temporary)
+        os.replace(temporary, path)
+    except OSError as problem:
+        if problem.errno != errno.ENOSPC:
+            raise
+        needed = 4 * network.count_params() / 1e6
+        raise SpaceError(f"{path}: no space left on the disk; about {needed:.0f} MB are needed.") from problem
+    finally:
+        temporary.unlink(missing_ok=True)
+    return checksum
+
+
+def load_model(path: Path | str) -> Model:
+    """Open a model file.
+
+    Args:
+        path: a file that `save_model` wrote.
+
+    Returns:
+        The network, its card, and the file's checksum.
+
+    Raises:
+        ModelError: no such file, no Keras model, no card, a card of another schema, a damaged file, or a card that does not
+            fit the network.
+    """
+    path = Path(path)
+    card = read_card(path)
+    checksum = file_checksum(path)
+    import keras
+
+    try:
+        network = keras.saving.load_model(path, compile=False)
+    except Exception as problem:  # Keras, HDF5 and zipfile raise many kinds; each means the same to the user
+        reason = (str(problem).splitlines() or [""])[0].rstrip(".")
+        raise ModelError(
+            f"{path}: Keras {keras.__version__} cannot open it ({type(problem).__name__}: {reason});"
+            " the file is damaged or was made for another version: copy it again, or check the card's created_with."
+        ) from problem
+    check_card(network, card, str(path))
+    return Model(network, card, checksum, path)
+
+
+def read_card(path: Path | str) -> Card:
+    """Read the card of a model file; needs no framework.
+
+    Args:
+        path: a file that `save_model` wrote.
+
+    Raises:
+        ModelError: no such file, no Keras model, no card, a card of another schema, or a damaged file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no such file"
+        raise ModelError(f"{path}: {kind}; expected a model, a .keras file such as RUN/best.keras.")
+    if path.suffix != ".keras":
+        raise ModelError(f"{path}: its name does not end with .keras; expected a model such as RUN/best.keras.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+            if "config.json" not in members:
+                raise ModelError(f"{path}: an archive without config.json; expected a Keras model such as RUN/best.keras.")
+            if CARD_MEMBER not in members:
+                raise ModelError(
+                    f"{path}: a Keras model without a card (no member {CARD_MEMBER}), so nobody knows which channels and"
+                    " intensities it expects; write the card into it with brats3d.models.save_model(path, network, card)."
+                )
+            text = archive.read(CARD_MEMBER).decode()
+    except (zipfile.BadZipFile, UnicodeDecodeError, EOFError) as problem:
+        raise ModelError(
+            f"{path}: no Keras model, or a damaged one ({problem}); expected a .keras archive: copy it again from its source."
+        ) from None
+    return card_from_json(text, str(path))
+
+
+def check_card(network: keras.Model, card: Card, where: str) -> None:
+    """Refuse a network and a card that contradict each other.
+
+    Args:
+        network: the Keras network.
+        card: its card.
+        where: where they stand, for messages.
+
+    Raises:
+        ModelError: names what the network has and what the card says.
+    """
+    channels, regions = network.input_shape[-1], network.output_shape[-1]
+    last = [layer.name for layer in network.layers[-2:]]
+    if last != ["logits", "probabilities"]:
+        raise ModelError(f"{where}: its last layers are {', '.join(last)}; expected logits, probabilities.")
+    if channels != len(card.modalities):
+        raise ModelError(f"{where}: its network takes {channels} channels; its card names {', '.join(card.modalities)}.")
+    if regions != len(card.regions):
+        raise ModelError(f"{where}: its network gives {regions} regions; its card names {', '.join(card.regions)}.")
+
+
+def file_checksum(path: Path | str) -> str:
+    """Return a file's sha256, hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _float32_copy(network: keras.Model) -> keras.Model:
+    """Return the network with the same weights and the float32 policy in every layer, uncompiled.
+
+    Built from its configuration: ``keras.models.clone_model`` would carry the compile state over.
+    """
+    config = network.get_config()
+    for layer in config["layers"]:
+        layer["config"]["dtype"] = "float32"
+    copy = type(network).from_config(config)
+    copy.set_weights(network.get_weights())
+    return copy

@@ -1,0 +1,173 @@
+"""The table of networks: names, options with their defaults and bounds, strides. No framework is imported here.
+
+Three published networks are called "Isensee 2017"; two of them have rows of their own. A new network adds an options class,
+a row, and a module with a function ``outputs(images, regions, options, layers)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+from brats3d.errors import OptionError, check_keys, check_option
+
+
+@dataclass(frozen=True)
+class Isensee2017Options:
+    """Options of `isensee2017` and `isensee2017_paper`.
+
+    Attributes:
+        base_filters: maps at full resolution; doubled at every level.
+        depth: levels; the stride is 2^(depth − 1).
+        segmentation_levels: decoder levels, from full resolution down, whose segmentation maps are added up.
+        dropout: share of maps (`isensee2017_paper`: of values) dropped between a level's two convolutions.
+        slope: of the leaky ReLU. 0.01 is the paper's; weights of the old Keras code mean 0.3.
+        epsilon: instance normalisation divides by sqrt(variance + epsilon).
+    """
+
+    base_filters: int = 16
+    depth: int = 5
+    segmentation_levels: int = 3
+    dropout: float = 0.3
+    slope: float = 0.01
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built from.
+
+        Raises:
+            OptionError: an option is of another type or outside its bounds.
+        """
+        _whole("base_filters", self.base_filters, 1)
+        _whole("depth", self.depth, 2)
+        _whole("segmentation_levels", self.segmentation_levels, 1)
+        if self.segmentation_levels > self.depth - 1:
+            raise OptionError(
+                f"segmentation_levels is {self.segmentation_levels}; a network of depth {self.depth} has {self.depth - 1}"
+                " decoder levels: ask for at most as many."
+            )
+        _within("dropout", self.dropout, 0.0, 0.99)
+        _within("slope", self.slope, 0.0, 1.0)
+        _within("epsilon", self.epsilon, 1e-12, 1.0)
+
+
+@dataclass(frozen=True)
+class UNet3DOptions:
+    """Options of `unet3d`.
+
+    Attributes:
+        base_filters: maps of the first convolution; a level's second one has twice as many.
+        depth: levels; the stride is 2^(depth − 1).
+        normalisation: ``none``, ``batch`` or ``instance``, between convolution and ReLU.
+        upsampling: ``nearest`` repeats voxels, ``transposed`` learns a 2×2×2 convolution with stride 2.
+        epsilon: of the normalisation, if any: it divides by sqrt(variance + epsilon).
+    """
+
+    base_filters: int = 32
+    depth: int = 4
+    normalisation: str = "none"
+    upsampling: str = "nearest"
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built from.
+
+        Raises:
+            OptionError: an option is of another type or outside its bounds.
+        """
+        _whole("base_filters", self.base_filters, 1)
+        _whole("depth", self.depth, 2)
+        check_option("normalisation", self.normalisation, ("none", "batch", "instance"))
+        check_option("upsampling", self.upsampling, ("nearest", "transposed"))
+        _within("epsilon", self.epsilon, 1e-12, 1.0)
+
+
+Options = Isensee2017Options | UNet3DOptions
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """One network of the table.
+
+    Attributes:
+        name: what `build_model` and recipes call it.
+        module: module in this room with its ``outputs`` function.
+        options: class of its options, with their defaults.
+        source: where its definition comes from.
+    """
+
+    name: str
+    module: str
+    options: type[Options]
+    source: str
+
+
+NETWORKS: Mapping[str, NetworkRow] = MappingProxyType({
+    row.name: row
+    for row in (
+        NetworkRow("isensee2017", "isensee2017", Isensee2017Options,
+                   "Isensee et al. 2017 (arXiv 1802.10508) as ellisdg/3DUnetCNN wrote it in Keras"),
+        NetworkRow("isensee2017_paper", "isensee2017_paper", Isensee2017Options,
+                   "Isensee et al. 2017 (arXiv 1802.10508) as its authors released it (MIC-DKFZ/BraTS2017)"),
+        NetworkRow("unet3d", "unet3d", UNet3DOptions,
+                   "Cicek et al. 2016 (arXiv 1606.06650) as ellisdg/3DUnetCNN wrote it in Keras"),
+    )
+})  # fmt: skip
+
+
+def network_options(name: str, options: Mapping[str, Any] | None = None) -> Options:
+    """Return a network's options, defaults filled in and checked.
+
+    Args:
+        name: a name of `NETWORKS`.
+        options: those that differ from the defaults.
+
+    Raises:
+        OptionError: unknown network, unknown option (offers the nearest), or a value outside its bounds.
+    """
+    check_option("network", name, NETWORKS)
+    chosen = dict(options or {})
+    kind = NETWORKS[name].options
+    check_keys(f"network {name}", chosen, [f.name for f in fields(kind)])
+    return kind(**chosen)
+
+
+def stride(name: str, options: Mapping[str, Any] | None = None) -> int:
+    """Return the number by which every spatial size of a network's input must be divisible.
+
+    Args:
+        name: a name of `NETWORKS`.
+        options: those that differ from the defaults.
+
+    Raises:
+        OptionError: as `network_options`.
+    """
+    return int(2 ** (network_options(name, options).depth - 1))
+
+
+def check_size(what: str, size: Sequence[int | None], stride: int) -> None:
+    """Refuse a spatial size that a network cannot take.
+
+    Args:
+        what: what has the size, as the user knows it, such as ``patch_size``.
+        size: voxels along the three axes; None stands for any.
+        stride: what they must be divisible by.
+
+    Raises:
+        OptionError: names the size, the stride and the next larger size that fits.
+    """
+    if any(n is not None and (n < 1 or n % stride) for n in size):
+        fits = tuple(None if n is None else max(stride, -(-n // stride) * stride) for n in size)
+        raise OptionError(f"{what} is {tuple(size)}; the network's stride is {stride}, so take for example {fits}.")
+
+
+def _whole(name: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise OptionError(f"{name} is {value!r}; expected a whole number of at least {low}.")
+
+
+def _within(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise OptionError(f"{name} is {value!r}; expected a number from {low} to {high}.")

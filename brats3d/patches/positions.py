@@ -1,0 +1,76 @@
+"""Which case a sample comes from, and where its patch lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from brats3d.geometry import Box
+from brats3d.regions import LabelSet
+from brats3d.store import TumourSample
+
+_CASE_ORDER = 1
+"""Third word of the seed of an epoch's case order; a sample's own generator has its index there, and a fourth word."""
+
+
+def case_of(seed: int, epoch: int, index: int, cases: int) -> int:
+    """Return which case the sample of that index takes: every case once before any comes again.
+
+    Args:
+        seed: the run's seed.
+        epoch: epoch number from 0.
+        index: sample number within the epoch, from 0.
+        cases: how many cases there are.
+    """
+    round_, place = divmod(index, cases)
+    return int(np.random.default_rng([seed, epoch, round_, _CASE_ORDER]).permutation(cases)[place])
+
+
+def draw_corner(
+    rng: np.random.Generator,
+    size: Sequence[int],
+    box: Box,
+    target: np.ndarray | None,
+) -> np.ndarray:
+    """Draw the first voxel of a patch.
+
+    Args:
+        rng: the sample's generator.
+        size: patch size in voxels.
+        box: (3, 2) half-open brain box, in the patch's voxels.
+        target: a voxel that must lie in the middle half of the patch, or None for a patch anywhere in the brain box. Patches
+            larger than the box overhang it, at a place drawn alike.
+
+    Returns:
+        (3,) int corner; the patch may overhang the volume.
+    """
+    size = np.asarray(size)
+    if target is not None:
+        return np.asarray(target) - rng.integers(size // 4, size - size // 4)
+    first, last = box[:, 0], box[:, 1] - size
+    return rng.integers(np.minimum(first, last), np.maximum(first, last) + 1)
+
+
+def draw_target(
+    rng: np.random.Generator, tumour: Mapping[int, TumourSample], coding: LabelSet, regions: Sequence[str]
+) -> np.ndarray | None:
+    """Draw a tumour voxel, each region equally often whatever its size.
+
+    Args:
+        rng: the sample's generator.
+        tumour: label value → sample of its coordinates.
+        coding: which values a region unites.
+        regions: names of the regions to balance over; those absent from the case are left out.
+
+    Returns:
+        (3,) int voxel in the stored grid, or None where the case has no tumour.
+    """
+    present = [[v for v in coding.regions[r] if v in tumour] for r in regions if r in coding.regions]
+    present = [values for values in present if values]
+    if not present:
+        return None
+    values = present[rng.integers(len(present))]
+    counts = np.array([tumour[v].count for v in values], float)
+    chosen = tumour[values[rng.choice(len(values), p=counts / counts.sum())]]
+    return chosen.coordinates[rng.integers(len(chosen.coordinates))].astype(int)

@@ -1,0 +1,87 @@
+"""One synthetic case, as a pure function of a random generator and a shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from brats3d.errors import ArrayError
+from brats3d.geometry import bounding_box, box_slices
+from brats3d.phantom.fields import Lattice
+from brats3d.phantom.head import anatomy, brain_depth, draw_head
+from brats3d.phantom.lesions import confine, draw_lesions, label_of, tumour
+from brats3d.phantom.scanner import acquire, draw_scan, layers
+
+BRATS_SHAPE = (240, 240, 155)
+MIN_VOXELS = 16
+"""Along each axis; with fewer nothing of a head is left."""
+
+TISSUES = ("background", "white", "grey", "nuclei", "hyperintensity", "fluid", "vessel", "choroid")
+"""What the values of `Phantom.tissues` mean."""
+
+
+@dataclass(frozen=True, eq=False)
+class Phantom:
+    """A synthetic head with a tumour.
+
+    Attributes:
+        images: (4, X, Y, Z) int16 in the order t1, t1ce, t2, flair; 0 outside the brain, at least 1 inside.
+        label: (X, Y, Z) uint8 of label set L17.
+        tissues: (X, Y, Z) uint8, index into `TISSUES`: what covers most of each voxel, or would if there were no tumour.
+    """
+
+    images: np.ndarray
+    label: np.ndarray
+    tissues: np.ndarray
+
+
+def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_SHAPE) -> Phantom:
+    """Make a synthetic head in four contrasts with one to three tumours.
+
+    The head fills the same physical box (240 × 240 × 155 mm) at every shape, so fewer voxels are a coarser scan of the same
+    head; only the noise differs, and rims thinner than about two voxels are thickened. About one case in seven has no
+    enhancing tumour.
+
+    Args:
+        rng: source of everything random; equal generators give equal phantoms.
+        shape: voxels along the axes left, posterior, superior; at least 16 each.
+
+    Returns:
+        The phantom, in the stored orientation L, P, S.
+
+    Raises:
+        ArrayError: the shape has not three axes of at least 16 voxels.
+
+    Example:
+        >>> phantom = make_phantom(np.random.default_rng(0), (48, 48, 31))
+        >>> phantom.images.shape
+        (4, 48, 48, 31)
+    """
+    if len(shape) != 3 or min(shape) < MIN_VOXELS:
+        raise ArrayError(f"the phantom's shape is {tuple(shape)}; expected three axes of at least {MIN_VOXELS} voxels.")
+    head = draw_head(rng)
+    lesions = draw_lesions(rng, head)
+    scan = draw_scan(rng)
+    lattice = Lattice.of_shape(shape)
+    depth = brain_depth(head, lattice)
+    # only the brain's own box is worth computing: less than half of the volume
+    slices = box_slices(bounding_box(depth > 0))
+    lattice, depth = lattice.crop(bounding_box(depth > 0)), depth[slices]
+    tissue, healthy = confine(tumour(lesions, lattice), anatomy(head, lattice, depth), depth)
+    covers = layers(healthy, tissue, lattice, enhancing=any(lesion.rim_mm for lesion in lesions))
+    brain = depth > 0
+    images = np.zeros((4, *shape), np.int16)
+    label, tissues = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    images[(slice(None), *slices)] = acquire(rng, scan, covers, depth, lattice) * brain
+    label[slices] = label_of(tissue) * brain
+    tissues[slices] = _tissue_map(covers) * brain
+    return Phantom(images, label, tissues)
+
+
+def _tissue_map(covers: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    tissues = np.full(covers[0][1].shape, TISSUES.index("white"), np.uint8)
+    for name, share in covers:
+        if name in TISSUES:
+            tissues[share > 0.5] = TISSUES.index(name)
+    return tissues

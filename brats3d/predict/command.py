@@ -1,0 +1,213 @@
+"""From folders of scans, or a store, to a folder of masks on the scans' own grids."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from brats3d import images
+from brats3d.cases import Case, find_cases, read_case_ids, select_ids
+from brats3d.console import Progress, silent
+from brats3d.errors import CaseError, OptionError, OutputExistsError
+from brats3d.models import Model, file_checksum, load_model, read_card
+from brats3d.predict.folder import ARCHIVE_NAME, PredictionFolder, check_folder, clear_folder
+from brats3d.predict.predictors import Predictor
+from brats3d.predict.submission import check_server_grid, pack
+from brats3d.predict.volumes import UNKNOWN_YEAR, check_paintable, predict_case, predictor_of
+from brats3d.preprocess import prepare_case
+from brats3d.store import PreparedCase, StoredCase, open_store
+
+log = logging.getLogger(__name__)
+
+Opener = Callable[[], PreparedCase | StoredCase]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What became of each case.
+
+    Attributes:
+        out: folder of the masks.
+        model: ``file`` and ``checksum`` of the model.
+        predicted: ids of the cases predicted by this call.
+        kept: ids of the cases that were predicted before.
+        label_sets: case id → what the values of its mask mean.
+        assumed: ids of the cases predicted now whose source says no label set, so that L23 stands in.
+        archive: the zip for the validation server, or None.
+        refused: case id → why it has no mask, or is not in the zip.
+    """
+
+    out: str
+    model: dict[str, str]
+    predicted: tuple[str, ...]
+    kept: tuple[str, ...]
+    label_sets: dict[str, str]
+    assumed: tuple[str, ...] = ()
+    archive: str | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return asdict(self)
+
+
+def predict_cases(
+    model: Path,
+    sources: Sequence[Path],
+    *,
+    out: Path,
+    cases: str | None = None,
+    label_set: str | None = None,
+    probabilities: bool = False,
+    submission: bool = False,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Predictions:
+    """Predict the tumour masks of cases, each written on the grid of its own scan.
+
+    A second call with the same settings goes on where the first one stopped.
+
+    Args:
+        model: a model file such as RUN/best.keras; its card decides channels, order and normalisation.
+        sources: folders of scans, nested in any way, or stores.
+        out: folder for the masks <case id>.nii.gz and predictions.json; made where it does not exist.
+        cases: only these: a file of ids, one a line, or RUN/split.json:test.
+        label_set: coding of the masks, such as L17; by default each source's own, and L23 where it says none.
+        probabilities: write the regions' probabilities too, as float32 in probabilities/<case id>.nii.gz.
+        submission: pack the masks for a challenge's validation server, into submission.zip.
+        force: begin anew in a folder that holds predictions already.
+        progress: called as cases finish.
+
+    Returns:
+        What was predicted, kept and refused.
+
+    Raises:
+        ModelError: the model is none, has no card, or another job's card.
+        NoCasesError: no case was recognised.
+        OptionError: no such label set, no case of those asked for, or one case in two sources.
+        OutputExistsError: the folder holds other predictions, or all of these already.
+        SpaceError: the disk is full; finished cases stay.
+    """
+    card = read_card(model)
+    if label_set is not None:
+        check_paintable(card, label_set)
+    found = _open_sources(sources, label_set)
+    chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
+    identity = {"file": model.name, "checksum": file_checksum(model)}
+    options = {"label_set": label_set, "probabilities": probabilities}
+    folder = check_folder(out, identity, options, force=force)
+    kept = [c for c in chosen if c in folder.cases]
+    todo = [c for c in chosen if c not in folder.cases]
+    if not todo and not (submission and not (out / ARCHIVE_NAME).exists()):
+        raise OutputExistsError(f"{out} holds the masks of all {len(kept)} cases already; use --force to predict them again.")
+    if kept:
+        log.warning("%s: going on, %d of %d cases are predicted already.", out, len(kept), len(chosen))
+    work = _Work(folder, submission)
+    if todo:
+        network = load_model(model)  # only now: this imports Keras
+        if force:
+            clear_folder(out)
+        _predict_all(work, network, {case: found[case] for case in todo}, progress)
+    archive = _pack(work, chosen) if submission else None
+    return Predictions(
+        out=str(out),
+        model=identity,
+        predicted=tuple(c for c in todo if c in work.folder.cases),
+        kept=tuple(kept),
+        label_sets={c: work.folder.cases[c]["label_set"] for c in chosen if c in work.folder.cases},
+        assumed=tuple(work.assumed),
+        archive=archive,
+        refused=work.refused,
+    )
+
+
+@dataclass
+class _Work:
+    """What has been done so far."""
+
+    folder: PredictionFolder
+    submission: bool
+    assumed: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def _open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Opener]:
+    """Return case id → what opens it, of all sources together."""
+    if not sources:
+        raise OptionError("no source was given; expected folders of scans, or a store.")
+    stores = [s for s in sources if s.is_dir() and any(s.glob("*.h5"))]
+    scans = [s for s in sources if s not in stores]
+    found: dict[str, Opener] = {}
+    pairs: list[tuple[str, Opener]] = []
+    for path in stores:
+        store = open_store(path)
+        pairs += [(case, partial(store.__getitem__, case)) for case in store]
+    if scans:
+        pairs += [(case.id, partial(_prepare, case, label_set)) for case in find_cases(scans)]
+    for case, opener in pairs:
+        if case in found:
+            raise OptionError(f"case {case} is in two of {', '.join(map(str, sources))}; leave one of them out.")
+        found[case] = opener
+    return dict(sorted(found.items()))
+
+
+def _prepare(case: Case, label_set: str | None) -> PreparedCase:
+    """Read a case's scans. Its label only tells the label set, so it is left alone where another one was asked for."""
+    return prepare_case(case if label_set is None else dataclasses.replace(case, label=None))
+
+
+def _predict_all(work: _Work, model: Model, cases: Mapping[str, Opener], progress: Progress) -> None:
+    predictor = predictor_of(model.network, model.card)
+    for done, (case, opener) in enumerate(cases.items(), 1):
+        try:
+            _predict_one(work, model, predictor, case, opener)
+        except CaseError as problem:
+            work.refused[case] = str(problem)
+        progress("predict", done, len(cases))
+    if work.assumed:
+        log.warning(
+            "%d unlabelled cases of no known year, such as %s: masks are written in %s; choose another with --label-set.",
+            len(work.assumed), work.assumed[0], UNKNOWN_YEAR,
+        )  # fmt: skip
+
+
+def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str, opener: Opener) -> None:
+    """Predict a case and write what belongs to it: first the files, then the list that names them."""
+    options, path = work.folder.options, work.folder.path
+    opened = opener()
+    try:
+        if work.submission:
+            check_server_grid(case, opened.source)
+        prediction = predict_case(model, opened, label_set=options["label_set"], predictor=predictor)
+    finally:
+        if isinstance(opened, StoredCase):
+            opened.close()
+    entry = {"file": f"{case}.nii.gz", "label_set": prediction.label_set}
+    if options["probabilities"]:
+        entry["probabilities"] = f"probabilities/{case}.nii.gz"
+        (path / "probabilities").mkdir(parents=True, exist_ok=True)
+        images.write(path / entry["probabilities"], prediction.probabilities, prediction.grid)
+    path.mkdir(parents=True, exist_ok=True)
+    images.write(path / entry["file"], prediction.label, prediction.grid)
+    work.folder = work.folder.with_case(case, entry)
+    work.folder.save()
+    if prediction.assumed:
+        work.assumed.append(case)
+
+
+def _pack(work: _Work, chosen: Sequence[str]) -> str | None:
+    """Pack the masks whose grid the server takes; the others are refused. None where no mask is left."""
+    packed = {}
+    for case in (c for c in chosen if c in work.folder.cases):
+        name = work.folder.cases[case]["file"]
+        try:
+            check_server_grid(case, images.read(work.folder.path / name).grid)
+            packed[case] = name
+        except CaseError as problem:
+            work.refused[case] = str(problem)
+    return str(pack(work.folder.path, packed)) if packed else None

@@ -1,0 +1,124 @@
+"""The output folder of a prediction: masks, and beside them ``predictions.json``, which says what they are.
+
+The file is rewritten (aside, then renamed) after every case, so that it never names a mask that is not whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from brats3d.errors import OutputExistsError
+
+SCHEMA = 1
+LIST_NAME = "predictions.json"
+ARCHIVE_NAME = "submission.zip"
+
+
+@dataclass(frozen=True)
+class PredictionFolder:
+    """What is in an output folder.
+
+    Attributes:
+        path: the folder.
+        model: ``file`` (name) and ``checksum`` (sha256) of the model.
+        options: what else decides the masks.
+        cases: case id → ``file``, relative to the folder, and ``label_set``; ``probabilities`` where they were written.
+    """
+
+    path: Path
+    model: Mapping[str, str]
+    options: Mapping[str, Any]
+    cases: Mapping[str, Mapping[str, str]]
+
+    def save(self) -> None:
+        """Write ``predictions.json``, and make the folder where it does not exist."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        content = {
+            "schema": SCHEMA,
+            "model": dict(self.model),
+            "options": dict(self.options),
+            "cases": {case: dict(self.cases[case]) for case in sorted(self.cases)},
+        }
+        temporary = self.path / f".{LIST_NAME}.{os.getpid()}"
+        try:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            os.replace(temporary, self.path / LIST_NAME)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def with_case(self, case: str, entry: Mapping[str, str]) -> PredictionFolder:
+        """Return the folder with one case more."""
+        return PredictionFolder(self.path, self.model, self.options, {**self.cases, case: entry})
+
+
+def check_folder(path: Path, model: Mapping[str, str], options: Mapping[str, Any], *, force: bool = False) -> PredictionFolder:
+    """Look whether masks may be written to a folder, and what of them is there; nothing is written or removed.
+
+    Args:
+        path: the folder; it need not exist.
+        model: ``file`` and ``checksum`` of the model.
+        options: what else decides the masks.
+        force: whatever is there may be overwritten.
+
+    Returns:
+        The folder with the cases that are finished; none with ``force``.
+
+    Raises:
+        OutputExistsError: it holds something else, or a prediction with other settings.
+    """
+    wanted = PredictionFolder(path, model, options, {})
+    if path.exists() and not path.is_dir():
+        raise OutputExistsError(f"{path} is a file; expected a folder for the masks: choose another --out.")
+    if force or not path.exists() or not any(path.iterdir()):
+        return wanted
+    found = _load(path)
+    if found is None:
+        raise OutputExistsError(
+            f"{path} holds {len(list(path.iterdir()))} entries and no {LIST_NAME} of this version; choose another --out, or"
+            " use --force to write beside them."
+        )
+    differences = _differences(found, wanted)
+    if differences:
+        raise OutputExistsError(
+            f"{path} was predicted with other settings ({differences}); choose another --out, or use --force."
+        )
+    return found
+
+
+def clear_folder(path: Path) -> None:
+    """Remove what an earlier prediction wrote: the files its list names, the list, and the zip; nothing else."""
+    found = _load(path)
+    if found is None:
+        return
+    names = [name for entry in found.cases.values() for name in _files(entry)]
+    for name in [*names, LIST_NAME, ARCHIVE_NAME]:
+        target = path / name
+        if target.resolve().is_relative_to(path.resolve()):  # a list from elsewhere may name a file outside
+            target.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> PredictionFolder | None:
+    """Return the folder's list, keeping the cases whose files are there; None without a list of this schema."""
+    try:
+        content = json.loads((path / LIST_NAME).read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            return None
+        cases = {c: e for c, e in content["cases"].items() if all((path / f).is_file() for f in _files(e))}
+        return PredictionFolder(path, content["model"], content["options"], cases)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _files(entry: Mapping[str, str]) -> list[str]:
+    return [entry[key] for key in ("file", "probabilities") if key in entry]
+
+
+def _differences(found: PredictionFolder, wanted: PredictionFolder) -> str:
+    pairs: list[tuple[str, Any, Any]] = [("model", found.model.get("checksum", "")[:12], wanted.model["checksum"][:12])]
+    pairs += [(key, found.options.get(key), wanted.options.get(key)) for key in sorted({*found.options, *wanted.options})]
+    return ", ".join(f"{name} {old!r}, now {new!r}" for name, old, new in pairs if old != new)

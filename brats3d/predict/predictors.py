@@ -1,0 +1,194 @@
+"""Predictors: functions from images to probabilities that wrap one another, in any order.
+
+A predictor takes (M, X, Y, Z) float32, normalised, and returns (R, X, Y, Z) float32 in [0, 1]. Only `from_network` knows
+Keras; channels-first becomes channels-last there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brats3d.errors import ArrayError, OptionError, check_range
+
+if TYPE_CHECKING:
+    import keras
+
+Predictor = Callable[[np.ndarray], np.ndarray]
+Size = tuple[int, int, int]
+
+SIGMAS = 8
+"""A window is this many standard deviations of its Gaussian weights wide, as in nnU-Net and MONAI."""
+
+
+def from_network(network: keras.Model, stride: int) -> Predictor:
+    """Return a predictor that runs a network, on the whole of what it is given.
+
+    Sizes that the stride does not divide are padded with zeros (background) at the far end and cut off again. The network
+    runs as a compiled graph: called eagerly, Keras keeps every layer's output until the end, five times the memory.
+
+    Args:
+        network: (batch, X, Y, Z, M) → (batch, X, Y, Z, R) probabilities. Its weights may change later; they are not copied.
+        stride: what its spatial sizes must be divisible by.
+
+    Returns:
+        A predictor. It raises an ArrayError for another number of channels, and a MemoryError where the backend has too
+        little memory.
+    """
+    import keras
+
+    channels = network.input_shape[-1]
+    # A model of its own: it has no strategy and no compile state, and leaves the network's as they are.
+    runner = keras.Model(network.input, network.output)
+    runner.compile(jit_compile=keras.backend.backend() == "jax")
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        if images.ndim != 4 or images.shape[0] != channels:
+            raise ArrayError(f"the images have shape {images.shape}; the network takes {channels} channels, (M, X, Y, Z).")
+        size = images.shape[1:]
+        padding = [(0, 0), *((0, -n % stride) for n in size)]
+        batch = np.pad(np.moveaxis(images, 0, -1), [*padding[1:], padding[0]])[np.newaxis]
+        result = np.asarray(_run(runner, batch.astype(np.float32, copy=False)), np.float32)[0]
+        x, y, z = size
+        return np.ascontiguousarray(np.moveaxis(result[:x, :y, :z], -1, 0))
+
+    return predict
+
+
+def _run(runner: keras.Model, batch: np.ndarray) -> Any:
+    try:
+        return runner.predict_on_batch(batch)
+    except Exception as problem:
+        text = f"{type(problem).__name__} {problem}"
+        if "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text or "out of memory" in text.lower():
+            raise MemoryError(f"the backend has too little memory for {batch.shape[1:4]} voxels") from problem
+        raise
+
+
+def window(predictor: Predictor, patch_size: Size, overlap: float = 0.5) -> Predictor:
+    """Return a predictor that slides a window and blends what it gives, with Gaussian weights.
+
+    Windows are spread evenly from border to border, overlapping by at least ``overlap``; an axis that is shorter than the
+    window is taken whole.
+
+    Args:
+        predictor: what to apply to each window.
+        patch_size: voxels of the window.
+        overlap: share of a window that its neighbour covers too, 0 to 0.95.
+
+    Raises:
+        OptionError: a size below 1, or an overlap out of range.
+    """
+    check_range("overlap", overlap, 0.0, 0.95)
+    if len(patch_size) != 3 or min(patch_size) < 1:
+        raise OptionError(f"patch_size is {patch_size!r}; expected three numbers of voxels of at least 1.")
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        shape = images.shape[1:]
+        size = [min(p, n) for p, n in zip(patch_size, shape, strict=True)]
+        starts = [_starts(n, s, overlap) for n, s in zip(shape, size, strict=True)]
+        weights = [_gaussian(s) for s in size]
+        weight = np.einsum("i,j,k->ijk", *weights)
+        total: np.ndarray | None = None
+        for corner in itertools.product(*starts):
+            place = (slice(None), *(slice(c, c + s) for c, s in zip(corner, size, strict=True)))
+            part = predictor(np.ascontiguousarray(images[place]))
+            if total is None:
+                total = np.zeros((len(part), *shape), np.float32)
+            total[place] += part * weight
+        # The windows stand on a lattice, so the sum of their weights is a product of three sums.
+        sums = [_spread(n, s, w) for n, s, w in zip(shape, starts, weights, strict=True)]
+        return np.asarray(total / np.einsum("i,j,k->ijk", *sums), np.float32)
+
+    return predict
+
+
+def _starts(length: int, size: int, overlap: float) -> list[int]:
+    step = max(1, int(size * (1 - overlap)))
+    count = -(-(length - size) // step) + 1
+    return [round(start) for start in np.linspace(0, length - size, count)]
+
+
+def _gaussian(size: int) -> np.ndarray:
+    offsets = (np.arange(size) - (size - 1) / 2) / (size / SIGMAS)
+    return np.exp(-(offsets**2) / 2).astype(np.float32)
+
+
+def _spread(length: int, starts: Sequence[int], weights: np.ndarray) -> np.ndarray:
+    total = np.zeros(length, np.float32)
+    for start in starts:
+        total[start : start + len(weights)] += weights
+    return total
+
+
+def where_it_fits(predictor: Predictor, patch_size: Size, fits: Callable[[Size], bool]) -> Predictor:
+    """Return a predictor that takes the whole volume in one pass where memory allows, and slides a window where not.
+
+    Args:
+        predictor: what to apply.
+        patch_size: voxels of the window.
+        fits: (X, Y, Z) → whether one pass fits into memory. Where it said yes and the predictor still raises a MemoryError,
+            the window is used too.
+    """
+    sliding = window(predictor, patch_size)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        x, y, z = images.shape[1:]
+        if not fits((x, y, z)):
+            return sliding(images)
+        try:
+            return predictor(images)
+        except MemoryError:
+            return sliding(images)
+
+    return predict
+
+
+def flips(predictor: Predictor, axes: Sequence[int]) -> Predictor:
+    """Return a predictor that averages over all subsets of mirrored axes, each mirrored back.
+
+    Args:
+        predictor: what to apply; called 2^len(axes) times.
+        axes: spatial axes out of 0, 1, 2; none returns the predictor itself.
+
+    Raises:
+        OptionError: an axis that is none of them, or twice the same.
+    """
+    if not set(axes) <= {0, 1, 2} or len(set(axes)) != len(axes):
+        raise OptionError(f"flips is {tuple(axes)!r}; expected different axes out of 0, 1, 2.")
+    if not axes:
+        return predictor
+    subsets = [subset for n in range(len(axes) + 1) for subset in itertools.combinations(axes, n)]
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        total: Any = 0
+        for subset in subsets:
+            mirrored = tuple(axis + 1 for axis in subset)
+            total = total + np.flip(predictor(np.ascontiguousarray(np.flip(images, mirrored))), mirrored)
+        return np.asarray(total / np.float32(len(subsets)), np.float32)
+
+    return predict
+
+
+def ensemble(predictors: Sequence[Predictor]) -> Predictor:
+    """Return a predictor that averages several.
+
+    Args:
+        predictors: at least one; all give the same regions.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if not predictors:
+        raise OptionError("the ensemble has 0 predictors; expected at least one.")
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        total: Any = 0
+        for predictor in predictors:
+            total = total + predictor(images)
+        return np.asarray(total / np.float32(len(predictors)), np.float32)
+
+    return predict

@@ -1,0 +1,180 @@
+"""From a case to probabilities on its stored grid, and to a mask on its source's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brats3d import geometry, regions
+from brats3d.cases import CORPORA
+from brats3d.errors import ArrayError, CaseError, GridError, LabelError, ModelError, OptionError
+from brats3d.geometry import Grid
+from brats3d.intensity import scaling_of
+from brats3d.models import Card, Model
+from brats3d.predict.memory import fits_in_memory
+from brats3d.predict.predictors import Predictor, flips, from_network, where_it_fits
+from brats3d.store import PreparedCase, StoredCase
+
+if TYPE_CHECKING:
+    import keras
+
+UNKNOWN_YEAR = "L23"
+"""Label set of masks whose source says none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says about a case, on the grid of the case's source.
+
+    Attributes:
+        case: case id.
+        label: (X, Y, Z) uint8 in the label set.
+        label_set: what its values mean.
+        assumed: whether the source says no label set, so that `UNKNOWN_YEAR` stands in.
+        probabilities: (R, X, Y, Z) float32, zero outside the brain box.
+        regions: names of the R channels.
+        grid: the source's grid.
+    """
+
+    case: str
+    label: np.ndarray
+    label_set: str
+    assumed: bool
+    probabilities: np.ndarray = field(repr=False)
+    regions: tuple[str, ...]
+    grid: Grid
+
+
+def predictor_of(network: keras.Model, card: Card) -> Predictor:
+    """Return a network's predictor as its card wants it: the whole volume where memory allows, mirrored as the card says.
+
+    Args:
+        network: ends with ``probabilities``; its weights may change later, they are not copied.
+        card: what it expects and gives.
+
+    Raises:
+        ModelError: the card asks for post-processing, which this version cannot do.
+    """
+    if card.postprocessing:
+        raise ModelError(
+            f"the model's card asks for the post-processing {', '.join(card.postprocessing)}, which this version of brats3d"
+            f" does not know; use the version that made the model ({card.created_with or 'not recorded'})."
+        )
+    whole = from_network(network, card.stride)
+    fitting = where_it_fits(whole, card.patch_size, fits_in_memory(network, card.stride))
+    return flips(fitting, card.flips)
+
+
+def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase, card: Card) -> np.ndarray:
+    """Return a case's region probabilities on its stored grid.
+
+    The brain box, widened to whole blocks and strides, is read, normalised as the card says, averaged to the model's grid and
+    predicted; the result comes back to the stored grid by linear interpolation between block centres.
+
+    Args:
+        predictor: (M, X, Y, Z) → (R, X, Y, Z) on the model's grid.
+        case: a prepared or stored case; its label is not looked at.
+        card: which channels the predictor expects, normalised how, on which grid.
+
+    Returns:
+        (R, X, Y, Z) float32 in the stored orientation, zero outside the brain box.
+
+    Raises:
+        CaseError: the case lacks a modality that the card names.
+        GridError: the case's voxels do not make whole blocks of the model's grid.
+        ImageError: a modality cannot be normalised.
+        StoreError: the case's file is damaged.
+        ArrayError: the predictor gives another number of regions than the card names.
+    """
+    missing = [m for m in card.modalities if m not in case.modalities]
+    if missing:
+        raise CaseError(
+            f"case {case.case} lacks {', '.join(missing)} (it has {', '.join(case.modalities)});"
+            f" the model expects {', '.join(card.modalities)}: add the scans, or use a model without them."
+        )
+    try:
+        factor = geometry.block_factor(case.grid.spacing_mm, card.spacing_mm)
+    except OptionError as problem:
+        raise GridError(f"case {case.case}: {problem}") from None
+    box = geometry.widen_box(case.brain_box, [f * card.stride for f in factor])
+    raw = case.patch(box[:, 0].tolist(), (box[:, 1] - box[:, 0]).tolist())
+    scaled = [scaling_of(case.histograms[m], card.normalisation).apply(raw[case.modalities.index(m)]) for m in card.modalities]
+    images = geometry.block_average(np.stack(scaled), factor)
+    inside = predictor(images)
+    if inside.shape != (len(card.regions), *images.shape[1:]):
+        expected = (len(card.regions), *images.shape[1:])
+        raise ArrayError(f"the predictor gives shape {inside.shape}; expected {expected} for {', '.join(card.regions)}.")
+    fine = geometry.block_expand(inside, factor)
+    probabilities = np.zeros((len(fine), *case.grid.shape), np.float32)
+    brain = (slice(None), *geometry.box_slices(case.brain_box))
+    within = (slice(None), *geometry.box_slices(case.brain_box - box[:, :1]))
+    probabilities[brain] = fine[within]
+    return probabilities
+
+
+def predict_case(
+    model: Model, case: PreparedCase | StoredCase, *, label_set: str | None = None, predictor: Predictor | None = None
+) -> Prediction:
+    """Predict a case and paint its regions into a label, on the grid of the case's source.
+
+    Args:
+        model: from `brats3d.models.load_model`.
+        case: a prepared or stored case.
+        label_set: coding of the label; by default the source's own, and L23 where it says none.
+        predictor: `predictor_of(model.network, model.card)`, where it was made before for other cases.
+
+    Returns:
+        The label, its label set, and the probabilities.
+
+    Raises:
+        CaseError: the case lacks a modality, or cannot be read or normalised; see `predict_probabilities`.
+        LabelError: the source's own label set has no value for a region of the model.
+        OptionError: no such label set, or it has no value for a region of the model.
+        ModelError: the card asks for post-processing, which this version cannot do.
+    """
+    known = label_set or own_label_set(case)
+    coding = regions.label_set(known or UNKNOWN_YEAR)
+    try:
+        check_paintable(model.card, coding.name)
+    except OptionError as problem:
+        if label_set:
+            raise
+        raise LabelError(f"case {case.case}: {problem} Choose another label set with --label-set.") from None
+    stored = predict_probabilities(predictor or predictor_of(model.network, model.card), case, model.card)
+    masks = above_thresholds(stored, model.card)
+    label = regions.paint_regions(masks, coding, model.card.regions)
+    label, probabilities = (np.ascontiguousarray(geometry.from_stored(a, case.source)) for a in (label, stored))
+    return Prediction(case.case, label, coding.name, known is None, probabilities, model.card.regions, case.source)
+
+
+def above_thresholds(probabilities: np.ndarray, card: Card) -> np.ndarray:
+    """Return the region masks (R, X, Y, Z) bool of probabilities: where each is above its region's threshold."""
+    return probabilities > np.array(card.thresholds, np.float32)[:, None, None, None]
+
+
+def check_paintable(card: Card, label_set: str) -> None:
+    """Refuse a label set that has no value for one of a model's regions.
+
+    Args:
+        card: the model's card.
+        label_set: name of the label set.
+
+    Raises:
+        OptionError: no such label set, or it has no value for a region.
+    """
+    regions.paint_regions(np.zeros((len(card.regions), 0, 0, 0), bool), regions.label_set(label_set), card.regions)
+
+
+def own_label_set(case: PreparedCase | StoredCase) -> str | None:
+    """Return the label set of a case's source: its label's, or the only one its name allows; None where neither says.
+
+    Args:
+        case: a prepared or stored case.
+    """
+    if case.label_set:
+        return case.label_set
+    row = CORPORA.get(case.corpus)
+    candidates = row.label_sets if row else ()
+    return candidates[0] if len(candidates) == 1 else None

@@ -1,0 +1,235 @@
+"""Label sets, regions, and the way from one to the other.
+
+A *label* is a file's own values; *regions* are overlapping masks (whole tumour, tumour core, enhancing tumour). What a
+value means depends on the challenge and its year: 3 is non-enhancing tumour in 2015, nothing in 2018, enhancing tumour in
+2023. One table (`LABEL_SETS`) says it, one more (`CONVERSIONS`) says how a label goes from one set to another; adding a
+year adds a row.
+
+Regions become labels by painting in a fixed order, WT, then TC, then ET, so that contradictory channels have one meaning:
+the inner region wins, ET outside WT enlarges WT, nothing is ever removed.
+
+Sources: the challenges' own scoring scripts (rachitsaluja/BraTS-2023-Metrics ``get_TissueWiseSeg``,
+BraTS-2024-Metrics ``metrics_*.py``), CaPTk ``cbicaITKUtilities.h``, nnU-Net ``regions_class_order``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from brats3d.errors import ArrayError, LabelError, OptionError, check_option
+
+REGIONS = ("WT", "TC", "ET")
+"""The three regions every BraTS year scores, in the order used everywhere."""
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """One coding of tumour tissue in a label file.
+
+    Attributes:
+        name: short name, such as ``L17``.
+        used_by: which challenges wrote it.
+        tissues: label value → tissue.
+        regions: region name → the values it unites.
+        paint: (region, value) in the order in which regions are painted into a label.
+    """
+
+    name: str
+    used_by: str
+    tissues: Mapping[int, str]
+    regions: Mapping[str, tuple[int, ...]]
+    paint: tuple[tuple[str, int], ...]
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All values the coding uses, background first."""
+        return (0, *sorted(self.tissues))
+
+
+def _row(
+    name: str,
+    used_by: str,
+    tissues: dict[int, str],
+    regions: dict[str, tuple[int, ...]],
+    paint: Sequence[tuple[str, int]],
+) -> LabelSet:
+    return LabelSet(name, used_by, MappingProxyType(tissues), MappingProxyType(regions), tuple(paint))
+
+
+LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType({
+    row.name: row
+    for row in (
+        _row("L12", "BraTS 2012, first issue", {1: "edema", 2: "core"},
+             {"WT": (1, 2), "TC": (2,)}, [("WT", 1), ("TC", 2)]),
+        _row("L13", "BraTS 2012 re-issue to 2016", {1: "necrosis", 2: "edema", 3: "non-enhancing", 4: "enhancing"},
+             {"WT": (1, 2, 3, 4), "TC": (1, 3, 4), "ET": (4,)}, [("WT", 2), ("TC", 1), ("ET", 4)]),
+        _row("L17", "BraTS 2017 to 2022, TCIA", {1: "NCR+NET", 2: "ED", 4: "ET"},
+             {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}, [("WT", 2), ("TC", 1), ("ET", 4)]),
+        _row("L23", "BraTS 2023; SSA and MET 2024", {1: "NCR", 2: "ED", 3: "ET"},
+             {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}, [("WT", 2), ("TC", 1), ("ET", 3)]),
+        _row("L24", "BraTS 2024 GLI; 2025 GLI and MET", {1: "NETC", 2: "SNFH", 3: "ET", 4: "RC"},
+             {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,), "RC": (4,)},
+             [("WT", 2), ("TC", 1), ("ET", 3), ("RC", 4)]),
+        _row("LPED", "BraTS 2024 PED and later", {1: "ET", 2: "NETC", 3: "CC", 4: "ED"},
+             {"WT": (1, 2, 3, 4), "TC": (1, 2, 3), "ET": (1,), "CC": (3,)},
+             [("WT", 4), ("TC", 2), ("CC", 3), ("ET", 1)]),
+        _row("LMSD", "Medical Segmentation Decathlon, Task01", {1: "edema", 2: "non-enhancing", 3: "ET"},
+             {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)}, [("WT", 1), ("TC", 2), ("ET", 3)]),
+        _row("GTV", "BraTS 2024 MEN-RT", {1: "gross tumour volume"}, {"WT": (1,)}, [("WT", 1)]),
+    )
+})  # fmt: skip
+
+CONVERSIONS: Mapping[tuple[str, str], Mapping[int, int]] = MappingProxyType({
+    ("L17", "L23"): {0: 0, 1: 1, 2: 2, 4: 3},
+    ("L23", "L17"): {0: 0, 1: 1, 2: 2, 3: 4},
+    ("L13", "L17"): {0: 0, 1: 1, 2: 2, 3: 1, 4: 4},
+    ("L13", "L23"): {0: 0, 1: 1, 2: 2, 3: 1, 4: 3},
+    ("L24", "L23"): {0: 0, 1: 1, 2: 2, 3: 3, 4: 0},
+    ("LPED", "L23"): {0: 0, 1: 3, 2: 1, 3: 1, 4: 2},
+    ("LMSD", "L23"): {0: 0, 1: 2, 2: 1, 3: 3},
+    ("L23", "LMSD"): {0: 0, 1: 2, 2: 1, 3: 3},
+    ("L23", "LPED"): {0: 0, 1: 2, 2: 4, 3: 1},
+})  # fmt: skip
+"""(from, to) → value → value. A value that is not listed has no counterpart and is refused."""
+
+
+def label_set(name: str) -> LabelSet:
+    """Return the label set of that name.
+
+    Raises:
+        OptionError: no label set has the name; the message lists them.
+    """
+    check_option("label set", name, LABEL_SETS)
+    return LABEL_SETS[name]
+
+
+def whole_numbers(label: np.ndarray) -> np.ndarray:
+    """Return a label of any number type as uint8, refusing what is no label.
+
+    Args:
+        label: (X, Y, Z) array of any type; float files are common, and hold whole numbers.
+
+    Returns:
+        (X, Y, Z) uint8 with the same values. A copy, except where the input is uint8 already.
+
+    Raises:
+        LabelError: a value is no whole number from 0 to 255; the message names the first one found.
+    """
+    label = np.asarray(label)
+    if label.dtype == np.uint8:
+        return label
+    with np.errstate(invalid="ignore"):
+        whole = label.astype(np.uint8)
+    wrong = whole != label
+    if wrong.any():
+        raise LabelError(
+            f"the label holds {label[wrong][0]!s} in {int(wrong.sum())} voxels; expected whole numbers from 0 to 255:"
+            " check that the file is a label and not an image or a resampled mask."
+        )
+    return whole
+
+
+def check_values(label: np.ndarray, coding: LabelSet) -> None:
+    """Refuse a label that holds values its label set does not know.
+
+    Args:
+        label: array of whole numbers.
+        coding: the label set it should follow.
+
+    Raises:
+        LabelError: names the values found, those expected, and the label sets that would take them.
+    """
+    found = [int(v) for v in np.unique(label)]
+    extra = sorted(set(found) - set(coding.values))
+    if extra:
+        fits = [s.name for s in LABEL_SETS.values() if set(found) <= set(s.values)]
+        advice = f"the values would fit {', '.join(fits)}" if fits else "no known label set has these values"
+        raise LabelError(f"the label holds {extra}, which {coding.name} {list(coding.values)} does not know; {advice}.")
+
+
+def region_masks(label: np.ndarray, coding: LabelSet, regions: Sequence[str] = REGIONS) -> np.ndarray:
+    """Return the overlapping region masks of a label.
+
+    Args:
+        label: (X, Y, Z) whole numbers of that coding.
+        coding: what the values mean.
+        regions: names of the regions wanted, in order.
+
+    Returns:
+        (R, X, Y, Z) bool. A region without a voxel is all False.
+
+    Raises:
+        OptionError: the coding does not define a region asked for.
+    """
+    missing = [r for r in regions if r not in coding.regions]
+    if missing:
+        raise OptionError(f"{coding.name} does not define {', '.join(missing)}; it has {', '.join(coding.regions)}.")
+    lookup = np.zeros((len(regions), 256), bool)
+    for row, region in zip(lookup, regions, strict=True):
+        row[list(coding.regions[region])] = True
+    return lookup[:, label]
+
+
+def paint_regions(masks: np.ndarray, coding: LabelSet, regions: Sequence[str] = REGIONS) -> np.ndarray:
+    """Return the label that the region masks mean, painted WT, then TC, then ET (then others).
+
+    For nested masks ``region_masks`` undoes this exactly. For contradictory ones the inner region wins and nothing is
+    removed: ET' = ET, TC' = TC ∪ ET, WT' = WT ∪ TC ∪ ET.
+
+    Args:
+        masks: (R, X, Y, Z) bool.
+        coding: the label set to write.
+        regions: the names of the R masks.
+
+    Returns:
+        (X, Y, Z) uint8.
+
+    Raises:
+        ArrayError: there are not as many masks as names, or they are not bool.
+        OptionError: a region has no value in this coding.
+    """
+    if len(masks) != len(regions):
+        raise ArrayError(f"found {len(masks)} masks for the {len(regions)} regions {', '.join(regions)}.")
+    if masks.dtype != bool:  # numbers would be taken for indices
+        raise ArrayError(f"the masks are of type {masks.dtype}; expected bool: compare probabilities with a threshold first.")
+    painted = dict(coding.paint)
+    missing = [r for r in regions if r not in painted]
+    if missing:
+        raise OptionError(f"{coding.name} has no value to paint {', '.join(missing)} with; it has {', '.join(painted)}.")
+    label = np.zeros(masks.shape[1:], np.uint8)
+    for region, value in coding.paint:
+        if region in regions:
+            label[masks[list(regions).index(region)]] = value
+    return label
+
+
+def convert_label(label: np.ndarray, source: LabelSet, target: LabelSet) -> np.ndarray:
+    """Return a label of one coding written in another.
+
+    Args:
+        label: array of whole numbers in the source coding.
+        source: coding of the input.
+        target: coding wanted.
+
+    Returns:
+        uint8 array of the same shape; a copy.
+
+    Raises:
+        OptionError: no conversion between the two is known.
+        LabelError: the label holds a value without a counterpart.
+    """
+    if source == target:
+        check_values(label, source)
+        return np.array(label, np.uint8)
+    pairs = [f"{a} to {b}" for a, b in CONVERSIONS]
+    if (source.name, target.name) not in CONVERSIONS:
+        raise OptionError(f"no conversion from {source.name} to {target.name} is known; there are: {', '.join(pairs)}.")
+    check_values(label, source)
+    table = CONVERSIONS[source.name, target.name]
+    lookup = np.zeros(256, np.uint8)
+    lookup[list(table)] = list(table.values())
+    return lookup[label]

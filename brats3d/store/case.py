@@ -1,0 +1,171 @@
+"""A prepared case in memory: what preprocessing makes before it is written, and `predict` of scans that are in no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from brats3d.geometry import Box, Grid, bounding_box, box_slices, crop_padded
+from brats3d.intensity import Histogram, histogram_of
+
+MAX_COORDINATES = 10_000
+"""Coordinates kept a label value, so that a balanced patch can be placed without inflating the label."""
+
+
+@dataclass(frozen=True, eq=False)
+class TumourSample:
+    """How many voxels carry a label value, and where some of them lie.
+
+    Attributes:
+        count: voxels with the value.
+        coordinates: (N, 3) int16, N ≤ 10,000, in the stored orientation; a seeded sample without repetition.
+    """
+
+    count: int
+    coordinates: np.ndarray
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What is known of a case besides its voxels. No personal data: no paths, no DICOM names, no dates.
+
+    Attributes:
+        case: case id.
+        patient: patient id.
+        timepoint: time point or None.
+        corpus: row of the table of corpora.
+        grade: ``HGG``, ``LGG`` or None.
+        label_set: what the label's values mean; None without a label.
+        modalities: names of the image channels, in order.
+        sources: a mapping a source file: ``name`` (no folders), ``bytes``, ``crc32``.
+    """
+
+    case: str
+    patient: str
+    timepoint: str | None
+    corpus: str
+    grade: str | None
+    label_set: str | None
+    modalities: tuple[str, ...]
+    sources: Sequence[Mapping[str, Any]] = field(default=())
+
+
+class KnownCase:
+    """What prepared and stored cases share: the facts as attributes."""
+
+    facts: CaseFacts
+
+    @property
+    def case(self) -> str:
+        """Case id."""
+        return self.facts.case
+
+    @property
+    def patient(self) -> str:
+        """Patient id."""
+        return self.facts.patient
+
+    @property
+    def timepoint(self) -> str | None:
+        """Time point, or None."""
+        return self.facts.timepoint
+
+    @property
+    def corpus(self) -> str:
+        """Row of the table of corpora."""
+        return self.facts.corpus
+
+    @property
+    def grade(self) -> str | None:
+        """``HGG``, ``LGG`` or None."""
+        return self.facts.grade
+
+    @property
+    def label_set(self) -> str | None:
+        """What the label's values mean; None without a label."""
+        return self.facts.label_set
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the image channels, in order."""
+        return self.facts.modalities
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedCase(KnownCase):
+    """A case ready for the network or the store; `StoredCase` has the same attributes.
+
+    Attributes:
+        facts: what is known of it; its fields are attributes here too.
+        images: (M, X, Y, Z), stored orientation L, P, S, intensities as they came.
+        label: (X, Y, Z) uint8, the source's own values, or None.
+        histograms: modality → histogram of its non-zero voxels.
+        brain_box: (3, 2) half-open box of the union of non-zero voxels over the modalities.
+        tumour: label value → where it lies; empty without a label.
+        grid: the stored grid.
+        source: the source file's grid, to write a mask on.
+    """
+
+    facts: CaseFacts
+    images: np.ndarray
+    label: np.ndarray | None
+    histograms: Mapping[str, Histogram]
+    brain_box: Box
+    tumour: Mapping[int, TumourSample]
+    grid: Grid
+    source: Grid
+
+    def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
+        """Return raw intensities of a box that may overhang the volume.
+
+        Args:
+            corner: first voxel along each axis, may be negative.
+            size: voxels along each axis.
+
+        Returns:
+            (M, x, y, z); zeros outside the volume.
+        """
+        return crop_padded(self.images, np.stack([np.array(corner), np.array(corner) + np.array(size)], 1))
+
+
+def summarise(facts: CaseFacts, images: np.ndarray, label: np.ndarray | None, grid: Grid, source: Grid) -> PreparedCase:
+    """Return the prepared case of stacked images: box, histograms and tumour sample are computed here.
+
+    The box and the histograms come from the images alone; the label never influences them.
+
+    Args:
+        facts: what is known of the case.
+        images: (M, X, Y, Z) in the stored orientation.
+        label: (X, Y, Z) uint8 or None.
+        grid: the stored grid.
+        source: the source's grid.
+
+    Raises:
+        ImageError: a modality has no voxel besides zeros; the message names it.
+    """
+    box = bounding_box((images != 0).any(0))
+    inside = images[(slice(None), *box_slices(box))]
+    histograms = {m: histogram_of(channel) for m, channel in zip(facts.modalities, inside, strict=True)}
+    return PreparedCase(facts, images, label, histograms, box, sample_tumour(label), grid, source)
+
+
+def sample_tumour(label: np.ndarray | None) -> dict[int, TumourSample]:
+    """Return, for each value of a label but 0, its voxel count and up to 10,000 of its coordinates.
+
+    Args:
+        label: (X, Y, Z) uint8 or None, which gives an empty mapping.
+    """
+    if label is None:
+        return {}
+    where = np.flatnonzero(label)
+    values = label.ravel()[where]
+    rng = np.random.default_rng(0)  # one seed for all: the same label gives the same sample on every machine
+    samples = {}
+    for value in np.unique(values):
+        own = where[values == value]
+        kept = np.sort(rng.choice(own, MAX_COORDINATES, replace=False)) if len(own) > MAX_COORDINATES else own
+        samples[int(value)] = TumourSample(len(own), np.stack(np.unravel_index(kept, label.shape), 1).astype(np.int16))
+    return samples

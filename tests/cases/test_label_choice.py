@@ -1,0 +1,100 @@
+"""Settling the label set: names and values together, and what a contradiction is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from brats3d.cases import CORPORA, Case, settle_label_set
+from brats3d.errors import LabelError, OptionError
+from brats3d.regions import LABEL_SETS
+
+
+def case_of(corpus: str) -> Case:
+    return Case("c1", "c1", None, corpus, None, {}, None, CORPORA[corpus].label_sets)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "values", "settled"),
+    [
+        ("BraTS 2013-2016", [0, 1, 2, 3, 4], "L13"),
+        ("BraTS 2013-2016", [0, 2], "L13"),
+        ("BraTS 2017", [0, 1, 2, 4], "L17"),
+        ("BraTS 2018", [0, 1, 2], "L17"),
+        ("BraTS 2019", [0], "L17"),
+        ("BraTS 2020", [4, 2, 1, 0], "L17"),
+        ("BraTS 2021", [0, 1, 2, 4], "L17"),
+        ("BraTS 2023 GLI", [0, 1, 2, 3], "L23"),
+        ("BraTS 2023 SSA", [0, 1, 2], "L23"),
+        ("BraTS 2023 MEN", [3], "L23"),
+        ("BraTS 2023 MET", [0, 3], "L23"),
+        ("BraTS 2023 PED", [0, 1, 2, 3], "L23"),
+        ("BraTS PED", [0, 1, 2, 3, 4], "LPED"),
+        ("BraTS PED", [0], "L23"),
+        ("plain", [0, 1, 2, 4], "L17"),
+        ("plain", [0, 1, 2, 3], "L23"),
+        ("plain", [0, 1, 2], "L17"),
+        ("plain", [], "L17"),
+    ],
+)
+def test_names_and_values_settle(corpus: str, values: list[int], settled: str) -> None:
+    assert settle_label_set(case_of(corpus), values) == settled
+
+
+def test_l17_and_l23_agree_where_both_fit() -> None:
+    """Why a plain name is unambiguous: every value that both know lies in the same regions."""
+    shared = set(LABEL_SETS["L17"].values) & set(LABEL_SETS["L23"].values)
+    assert shared == {0, 1, 2}
+    for region in ("WT", "TC", "ET"):
+        in_old, in_new = (shared & set(LABEL_SETS[n].regions[region]) for n in ("L17", "L23"))
+        assert in_old == in_new
+
+
+def test_a_2023_case_with_value_4() -> None:
+    with pytest.raises(LabelError) as caught:
+        settle_label_set(case_of("BraTS 2023 GLI"), [0, 1, 2, 4])
+    message = str(caught.value)
+    assert message == (
+        "the label of c1 holds the values [0, 1, 2, 4], but BraTS 2023 GLI labels follow L23 [0, 1, 2, 3];"
+        " they would fit L13, L17, L24, LPED: say which with --label-set NAME."
+    )
+    assert caught.value.exit_code == 3
+
+
+def test_the_advice_given_is_taken() -> None:
+    assert settle_label_set(case_of("BraTS 2023 GLI"), [0, 1, 2, 4], "L17") == "L17"
+    assert settle_label_set(case_of("plain"), [0, 1, 2, 3, 4], "L13") == "L13"
+    assert settle_label_set(case_of("plain"), [0, 1, 2, 3], "LMSD") == "LMSD"
+    assert settle_label_set(case_of("BraTS PED"), [0, 1, 2, 3], "LPED") == "LPED"
+
+
+@pytest.mark.parametrize(
+    ("corpus", "values", "requested", "says"),
+    [
+        ("BraTS 2018", [0, 1, 2, 3], None, r"holds the values \[0, 1, 2, 3\], but BraTS 2018 labels follow L17"),
+        ("plain", [0, 3, 4], None, r"a name of no year stands for L17 \[0, 1, 2, 4\] or L23 .* fit L13, L24, LPED: say"),
+        ("plain", [0, 7], None, r"\[0, 7\].*no known label set has them"),
+        ("BraTS PED", [0, 1], None, r"L23 and LPED read differently.*--label-set L23 or LPED"),
+        ("BraTS 2018", [0, 1, 2, 4], "L23", r"\[0, 1, 2, 4\], which --label-set L23 \[0, 1, 2, 3\] does not know; .*L13, L17"),
+        (
+            "BraTS 2013-2016",
+            [0, 1, 3],
+            "LPED",
+            r"--label-set LPED contradicts the name of c1: BraTS 2013-2016 labels follow L13",
+        ),
+        ("BraTS 2023 GLI", [0, 1, 2, 3], "LMSD", r"--label-set LMSD contradicts the name"),
+        ("plain", [0, 9], "L17", r"would fit no known label set"),
+    ],
+)
+def test_contradiction_and_doubt_are_refused(corpus: str, values: list[int], requested: str | None, says: str) -> None:
+    with pytest.raises(LabelError, match=says):
+        settle_label_set(case_of(corpus), values, requested)
+
+
+def test_a_request_that_says_the_same_is_taken() -> None:
+    # 2013 to 2016 without the value 3 reads the same in both
+    assert settle_label_set(case_of("BraTS 2013-2016"), [0, 1, 2, 4], "L17") == "L17"
+
+
+def test_an_unknown_label_set() -> None:
+    with pytest.raises(OptionError, match=r"label set is 'L18'.*L17"):
+        settle_label_set(case_of("plain"), [0], "L18")

@@ -1,0 +1,55 @@
+"""Who a case is, by its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from brats3d.cases import patient_of
+
+PATIENTS = [
+    ("Brats17_CBICA_ABM_1", "CBICA_ABM", "1"),
+    ("BraTS19_2013_20_1", "2013_20", "1"),
+    ("Brats18_TCIA13_623_1", "TCIA_623", "1"),
+    ("Brats18_UAB_3498_2", "UAB_3498", "2"),
+    ("BraTS20_Training_001", "BraTS20_Training_001", None),
+    ("BraTS2021_00005", "BraTS-GLI-00005", None),
+    ("BraTS-GLI-00005-100", "BraTS-GLI-00005", "100"),
+    ("BraTS-MEN-00004-000", "BraTS-MEN-00004", "000"),
+    ("BraTS-GoAT-02235", "BraTS-GoAT-02235", None),
+    ("brats_2013_pat0006_1", "brats_2013_pat0006", "1"),
+    ("brats_tcia_pat153_0109", "brats_tcia_pat153", "0109"),
+    ("HG_0001", "HG_0001", None),
+    ("ward 7_2", "ward 7_2", None),
+    ("", "", None),
+]
+
+
+@pytest.mark.parametrize(("case", "patient", "timepoint"), PATIENTS)
+def test_patient_and_time_point(case: str, patient: str, timepoint: str | None) -> None:
+    assert patient_of(case) == (patient, timepoint)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Brats17_CBICA_ABM_1", "Brats18_CBICA_ABM_1", "BraTS19_CBICA_ABM_1", "BRATS18_cbica_abm_2"),
+        ("Brats17_TCIA_623_1", "Brats18_TCIA13_623_1"),
+        ("BraTS2021_00000", "BraTS-GLI-00000-000", "BraTS-GLI-00000-001", "brats2021_0"),
+        ("brats_tcia_pat153_0109", "brats_tcia_pat153_0181"),
+    ],
+)
+def test_names_of_one_patient(names: tuple[str, ...]) -> None:
+    assert len({patient_of(name)[0] for name in names}) == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        # the numbers of 2015 are not those of 2017: pat0006 became 2013_20
+        ("brats_2013_pat0006_1", "Brats17_2013_6_1"),
+        ("BraTS-GLI-00002-000", "BraTS-MET-00002-000"),
+        ("Brats18_2013_2_1", "Brats18_2013_20_1"),
+    ],
+)
+def test_names_of_different_patients(names: tuple[str, ...]) -> None:
+    assert len({patient_of(name)[0] for name in names}) == len(names)

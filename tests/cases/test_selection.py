@@ -1,0 +1,63 @@
+"""What ``--cases`` takes: a file of ids, or a part of a split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from brats3d.cases import Split, make_split, read_case_ids, select_ids
+from brats3d.errors import OptionError
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Split:
+    made = make_split([(f"c{i}", f"c{i}", None) for i in range(11)], folds=3)
+    made.save(tmp_path / "all.json")
+    replace(made, fold=1).save(tmp_path / "split.json")
+    return made
+
+
+def test_a_file_of_ids(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfc2\r\n\r\n# not c9\r\n  c1 \r\nc2\r\n")
+    assert read_case_ids(str(tmp_path / "ids.txt")) == ["c2", "c1"]
+
+
+@pytest.mark.parametrize("part", ["test", "validation", "train"])
+def test_a_part_of_the_runs_own_fold(tmp_path: Path, split: Split, part: str) -> None:
+    assert read_case_ids(f"{tmp_path}/split.json:{part}") == list(getattr(split.folds[1], part))
+    assert read_case_ids(f"{tmp_path}/split.json:{part}", fold=0) == list(getattr(split.folds[0], part))
+    assert read_case_ids(f"{tmp_path}/all.json:{part}", fold=2) == list(getattr(split.folds[2], part))
+
+
+@pytest.mark.parametrize(
+    ("text", "fold", "says"),
+    [
+        ("all.json:test", None, "does not record which of its 3 folds"),
+        ("split.json:tset", None, r"'tset' \(did you mean 'test'\?\); expected one of: test, validation, train"),
+        ("split.json", None, "split without a part; say which, such as .*split.json:test"),
+        ("split.json:test", 3, "fold is 3; expected a number from 0 to 2"),
+        ("gone.json:test", None, "gone.json:test: cannot be read"),
+        ("gone.txt", None, "gone.txt: cannot be read .*a case id a line"),
+        ("empty.txt", None, "holds no case id"),
+        ("picture.txt", None, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(tmp_path: Path, split: Split, text: str, fold: int | None, says: str) -> None:
+    (tmp_path / "empty.txt").write_text("\n# nobody\n")
+    (tmp_path / "picture.txt").write_bytes(b"\x89PNG\xff")
+    with pytest.raises(OptionError, match=says):
+        read_case_ids(f"{tmp_path}/{text}", fold)
+
+
+def test_select_ids_keeps_the_order_asked_for() -> None:
+    assert select_ids(["b", "a"], iter(["a", "b", "c"]), "store X") == ["b", "a"]
+    assert select_ids([], [], "store X") == []
+
+
+def test_select_ids_names_what_is_not_there() -> None:
+    with pytest.raises(
+        OptionError, match=r"2 of the 3 cases .* among the 2 of store X: Brats1, zz \(did you mean 'Brats18'\?\)"
+    ):
+        select_ids(["a", "Brats1", "zz"], ["a", "Brats18"], "store X")

@@ -1,0 +1,404 @@
+"""The networks, layer by layer, against the published tables; and their forward pass against plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
+from brats3d.errors import OptionError
+from brats3d.models import NETWORKS, build_model, check_size, network_options, stride, training_model
+
+keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.network
+
+EDGE = 128
+"""The tables are given for 128³ patches."""
+
+
+@pytest.fixture(autouse=True)
+def _fresh_session() -> Iterator[None]:
+    yield
+    keras.utils.clear_session()
+
+
+# --- the tables: totals ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters"),
+    [
+        ("isensee2017", {}, 8_269_561),
+        ("isensee2017", {"base_filters": 8}, 2_069_569),
+        ("isensee2017", {"base_filters": 12}, 4_653_261),
+        ("isensee2017", {"base_filters": 24}, 18_599_985),
+        ("isensee2017", {"base_filters": 32}, 33_060_841),
+        ("isensee2017", {"regions": 4}, 8_269_676),
+        ("isensee2017_paper", {}, 9_483_561),
+        ("isensee2017_paper", {"regions": 4}, 9_483_788),
+        ("unet3d", {}, 16_318_307),
+        ("unet3d", {"normalisation": "batch"}, 16_327_651),
+        ("unet3d", {"upsampling": "transposed"}, 19_071_715),
+        ("unet3d", {"base_filters": 16}, 4_081_075),
+    ],
+)
+def test_parameters_in_total(name: str, options: dict[str, Any], parameters: int) -> None:
+    assert build_model(name, **options).count_params() == parameters
+
+
+# --- the tables: levels ----------------------------------------------------------------------------------------------
+
+PARAMETERS = {
+    "isensee2017": {
+        "enc0": 15_696, "enc1": 69_408, "enc2": 277_056, "enc3": 1_107_072, "enc4": 4_425_984,
+        "dec3": 1_787_008, "dec2": 447_040, "dec1": 111_904, "dec0": 28_048, "seg2": 195, "seg1": 99, "seg0": 51,
+    },
+    "isensee2017_paper": {
+        "enc0": 15_632, "enc1": 69_408, "enc2": 277_056, "enc3": 1_107_072, "enc4": 4_425_984,
+        "dec3": 2_705_024, "dec2": 672_640, "dec1": 168_384, "dec0": 41_779 - 99, "seg2": 387, "seg1": 195, "seg0": 99,
+    },
+    "unet3d": {
+        "enc0": 58_848, "enc1": 331_968, "enc2": 1_327_488, "enc3": 5_309_184,
+        "dec2": 7_078_400, "dec1": 1_769_728, "dec0": 442_496, "logits": 195,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_of_each_level(name: str) -> None:
+    found = dict.fromkeys(PARAMETERS[name], 0)
+    for layer in build_model(name).layers:
+        # The table counts the normalisation of the lowest level's output, the first step of what comes after, to enc4.
+        level = "enc4" if layer.name == "dec3_below_norm" else layer.name.split("_")[0]
+        if layer.count_params():
+            found[level] += layer.count_params()
+    assert found == PARAMETERS[name]
+
+
+def test_parameters_of_the_papers_normalisation() -> None:
+    layers = build_model("isensee2017_paper").layers
+    assert sum(layer.count_params() for layer in layers if isinstance(layer, keras.layers.GroupNormalization)) == 5_056
+
+
+# --- the tables: operations ------------------------------------------------------------------------------------------
+
+Row = tuple[str, str, list[str]]
+"""Layer, operation with its output shape, layers it takes."""
+
+
+def _rows(start: str, edge: int, *steps: str) -> list[Row]:
+    """Return a chain of steps ``name: operation maps``; with ``< a b`` a step takes other layers than the one before."""
+    rows, before = [], start
+    for step in steps:
+        text, _, taken = step.partition(" < ")
+        name, operation = text.split(": ")
+        kind, maps = operation.rsplit(" ", 1)
+        rows.append((name, f"{kind} {edge}^3 x {maps}", taken.split() or [before]))
+        before = name
+    return rows
+
+
+def _isensee2017() -> list[Row]:
+    """Table 1.2 of the specification."""
+    rows: list[Row] = []
+    below = "images"
+    for i, f, edge, s in [(0, 16, 128, 1), (1, 32, 64, 2), (2, 64, 32, 2), (3, 128, 16, 2), (4, 256, 8, 2)]:
+        n = f"enc{i}"
+        rows += _rows(
+            below, edge,
+            f"{n}_in_conv: conv k3 s{s} {f}", f"{n}_in_norm: IN {f}", f"{n}_in_act: LR {f}",
+            f"{n}_a_conv: conv k3 s1 {f}", f"{n}_a_norm: IN {f}", f"{n}_a_act: LR {f}", f"{n}_dropout: drop maps {f}",
+            f"{n}_b_conv: conv k3 s1 {f}", f"{n}_b_norm: IN {f}", f"{n}_b_act: LR {f}",
+            f"{n}_add: add {f} < {n}_in_act {n}_b_act",
+        )  # fmt: skip
+        below = f"{n}_add"
+    for i, f, edge in [(3, 128, 16), (2, 64, 32), (1, 32, 64), (0, 16, 128)]:
+        n = f"dec{i}"
+        rows += _rows(
+            below, edge,
+            f"{n}_up: up {2 * f}", f"{n}_in_conv: conv k3 s1 {f}", f"{n}_in_norm: IN {f}", f"{n}_in_act: LR {f}",
+            f"{n}_concat: concat {2 * f} < enc{i}_add {n}_in_act",
+            f"{n}_a_conv: conv k3 s1 {f}", f"{n}_a_norm: IN {f}", f"{n}_a_act: LR {f}",
+            f"{n}_b_conv: conv k1 s1 {f}", f"{n}_b_norm: IN {f}", f"{n}_b_act: LR {f}",
+        )  # fmt: skip
+        below = f"{n}_b_act"
+    return rows + _segmentation("b_act")
+
+
+def _isensee2017_paper() -> list[Row]:
+    """Table 1.3 of the specification."""
+    rows = _rows(
+        "images", 128,
+        "enc0_in_conv: conv k3 s1 16", "enc0_a_act: LR 16", "enc0_a_conv: conv k3 s1 16", "enc0_dropout: drop 16",
+        "enc0_b_act: LR 16", "enc0_b_conv: conv k3 s1 16", "enc0_add: add 16 < enc0_in_conv enc0_b_conv",
+        "enc0_skip_act: LR 16", "enc0_out_norm: IN 16 < enc0_add", "enc0_out_act: LR 16",
+    )  # fmt: skip
+    below = "enc0_out_act"
+    for i, f, edge in [(1, 32, 64), (2, 64, 32), (3, 128, 16), (4, 256, 8)]:
+        n = f"enc{i}"
+        rows += _rows(
+            below, edge,
+            f"{n}_in_conv: conv k3 s2 {f}", f"{n}_a_norm: IN {f}", f"{n}_a_act: LR {f}", f"{n}_a_conv: conv k3 s1 {f}",
+            f"{n}_dropout: drop {f}", f"{n}_b_norm: IN {f}", f"{n}_b_act: LR {f}", f"{n}_b_conv: conv k3 s1 {f}",
+            f"{n}_add: add {f} < {n}_in_conv {n}_b_conv",
+            *([f"{n}_out_norm: IN {f}", f"{n}_out_act: LR {f}"] if i < 4 else []),
+        )  # fmt: skip
+        below = f"{n}_out_act" if i < 4 else f"{n}_add"
+    for i, f, edge in [(3, 128, 16), (2, 64, 32), (1, 32, 64), (0, 16, 128)]:
+        n = f"dec{i}"
+        rows += _rows(below, edge // 2, f"{n}_below_norm: IN {2 * f}", f"{n}_below_act: LR {2 * f}")
+        extra = [f"{n}_extra_conv: conv k1 s1 {f}", f"{n}_extra_norm: IN {f}", f"{n}_extra_act: LR {f}"] if i == 3 else []
+        skip = f"enc{i}_out_act" if i else "enc0_skip_act"
+        rows += _rows(
+            f"{n}_below_act", edge,
+            f"{n}_up: up {2 * f}", f"{n}_in_conv: conv k3 s1 {f}", f"{n}_in_norm: IN {f}", f"{n}_in_act: LR {f}", *extra,
+            f"{n}_concat: concat {2 * f} < {skip} {n}_{'extra' if extra else 'in'}_act",
+            f"{n}_a_conv: conv k3 s1 {2 * f}", f"{n}_a_norm: IN {2 * f}", f"{n}_a_act: LR {2 * f}",
+            *([f"{n}_b_conv: conv k1 s1 {f}"] if i else []),
+        )  # fmt: skip
+        below = f"{n}_b_conv"
+    return rows + _segmentation("a_act")
+
+
+def _segmentation(tap: str) -> list[Row]:
+    return [
+        *(row for i, edge in [(2, 32), (1, 64), (0, 128)] for row in _rows(f"dec{i}_{tap}", edge, f"seg{i}: conv k1 s1 3")),
+        *_rows("seg2", 64, "seg1_up: up 3", "seg1_sum: add 3 < seg1_up seg1"),
+        *_rows("seg1_sum", 128, "seg0_up: up 3", "logits: add 3 < seg0_up seg0", "probabilities: sigmoid 3"),
+    ]
+
+
+def _unet3d() -> list[Row]:
+    """Table 2 of the specification."""
+    rows: list[Row] = []
+    below = "images"
+    for i, f, edge in [(0, 32, 128), (1, 64, 64), (2, 128, 32), (3, 256, 16)]:
+        n = f"enc{i}"
+        rows += _rows(
+            below, edge, *([f"{n}_pool: pool {f}"] if i else []),
+            f"{n}_a_conv: conv k3 s1 {f}", f"{n}_a_act: R {f}", f"{n}_b_conv: conv k3 s1 {2 * f}", f"{n}_b_act: R {2 * f}",
+        )  # fmt: skip
+        below = f"{n}_b_act"
+    for i, f, edge in [(2, 256, 32), (1, 128, 64), (0, 64, 128)]:
+        n = f"dec{i}"
+        rows += _rows(
+            below, edge, f"{n}_up: up {2 * f}", f"{n}_concat: concat {3 * f} < {n}_up enc{i}_b_act",
+            f"{n}_a_conv: conv k3 s1 {f}", f"{n}_a_act: R {f}", f"{n}_b_conv: conv k3 s1 {f}", f"{n}_b_act: R {f}",
+        )  # fmt: skip
+        below = f"{n}_b_act"
+    return rows + _rows(below, 128, "logits: conv k1 s1 3", "probabilities: sigmoid 3")
+
+
+KINDS = {
+    "GroupNormalization": "IN", "LeakyReLU": "LR", "ReLU": "R", "SpatialDropout3D": "drop maps", "Dropout": "drop",
+    "UpSampling3D": "up", "MaxPooling3D": "pool", "Concatenate": "concat", "Add": "add", "Activation": "sigmoid",
+}  # fmt: skip
+
+
+def _found(network: keras.Model) -> dict[str, Row]:
+    """Return what a built network consists of, in the words of the tables."""
+    rows = {}
+    for layer in network.layers[1:]:
+        kind = KINDS.get(type(layer).__name__, "")
+        if isinstance(layer, keras.layers.Conv3D):
+            kind = f"conv k{layer.kernel_size[0]} s{layer.strides[0]}"
+            assert (layer.padding, layer.use_bias, layer.activation.__name__) == ("same", True, "linear")
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        edge, maps = layer.output.shape[1], layer.output.shape[-1]
+        rows[layer.name] = (layer.name, f"{kind} {edge}^3 x {maps}", [t._keras_history.operation.name for t in inputs])
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("isensee2017", _isensee2017), ("isensee2017_paper", _isensee2017_paper), ("unet3d", _unet3d)]
+)
+def test_every_layer_is_the_tables(name: str, table: Any) -> None:
+    network = build_model(name, input_shape=(EDGE, EDGE, EDGE, 4))
+    expected = {row[0]: row for row in table()}
+    assert _found(network) == expected
+    assert [layer.name for layer in network.layers[-2:]] == ["logits", "probabilities"]
+
+
+def test_settings_of_the_layers() -> None:
+    network = build_model("isensee2017")
+    by_kind: dict[str, list[Any]] = {}
+    for layer in network.layers:
+        by_kind.setdefault(type(layer).__name__, []).append(layer)
+    assert {layer.negative_slope for layer in by_kind["LeakyReLU"]} == {0.01}
+    for layer in by_kind["GroupNormalization"]:  # a group a map is instance normalisation
+        maps = layer.output.shape[-1]
+        assert (layer.groups, layer.epsilon, layer.scale, layer.center) == (maps, 1e-5, True, True)
+    assert {layer.rate for layer in by_kind["SpatialDropout3D"]} == {0.3}
+    assert {type(layer.kernel_initializer).__name__ for layer in by_kind["Conv3D"]} == {"HeNormal"}
+    seeds = [layer.kernel_initializer.seed for layer in by_kind["Conv3D"]] + [
+        layer.seed for layer in by_kind["SpatialDropout3D"]
+    ]
+    assert len(set(seeds)) == len(seeds)
+    changed = build_model("isensee2017", slope=0.3, epsilon=1e-3, dropout=0.1)
+    assert changed.get_layer("enc0_in_act").negative_slope == 0.3
+    assert changed.get_layer("enc0_in_norm").epsilon == 1e-3
+    assert changed.get_layer("enc0_dropout").rate == 0.1
+
+
+# --- the forward pass, written again in NumPy ------------------------------------------------------------------------
+
+
+class Twin:
+    """The tables' operations in NumPy, in float64, with the weights of a Keras network."""
+
+    def __init__(self, network: keras.Model) -> None:
+        self.weights = {layer.name: [np.asarray(w, float) for w in layer.get_weights()] for layer in network.layers}
+
+    def conv(self, x: np.ndarray, name: str, stride: int = 1) -> np.ndarray:
+        kernel, bias = self.weights[name]
+        k = kernel.shape[0]
+        # "same": for stride 2 and even sizes one voxel of padding, at the far end
+        before = (k - 1) // 2 if stride == 1 else 0
+        x = np.pad(x, [(before, k - 1 - before)] * 3 + [(0, 0)])
+        windows = sliding_window_view(x, (k, k, k), axis=(0, 1, 2))[::stride, ::stride, ::stride]
+        if stride == 2:
+            n = tuple((size - k + 1) // 2 for size in x.shape[:3])
+            windows = windows[: n[0], : n[1], : n[2]]
+        return np.einsum("xyzcijk,ijkcf->xyzf", windows, kernel) + bias
+
+    def norm(self, x: np.ndarray, name: str) -> np.ndarray:
+        scale, offset = self.weights[name]
+        return (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) * scale + offset
+
+    @staticmethod
+    def act(x: np.ndarray, slope: float = 0.01) -> np.ndarray:
+        return np.where(x > 0, x, slope * x)
+
+    @staticmethod
+    def up(x: np.ndarray) -> np.ndarray:
+        return np.kron(x, np.ones((2, 2, 2, 1)))
+
+    def norm_act(self, x: np.ndarray, name: str) -> np.ndarray:
+        return self.act(self.norm(x, f"{name}_norm"))
+
+    def block(self, x: np.ndarray, name: str, stride: int = 1) -> np.ndarray:
+        return self.norm_act(self.conv(x, f"{name}_conv", stride), name)
+
+    def isensee2017(self, x: np.ndarray) -> np.ndarray:
+        skips = []
+        for n, s in [("enc0", 1), ("enc1", 2), ("enc2", 2)]:
+            first = self.block(x, f"{n}_in", s)
+            x = first + self.block(self.block(first, f"{n}_a"), f"{n}_b")
+            skips.append(x)
+        maps = []
+        for n, skip in [("dec1", skips[1]), ("dec0", skips[0])]:
+            x = np.concatenate([skip, self.block(self.up(x), f"{n}_in")], -1)
+            x = self.block(self.block(x, f"{n}_a"), f"{n}_b")
+            maps.append(self.conv(x, n.replace("dec", "seg")))
+        return self.up(maps[0]) + maps[1]
+
+    def isensee2017_paper(self, x: np.ndarray) -> np.ndarray:
+        first = self.conv(x, "enc0_in_conv")
+        x = self.conv(self.act(self.conv(self.act(first), "enc0_a_conv")), "enc0_b_conv") + first
+        skips = [self.act(x)]
+        x = self.norm_act(x, "enc0_out")
+        for n in ("enc1", "enc2"):
+            first = self.conv(x, f"{n}_in_conv", 2)
+            x = self.conv(self.norm_act(first, f"{n}_a"), f"{n}_a_conv")
+            x = self.conv(self.norm_act(x, f"{n}_b"), f"{n}_b_conv") + first
+            if n == "enc1":
+                x = self.norm_act(x, "enc1_out")
+                skips.append(x)
+        x = self.block(self.up(self.norm_act(x, "dec1_below")), "dec1_in")
+        x = self.block(x, "dec1_extra")
+        ds1 = self.block(np.concatenate([skips[1], x], -1), "dec1_a")
+        x = self.norm_act(self.conv(ds1, "dec1_b_conv"), "dec0_below")
+        x = self.block(self.up(x), "dec0_in")
+        x = self.block(np.concatenate([skips[0], x], -1), "dec0_a")
+        return self.up(self.conv(ds1, "seg1")) + self.conv(x, "seg0")
+
+    def unet3d(self, x: np.ndarray) -> np.ndarray:
+        skips = []
+        for i in range(3):
+            if i:
+                a, b, c, f = x.shape
+                x = x.reshape(a // 2, 2, b // 2, 2, c // 2, 2, f).max((1, 3, 5))
+            for part in "ab":
+                x = self.act(self.conv(x, f"enc{i}_{part}_conv"), 0.0)
+            skips.append(x)
+        for i in (1, 0):
+            x = np.concatenate([self.up(x), skips[i]], -1)
+            for part in "ab":
+                x = self.act(self.conv(x, f"dec{i}_{part}_conv"), 0.0)
+        return self.conv(x, "logits")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("isensee2017", {"depth": 3, "segmentation_levels": 2, "base_filters": 2}),
+        ("isensee2017_paper", {"depth": 3, "segmentation_levels": 2, "base_filters": 2}),
+        ("unet3d", {"depth": 3, "base_filters": 2}),
+    ],
+)
+def test_forward_pass_is_numpys(name: str, options: dict[str, Any]) -> None:
+    network = build_model(name, seed=3, **options)
+    rng = np.random.default_rng(0)
+    # Scales, offsets and biases start as ones and zeros, which would hide a missing one.
+    network.set_weights([w + rng.normal(0, 0.1, w.shape) for w in network.get_weights()])
+    images = rng.normal(size=(1, 16, 12, 8, 4)).astype(np.float32)
+    logits = getattr(Twin(network), name)(images[0].astype(float))
+    np.testing.assert_allclose(np.asarray(training_model(network)(images))[0], logits, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(network(images))[0], 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("isensee2018", {}, "network is 'isensee2018' (did you mean 'isensee2017'?)"),
+        (
+            "isensee2017",
+            {"base_filter": 8},
+            "network isensee2017 has an unknown key 'base_filter' (did you mean 'base_filters'?)",
+        ),
+        ("isensee2017", {"base_filters": 0}, "base_filters is 0; expected a whole number of at least 1"),
+        ("isensee2017", {"base_filters": 8.0}, "base_filters is 8.0; expected a whole number"),
+        ("isensee2017", {"depth": True}, "depth is True; expected a whole number of at least 2"),
+        ("isensee2017", {"depth": 3}, "segmentation_levels is 3; a network of depth 3 has 2 decoder levels"),
+        ("isensee2017", {"dropout": 1.0}, "dropout is 1.0; expected a number from 0.0 to 0.99"),
+        ("isensee2017", {"slope": "0.3"}, "slope is '0.3'; expected a number"),
+        ("isensee2017", {"epsilon": 0}, "epsilon is 0; expected a number from 1e-12"),
+        ("unet3d", {"upsampling": "linear"}, "upsampling is 'linear' (did you mean 'nearest'?); expected one of: nearest, transposed"),
+        ("unet3d", {"normalisation": "bach"}, "normalisation is 'bach' (did you mean 'batch'?)"),
+    ],
+)
+def test_options_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as refusal:
+        build_model(name, **options)
+    assert message in str(refusal.value)
+
+
+def test_shapes_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"input_shape is \(32, 40, 32\); the network's stride is 16.*\(32, 48, 32\)"):
+        build_model("isensee2017", input_shape=(32, 40, 32, 4))
+    with pytest.raises(OptionError, match=r"input_shape is \(16, 16, 4\); expected \(X, Y, Z, M\)"):
+        build_model("isensee2017", input_shape=(16, 16, 4))  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"regions is 0; expected"):
+        build_model("isensee2017", regions=0)
+    with pytest.raises(OptionError, match=r"patch_size is \(0, 16, 16\); the network's stride is 16.*\(16, 16, 16\)"):
+        check_size("patch_size", (0, 16, 16), 16)
+    check_size("input_shape", (None, 48, 16), 16)
+
+
+def test_strides_and_defaults() -> None:
+    assert {name: stride(name) for name in NETWORKS} == {"isensee2017": 16, "isensee2017_paper": 16, "unet3d": 8}
+    assert stride("unet3d", {"depth": 2}) == 2
+    assert network_options("isensee2017", {"depth": 4}).depth == 4
+    assert network_options("isensee2017").base_filters == 16
+
+
+def test_a_network_without_logits_is_refused() -> None:
+    images = keras.Input((None, None, None, 4))
+    with pytest.raises(OptionError, match="expected a layer named 'logits'"):
+        training_model(keras.Model(images, keras.layers.Conv3D(3, 1, name="out")(images)))

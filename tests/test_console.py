@@ -1,0 +1,292 @@
+"""Options from signatures, exit codes, tables and progress."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from brats3d import console
+from brats3d.console import Progress, silent
+from brats3d.errors import CaseError, OptionError
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `shrink` was called with."""
+
+    options: dict[str, Any]
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**{k: str(v) for k, v in self.options.items()}, "refused": self.refused}
+
+
+def shrink(
+    model: Path,
+    sources: Sequence[Path | str],
+    *,
+    out: Path,
+    label_set: str | None = None,
+    codec: Literal["blosc2", "gzip"] = "blosc2",
+    patch_size: tuple[int, int, int] = (64, 80, 64),
+    overlap: float = 0.5,
+    workers: int | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Report:
+    """Make scans smaller by 50%.
+
+    More words, that the help does not show.
+
+    Args:
+        model: file of the model,
+            which may be a name.
+        sources: folders of scans.
+        out: where to.
+        overlap: share of a window, 50% is usual.
+        codec: how to pack.
+        progress: not an option.
+
+    Returns:
+        What was done.
+    """
+    progress("shrinking", 1, 1)
+    if str(model) == "bad":
+        raise OptionError("the model is bad; expected a good one.")
+    refused = {"c2": "c2 has no t1; add it."} if str(model) == "some" else {}
+    return Report({"sources": sources, "out": out, "label_set": label_set, "workers": workers, "force": force}, refused)
+
+
+EXAMPLE = "python -m brats3d.shrink MODEL SCANS --out DIR"
+
+
+def call(*argv: str) -> int:
+    return console.call(shrink, argv, example=EXAMPLE, show=lambda report: f"shrunk to {report.options['out']}")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    logger = logging.getLogger("brats3d")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
+def parse(*argv: str) -> argparse.Namespace:
+    return console.build_parser(shrink, example=EXAMPLE).parse_args(argv)
+
+
+def test_defaults_are_the_functions_own() -> None:
+    options = vars(parse("m", "a", "b", "--out", "o"))
+    assert options == {
+        "model": Path("m"), "sources": [Path("a"), Path("b")], "out": Path("o"), "label_set": None, "codec": "blosc2",
+        "patch_size": (64, 80, 64), "overlap": 0.5, "workers": None, "force": False,
+        "json": False, "quiet": False, "verbose": False,
+    }  # fmt: skip
+
+
+def test_options_have_the_annotated_types() -> None:
+    options = parse(
+        "m", "a", "--out", "o", "--label-set", "L17", "--codec", "gzip", "--patch-size", "32", "40", "32",
+        "--overlap", "0.25", "--workers", "3", "--force",
+    )  # fmt: skip
+    assert options.label_set == "L17"
+    assert options.codec == "gzip"
+    assert list(options.patch_size) == [32, 40, 32]
+    assert (options.overlap, options.workers, options.force) == (0.25, 3, True)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["m", "a"], "--out"),
+        (["m"], "SOURCES"),
+        (["m", "a", "--out", "o", "--codec", "zip"], "invalid choice: 'zip'"),
+        (["m", "a", "--out", "o", "--workers", "2.5"], "invalid int value"),
+        (["m", "a", "--out", "o", "--over", "1"], "unrecognized arguments: --over"),
+        (["m", "a", "--out", "o", "--quiet", "--verbose"], "not allowed with"),
+        (["m", "a", "--out", "o", "--progress", "x"], "unrecognized arguments: --progress"),
+    ],
+)
+def test_wrong_options_exit_with_2(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse(*argv)
+    assert caught.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_help_shows_example_texts_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    assert caught.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Example: {EXAMPLE}" in shown
+    assert "Make scans smaller by 50%." in shown
+    assert "More words" not in shown
+    assert "file of the model, which may be a name." in shown
+    assert "share of a window, 50% is usual. (default: 0.5)" in shown
+    assert "how to pack. (default: blosc2)" in shown
+    assert "not an option" not in shown
+    assert "What was done" not in shown
+
+
+def test_a_result_is_shown_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("m", "a", "--out", "o") == 0
+    out, err = capsys.readouterr()
+    assert out == "shrunk to o\n"
+    assert err == "shrinking: 1 of 1\n"
+
+
+def test_quiet_reports_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("m", "a", "--out", "o", "--quiet") == 0
+    assert capsys.readouterr() == ("shrunk to o\n", "")
+
+
+def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("some", "a", "--out", "o", "--json") == 3
+    out, err = capsys.readouterr()
+    assert json.loads(out)["out"] == "o"
+    assert json.loads(out)["refused"] == {"c2": "c2 has no t1; add it."}
+    assert "refused c2: c2 has no t1; add it." in err
+
+
+@pytest.mark.parametrize(
+    ("option", "level"), [("--quiet", logging.ERROR), ("--verbose", logging.INFO), ("--force", logging.WARNING)]
+)
+def test_loudness(option: str, level: int) -> None:
+    call("m", "a", "--out", "o", option)
+    assert logging.getLogger("brats3d").level == level
+
+
+def raising(problem: BaseException) -> Any:
+    def main(argv: Sequence[str] | None) -> int:
+        raise problem
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "says"),
+    [
+        (OptionError("epochs is 0; expected 1 or more."), 2, "error: epochs is 0; expected 1 or more.\n"),
+        (CaseError("c1 lacks t2."), 3, "error: c1 lacks t2.\n"),
+        (KeyboardInterrupt(), 130, "stopped by Ctrl-C"),
+        (console.Terminated("signal 15"), 75, "the same command goes on"),
+        (
+            ZeroDivisionError("division by zero"),
+            1,
+            "ZeroDivisionError: division by zero\nThis is a bug in brats3d; please report",
+        ),
+    ],
+)
+def test_an_error_becomes_an_exit_code(
+    problem: BaseException, code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert console.run(raising(problem)) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert ("Traceback" in err) == (code == 1)
+
+
+def test_run_hands_on_arguments_and_the_code() -> None:
+    seen: list[Sequence[str] | None] = []
+    assert console.run(lambda argv: seen.append(argv) or 3, ["a"]) == 3
+    assert console.run(lambda argv: seen.append(argv) or 0) == 0
+    assert seen == [["a"], None]
+
+
+def test_run_leaves_the_signal_handler_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    console.run(raising(KeyboardInterrupt()))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+SLEEPER = """
+import sys, time
+from brats3d.console import run
+def main(argv):
+    print("ready", flush=True)
+    {body}
+    return 0
+sys.exit(run(main))
+"""
+
+
+def started(body: str) -> subprocess.Popen[str]:
+    script = SLEEPER.format(body=body)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("body", ["time.sleep(60)", "exec('while True:\\n try: time.sleep(60)\\n except Exception: pass')"])
+def test_a_signal_ends_a_real_process(number: signal.Signals, code: int, body: str) -> None:
+    process = started(body)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "what is finished stays" in err
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = started("time.sleep(0.5); print('x' * 10**6, flush=True)")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=20) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_a_table() -> None:
+    table = console.text_table(["case", "dice", "n"], [["a", 0.98765, 3], ["longer", None, 12]])
+    assert table.splitlines() == [
+        "case     dice   n",
+        "------  -----  --",
+        "a       0.988   3",
+        "longer      -  12",
+    ]
+
+
+def test_a_table_of_nothing() -> None:
+    assert console.text_table(["case", "dice"], []) == "case  dice\n----  ----"
+
+
+def test_lines_of_progress_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    report = console.bar()
+    for done in range(1, 6):
+        report("cases", done, 5)
+        now[0] += 4
+    assert capsys.readouterr().err.splitlines() == ["cases: 1 of 5", "cases: 4 of 5", "cases: 5 of 5"]
+
+
+def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    report = console.bar()
+    for done in range(4):
+        report("cases", done, 3)
+    shown = capsys.readouterr().err
+    assert "cases: 100%" in shown
+    assert "3/3" in shown
+
+
+def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    silent("cases", 1, 1)
+    assert capsys.readouterr() == ("", "")

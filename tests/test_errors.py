@@ -1,0 +1,74 @@
+"""What may go wrong: exit codes, and sentences that name what was found and what was expected."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from brats3d import errors
+
+CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.BratsError)]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_class_keeps_its_sentence_and_has_an_exit_code(kind: type[errors.BratsError]) -> None:
+    problem = kind("scan.nii: found 3; expected 4.")
+    assert str(problem) == "scan.nii: found 3; expected 4."
+    assert problem.exit_code == (3 if issubclass(kind, errors.CaseError) else 2)
+    copy = pickle.loads(pickle.dumps(problem))  # workers send theirs to the parent process
+    assert type(copy) is kind
+    assert str(copy) == str(problem)
+
+
+def test_refused_cases_and_the_rest() -> None:
+    refusals = {c.__name__ for c in CLASSES if issubclass(c, errors.CaseError)}
+    assert refusals == {"CaseError", "ImageError", "GridError", "LabelError", "StoreError"}
+
+
+@pytest.mark.parametrize(
+    ("word", "allowed", "offer"),
+    [
+        ("lerning_rate", ["learning_rate", "epochs"], " (did you mean 'learning_rate'?)"),
+        ("xyz", ["learning_rate", "epochs"], ""),
+        ("L71", ["L17", "L23"], " (did you mean 'L17'?)"),
+        ("depth", ["epochs"], ""),
+        ("a", [], ""),
+    ],
+)
+def test_the_nearest_word_is_offered(word: str, allowed: list[str], offer: str) -> None:
+    assert errors.nearest(word, allowed) == offer
+
+
+def test_check_option() -> None:
+    errors.check_option("codec", "gzip", ["blosc2", "gzip"])
+    with pytest.raises(errors.OptionError) as caught:
+        errors.check_option("codec", "gzp", iter(["blosc2", "gzip"]))
+    assert str(caught.value) == "codec is 'gzp' (did you mean 'gzip'?); expected one of: blosc2, gzip."
+
+
+def test_check_keys() -> None:
+    errors.check_keys("recipe.toml", ["epochs"], ["epochs", "seed"])
+    errors.check_keys("recipe.toml", [], [])
+    with pytest.raises(errors.OptionError) as caught:
+        errors.check_keys("recipe.toml", ["seed", "epoch"], iter(["epochs", "seed"]))
+    assert str(caught.value) == "recipe.toml has an unknown key 'epoch' (did you mean 'epochs'?); known keys: epochs, seed."
+
+
+@pytest.mark.parametrize("value", [0, 0.5, 1])
+def test_check_range_takes_both_ends(value: float) -> None:
+    errors.check_range("overlap", value, 0, 1)
+
+
+@pytest.mark.parametrize("value", [-1e-9, 1.1, float("nan"), float("inf")])
+def test_check_range_refuses(value: float) -> None:
+    with pytest.raises(errors.OptionError, match=r"^overlap is .*; expected a number from 0 to 1\.$"):
+        errors.check_range("overlap", value, 0, 1)
+
+
+def test_check_shapes_equal() -> None:
+    errors.check_shapes_equal()
+    errors.check_shapes_equal(prediction=(6, 7, 8), reference=(6, 7, 8))
+    with pytest.raises(errors.ArrayError, match=r"prediction \(6, 7, 8\), reference \(6, 8, 7\); expected equal"):
+        errors.check_shapes_equal(prediction=(6, 7, 8), reference=(6, 8, 7))

@@ -1,0 +1,199 @@
+"""Label sets and regions, against the challenges' tables written out here once more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from brats3d import regions
+from brats3d.errors import ArrayError, LabelError, OptionError
+from brats3d.regions import CONVERSIONS, LABEL_SETS, label_set
+
+# Which values a region unites, from the scoring scripts (None: the coding has no such region).
+REGION_VALUES = {
+    "L12": {"WT": {1, 2}, "TC": {2}, "ET": None},
+    "L13": {"WT": {1, 2, 3, 4}, "TC": {1, 3, 4}, "ET": {4}},
+    "L17": {"WT": {1, 2, 4}, "TC": {1, 4}, "ET": {4}},
+    "L23": {"WT": {1, 2, 3}, "TC": {1, 3}, "ET": {3}},
+    "L24": {"WT": {1, 2, 3}, "TC": {1, 3}, "ET": {3}, "RC": {4}},
+    "LPED": {"WT": {1, 2, 3, 4}, "TC": {1, 2, 3}, "ET": {1}, "CC": {3}},
+    "LMSD": {"WT": {1, 2, 3}, "TC": {2, 3}, "ET": {3}},
+    "GTV": {"WT": {1}, "TC": None, "ET": None},
+}
+CONVERTED = {
+    ("L17", "L23"): [0, 1, 2, None, 3],
+    ("L23", "L17"): [0, 1, 2, 4, None],
+    ("L13", "L17"): [0, 1, 2, 1, 4],
+    ("L13", "L23"): [0, 1, 2, 1, 3],
+    ("L24", "L23"): [0, 1, 2, 3, 0],
+    ("LPED", "L23"): [0, 3, 1, 1, 2],
+    ("LMSD", "L23"): [0, 2, 1, 3, None],
+    ("L23", "LMSD"): [0, 2, 1, 3, None],
+    ("L23", "LPED"): [0, 2, 4, 1, None],
+}
+WITH_THREE = [name for name, values in REGION_VALUES.items() if values["TC"] and values["ET"]]
+
+
+def some_label(coding: str, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.choice(np.array(label_set(coding).values, np.uint8), (6, 7, 8))
+
+
+def test_the_tables_hold_the_same_rows() -> None:
+    assert set(LABEL_SETS) == set(REGION_VALUES)
+    assert set(CONVERSIONS) == set(CONVERTED)
+
+
+@pytest.mark.parametrize("name", LABEL_SETS)
+def test_region_masks_are_the_scripts_regions(name: str) -> None:
+    label = some_label(name)
+    for region, values in REGION_VALUES[name].items():
+        if values is None:
+            with pytest.raises(OptionError, match=rf"^{name} does not define {region}; it has "):
+                regions.region_masks(label, label_set(name), [region])
+        else:
+            masks = regions.region_masks(label, label_set(name), [region])
+            assert masks.dtype == bool
+            np.testing.assert_array_equal(masks, [np.isin(label, list(values))])
+
+
+@pytest.mark.parametrize("name", LABEL_SETS)
+def test_regions_that_are_not_in_the_table_are_not_defined(name: str) -> None:
+    known = {region for region, values in REGION_VALUES[name].items() if values}
+    assert set(LABEL_SETS[name].regions) == known
+    assert {region for region, _ in LABEL_SETS[name].paint} == known
+
+
+@pytest.mark.parametrize("name", LABEL_SETS)
+def test_labels_to_regions_to_labels_is_the_identity(name: str) -> None:
+    coding = label_set(name)
+    label = some_label(name)
+    names = list(coding.regions)
+    painted = regions.paint_regions(regions.region_masks(label, coding, names), coding, names)
+    assert painted.dtype == np.uint8
+    if name == "L13":
+        label[label == 3] = 1  # necrosis and non-enhancing tumour lie in the same regions: they cannot come back apart
+    np.testing.assert_array_equal(painted, label)
+
+
+@pytest.mark.parametrize("name", WITH_THREE)
+def test_nested_masks_come_back(name: str) -> None:
+    rng = np.random.default_rng(1)
+    et = rng.random((6, 7, 8)) < 0.2
+    tc = et | (rng.random((6, 7, 8)) < 0.2)
+    wt = tc | (rng.random((6, 7, 8)) < 0.2)
+    masks = np.stack([wt, tc, et])
+    coding = label_set(name)
+    np.testing.assert_array_equal(regions.region_masks(regions.paint_regions(masks, coding), coding), masks)
+
+
+@pytest.mark.parametrize("name", WITH_THREE)
+def test_contradictory_channels_the_inner_wins_and_nothing_is_removed(name: str) -> None:
+    wt, tc, et = masks = np.random.default_rng(2).random((3, 6, 7, 8)) < 0.4
+    coding = label_set(name)
+    back = regions.region_masks(regions.paint_regions(masks, coding), coding)
+    np.testing.assert_array_equal(back, [wt | tc | et, tc | et, et])
+
+
+def test_the_order_of_the_masks_is_not_the_order_of_painting() -> None:
+    masks = np.random.default_rng(3).random((3, 6, 7, 8)) < 0.4
+    coding = label_set("L17")
+    usual = regions.paint_regions(masks, coding)
+    np.testing.assert_array_equal(regions.paint_regions(masks[::-1], coding, ["ET", "TC", "WT"]), usual)
+
+
+def test_resection_cavity_is_painted_last_and_lies_outside_the_tumour() -> None:
+    masks = np.ones((4, 1, 1, 1), bool)
+    label = regions.paint_regions(masks, label_set("L24"), ["WT", "TC", "ET", "RC"])
+    assert label.item() == 4
+    assert not regions.region_masks(label, label_set("L24")).any()
+
+
+@pytest.mark.parametrize(("source", "target"), CONVERTED)
+def test_a_conversion_value_by_value(source: str, target: str) -> None:
+    for value, expected in enumerate(CONVERTED[source, target]):
+        label = np.full((2, 3, 4), value, np.int16)
+        if expected is None:
+            with pytest.raises(LabelError, match=rf"\[{value}\], which {source}"):
+                regions.convert_label(label, label_set(source), label_set(target))
+        else:
+            converted = regions.convert_label(label, label_set(source), label_set(target))
+            assert converted.dtype == np.uint8
+            np.testing.assert_array_equal(converted, np.full((2, 3, 4), expected))
+
+
+def test_l17_to_l23_and_back_is_the_identity() -> None:
+    label = some_label("L17")
+    there = regions.convert_label(label, label_set("L17"), label_set("L23"))
+    assert set(np.unique(there)) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(regions.convert_label(there, label_set("L23"), label_set("L17")), label)
+
+
+@pytest.mark.parametrize(("source", "target"), [pair for pair in CONVERTED if pair != ("L24", "L23")])
+def test_a_conversion_keeps_the_regions(source: str, target: str) -> None:
+    label = some_label(source)
+    converted = regions.convert_label(label, label_set(source), label_set(target))
+    np.testing.assert_array_equal(
+        regions.region_masks(converted, label_set(target)), regions.region_masks(label, label_set(source))
+    )
+
+
+def test_a_conversion_to_the_same_set_copies() -> None:
+    label = some_label("L17")
+    copy = regions.convert_label(label, label_set("L17"), label_set("L17"))
+    np.testing.assert_array_equal(copy, label)
+    assert not np.shares_memory(copy, label)
+
+
+def test_an_unknown_conversion_lists_the_known_ones() -> None:
+    with pytest.raises(OptionError, match=r"no conversion from L17 to LPED is known; there are: .*L17 to L23"):
+        regions.convert_label(some_label("L17"), label_set("L17"), label_set("LPED"))
+
+
+def test_an_unknown_label_set_lists_the_known_ones() -> None:
+    with pytest.raises(OptionError, match=r"label set is 'L18'.*expected one of: L12, L13, L17"):
+        label_set("L18")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int64, np.float32, np.float64, bool])
+def test_whole_numbers_of_any_type(kind: type) -> None:
+    label = np.array([[0, 1], [1, 0]]).astype(kind)
+    whole = regions.whole_numbers(label)
+    assert whole.dtype == np.uint8
+    np.testing.assert_array_equal(whole, [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("value", [0.5, -1, 256, 3e9, float("nan"), float("inf"), -0.2])
+def test_what_is_no_whole_number_is_refused(value: float) -> None:
+    label = np.zeros((2, 3, 4))
+    label[1, 2, :2] = value
+    with pytest.raises(LabelError, match=rf"holds {value!s}\S* in 2 voxels; expected whole numbers from 0 to 255"):
+        regions.whole_numbers(label)
+
+
+def test_check_values_names_what_would_fit() -> None:
+    regions.check_values(np.array([0, 4]), label_set("L17"))
+    with pytest.raises(LabelError) as caught:
+        regions.check_values(np.array([[0, 3], [3, 1]]), label_set("L17"))
+    assert str(caught.value) == (
+        "the label holds [3], which L17 [0, 1, 2, 4] does not know; the values would fit L13, L23, L24, LPED, LMSD."
+    )
+    with pytest.raises(LabelError, match=r"\[9\].*no known label set has these values"):
+        regions.check_values(np.array([9]), label_set("L17"))
+
+
+@pytest.mark.parametrize(
+    ("masks", "names", "says"),
+    [
+        (np.zeros((2, 1, 1, 1), bool), ["WT"], "found 2 masks for the 1 regions WT"),
+        (np.zeros((1, 1, 1, 1), np.uint8), ["WT"], "the masks are of type uint8; expected bool"),
+    ],
+)
+def test_masks_that_cannot_be_painted(masks: np.ndarray, names: list[str], says: str) -> None:
+    with pytest.raises(ArrayError, match=says):
+        regions.paint_regions(masks, label_set("L17"), names)
+
+
+def test_a_region_without_a_value_cannot_be_painted() -> None:
+    with pytest.raises(OptionError, match="L17 has no value to paint RC with; it has WT, TC, ET"):
+        regions.paint_regions(np.zeros((1, 1, 1, 1), bool), label_set("L17"), ["RC"])
