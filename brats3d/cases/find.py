@@ -154,7 +154,7 @@ def _recognise(path: str) -> _Recognised | None:
 
 def _folder_case(place: str) -> str:
     """Return the case name that a folder gives; 2013 counts from 0001 under HG and under LG."""
-    above, name = os.path.split(os.path.abspath(place))
+    above, name = os.path.split(place)
     return f"{os.path.basename(above)}_{name}" if name.isdigit() else name
 
 
@@ -191,7 +191,7 @@ def _case(files: _Files) -> Case:
 
 
 def _grade(folder: str) -> str | None:
-    parts = reversed(Path(os.path.abspath(folder)).parts)
+    parts = reversed(Path(folder).parts)
     return next((_GRADES[part.lower()] for part in parts if part.lower() in _GRADES), None)
 
 

@@ -47,8 +47,9 @@ def call(
     options = vars(parser.parse_args(argv))
     as_json, quiet, verbose = (options.pop(name) for name in ("json", "quiet", "verbose"))
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("brats3d").setLevel(level)
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(level)  # the handler's, not the logger's: a run's own log file may want more
     if "progress" in inspect.signature(function).parameters:
         options["progress"] = silent if quiet else bar()
     result = function(**options)

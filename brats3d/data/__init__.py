@@ -1,5 +1,5 @@
 """Batches for Keras."""
 
-from brats3d.data.dataset import EpochSetter, PatchDataset
+from brats3d.data.dataset import EpochSetter, PatchDataset, check_batch
 
-__all__ = ["EpochSetter", "PatchDataset"]
+__all__ = ["EpochSetter", "PatchDataset", "check_batch"]

@@ -9,6 +9,7 @@ number of times.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ class PatchDataset(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.batches = max(1, len(chosen) // batch_size) if batches is None else batches
         self.epoch = 0
+        self.waited = 0.0
         self._epoch_was_set = False
         self._epochs_ended = 0
         self._pool = ReaderPool(self.plan, batch_size, readers)
@@ -97,7 +99,10 @@ class PatchDataset(keras.utils.PyDataset):
         Raises:
             StoreError: a case file is damaged.
         """
-        return self._pool.get(self.epoch, index, self.batches)
+        began = time.monotonic()
+        batch = self._pool.get(self.epoch, index, self.batches)
+        self.waited += time.monotonic() - began
+        return batch
 
     def set_epoch(self, epoch: int) -> None:
         """Make the following batches those of an epoch, counted from 0."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brats3d.errors import ArrayError, check_shapes_equal
+from brats3d.errors import ArrayError, check_option, check_shapes_equal
 from brats3d.figures.canvas import REGION_COLOURS, new_figure
 from brats3d.figures.planes import PLANES, Plane, brain_box, slice_centre, window
-from brats3d.geometry import box_slices
+from brats3d.geometry import Box, box_slices
 from brats3d.regions import REGIONS
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FILL_OPACITY = 0.45
-INCHES_PER_MM = 1 / 56
-MARGIN_MM = 9.0
-"""Around the brain, so that letters stand beside it."""
+PANEL_INCHES = 3.2
+"""The longer side of the largest panel."""
+MARGIN = 0.05
+"""Room around the brain, as a share of that side, so that letters stand beside it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,18 @@ class CasePicture:
                 shapes[name] = masks.shape[1:]
         check_shapes_equal(**shapes)
 
+    @cached_property
+    def box(self) -> Box:
+        """What is shown of the volume: the box of the brain, over all images."""
+        return brain_box(list(self.images.values()))
+
     @property
+    def size_mm(self) -> np.ndarray:
+        """The size of the brain's box along the three axes."""
+        size: np.ndarray = (self.box[:, 1] - self.box[:, 0]) * np.array(self.spacing_mm)
+        return size
+
+    @cached_property
     def centre(self) -> tuple[int, int, int]:
         """Where the case is cut: in the reference's tumour, else the prediction's, else mid-volume."""
         whole = [None if masks is None else masks[0] for masks in (self.reference, self.prediction)]
@@ -115,6 +128,7 @@ def cohort_figure(pictures: Sequence[CasePicture], *, plane: str = "axial") -> F
 
     Raises:
         ArrayError: there is no case or no image, names of images differ, or shapes within a case do.
+        OptionError: the plane is none of the three.
     """
     if not pictures:
         raise ArrayError("there is no case to draw; give at least one.")
@@ -123,6 +137,7 @@ def cohort_figure(pictures: Sequence[CasePicture], *, plane: str = "axial") -> F
         picture.check()
         if list(picture.images) != names:
             raise ArrayError(f"{picture.case} has the images {list(picture.images)}; expected {names} as the first case has.")
+    check_option("plane", plane, PLANES)
     rows = [[(name, PLANES[plane]) for name in names] for _ in pictures]
     figure, panels = _grid(pictures, rows, heading_inches=0.3)
     for position, (axes, (name, cut)) in enumerate(panels):
@@ -138,9 +153,12 @@ def _grid(
     pictures: Sequence[CasePicture], rows: list[list[tuple[str, Plane]]], heading_inches: float = 0.0
 ) -> tuple[Figure, list[tuple[Axes, tuple[str, Plane]]]]:
     """Return a figure laid out in inches, one millimetre as long in every panel, and its panels with what they show."""
-    sizes = np.array([[_size_mm(p, plane) for _, plane in row] for p, row in zip(pictures, rows, strict=True)])
-    widths, heights = sizes[:, :, 0].max(0) * INCHES_PER_MM, sizes[:, :, 1].max(1) * INCHES_PER_MM
-    gap, top, bottom = 0.06, 0.62, 0.42
+    sizes = np.array(
+        [[p.size_mm[[plane.columns, plane.rows]] for _, plane in row] for p, row in zip(pictures, rows, strict=True)]
+    )
+    inches_per_mm = PANEL_INCHES / sizes.max()
+    widths, heights = (sizes.max(axis)[:, axis] * inches_per_mm + 2 * MARGIN * PANEL_INCHES for axis in (0, 1))
+    gap, top, bottom = 0.06, 0.62, 0.5
     if heading_inches:
         top = 0.12
     pitch = heights + gap + heading_inches
@@ -152,35 +170,26 @@ def _grid(
             left = gap * (j + 1) + widths[:j].sum()
             below = total_height - top - pitch[:i].sum() - heading_inches - heights[i]
             place = (left / total_width, below / total_height, widths[j] / total_width, heights[i] / total_height)
-            panels.append((figure.add_axes(place), shown))
+            axes = figure.add_axes(place)
+            # limits set now stay: the slice's middle is the panel's, and a panel wider than its slice is black beside it
+            middle = pictures[i].size_mm[[shown[1].columns, shown[1].rows]] / 2
+            half = np.array([widths[j], heights[i]]) / inches_per_mm / 2
+            axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
+            axes.set_ylim(middle[1] + half[1], middle[1] - half[1])
+            panels.append((axes, shown))
     return figure, panels
-
-
-def _size_mm(picture: CasePicture, plane: Plane) -> tuple[float, float]:
-    """Return width and height of a panel in mm."""
-    size = _brain_mm(picture) + 2 * MARGIN_MM
-    return float(size[plane.columns]), float(size[plane.rows])
-
-
-def _brain_mm(picture: CasePicture) -> np.ndarray:
-    """Return the size of the brain's box along the three axes, in mm."""
-    box = brain_box(list(picture.images.values()))
-    size: np.ndarray = (box[:, 1] - box[:, 0]) * np.array(picture.spacing_mm)
-    return size
 
 
 def _draw(axes: Axes, picture: CasePicture, name: str, plane: Plane) -> None:
     """Draw one slice of one image with its masks and letters."""
     from matplotlib.patheffects import withStroke
 
-    view = brain_box(list(picture.images.values()))
-    slices, index = box_slices(view), picture.centre[plane.axis] - int(view[plane.axis, 0])
-    index = min(max(index, 0), int(view[plane.axis, 1] - view[plane.axis, 0]) - 1)
-    size = _brain_mm(picture)
-    width, height = float(size[plane.columns]), float(size[plane.rows])
+    first, end = picture.box[plane.axis]
+    index = min(max(picture.centre[plane.axis], int(first)), int(end) - 1) - int(first)
+    width, height = (float(n) for n in picture.size_mm[[plane.columns, plane.rows]])
 
     def cut(volume: np.ndarray) -> np.ndarray:
-        return plane.picture(volume[slices], index)
+        return plane.picture(volume[box_slices(picture.box)], index)
 
     low, high = window(picture.images[name])
     style: dict[str, Any] = {"extent": (0, width, height, 0), "interpolation": "nearest"}
@@ -191,25 +200,13 @@ def _draw(axes: Axes, picture: CasePicture, name: str, plane: Plane) -> None:
     if picture.reference is not None:
         for region, mask in zip(REGIONS, picture.reference, strict=True):
             _outline(axes, cut(mask), (width, height), REGION_COLOURS[region])
-    _centre(axes, width, height)
+    axes.set_xticks([])
+    axes.set_yticks([])
     halo = [withStroke(linewidth=2, foreground="black")]
     text: dict[str, Any] = {"color": "white", "fontsize": 9, "transform": axes.transAxes, "path_effects": halo}
     for letter, (x, y), (across, along) in zip(plane.letters, _EDGES, _ALIGNMENT, strict=True):
         axes.text(x, y, letter, ha=across, va=along, **text)
     axes.text(0.02, 0.02, name, ha="left", va="bottom", **text)
-
-
-def _centre(axes: Axes, width: float, height: float) -> None:
-    """Show the middle of a slice in the middle of its panel, one unit as long along both axes, and no ticks."""
-    box, figure = axes.get_position(original=True), axes.get_figure()
-    if figure is None:  # cannot happen: panels are made by their figure
-        return
-    inches = np.array([box.width, box.height]) * figure.get_size_inches()
-    half = inches / INCHES_PER_MM / 2
-    axes.set_xlim(width / 2 - half[0], width / 2 + half[0])
-    axes.set_ylim(height / 2 + half[1], height / 2 - half[1])
-    axes.set_xticks([])
-    axes.set_yticks([])
 
 
 _EDGES = ((0.015, 0.5), (0.985, 0.5), (0.5, 0.985), (0.5, 0.015))
@@ -253,5 +250,5 @@ def _legend(figure: Figure, pictures: list[CasePicture]) -> None:
         if any(p.reference is not None for p in pictures):
             handles.append(Line2D([], [], color=REGION_COLOURS[region], linewidth=2, label=f"{region} reference"))
     if handles:
-        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 0.04 / figure.get_figheight())}
-        figure.legend(handles=handles, ncols=len(REGIONS), fontsize=8, frameon=False, columnspacing=1.2, **place)
+        edge = (0.5, 0.04 / figure.get_figheight())
+        figure.legend(handles=handles, ncols=len(REGIONS), fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=edge)

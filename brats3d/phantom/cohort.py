@@ -31,7 +31,7 @@ def phantom_grid(shape: tuple[int, int, int] = BRATS_SHAPE) -> Grid:
     # BraTS: the first voxel's centre is at (0, 239, 0); a larger voxel's lies further inside the box
     inside = (spacing - 1) / 2
     affine[:3, 3] = -inside[0], 239 - inside[1], inside[2]
-    return Grid(tuple(shape), affine, affine.copy(), affine.copy())
+    return Grid(shape, affine, affine.copy(), affine.copy())
 
 
 def write_cohort(

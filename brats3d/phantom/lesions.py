@@ -6,7 +6,7 @@ of their core is label 1 (necrosis and non-enhancing tumour).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class Tumour:
     Attributes:
         whole: core and oedema.
         core: necrosis, non-enhancing tumour and rim.
-        necrosis: what of the core does not enhance.
+        necrosis: what of the core does not enhance; nowhere less than ``core``.
     """
 
     whole: np.ndarray
@@ -118,7 +118,7 @@ def _surfaces(lesion: Lesion, lattice: Lattice) -> tuple[np.ndarray, np.ndarray,
 
 
 def confine(tissue: Tumour, healthy: Anatomy, depth: np.ndarray) -> tuple[Tumour, Anatomy]:
-    """Return tumour and anatomy as they shape each other: the core displaces ventricles, oedema stops at them and at grey matter.
+    """Return tumour and anatomy as they shape each other: ventricles give way to the core, oedema to them and to grey matter.
 
     Args:
         tissue: the tumour alone.
@@ -126,21 +126,14 @@ def confine(tissue: Tumour, healthy: Anatomy, depth: np.ndarray) -> tuple[Tumour
         depth: depth below the brain's surface in mm, same lattice.
     """
     ventricles = np.maximum(healthy.ventricles, 4 - tissue.core)
-    # oedema follows white matter: grey matter within 4 mm of its edge stays free, and the other hemisphere mostly too
+    # oedema follows white matter: grey matter within 4 mm of its edge stays free
     resistance = 4 * np.clip(0.5 - healthy.grey / 4, 0, 1)
     whole = np.maximum(tissue.whole + resistance, 0.5 - ventricles)
     core = np.maximum(tissue.core, 1 - depth)
     whole = np.minimum(np.maximum(whole, 1 - depth), core)
-    shaped = Anatomy(
-        healthy.fluid,
-        healthy.grey,
-        healthy.nuclei,
-        ventricles,
-        np.maximum(healthy.choroid, 4 - tissue.core),
-        healthy.hyperintensities,
-        healthy.vessels,
-    )
-    return Tumour(whole, core, np.maximum(tissue.necrosis, core)), shaped
+    shaped = replace(healthy, ventricles=ventricles, choroid=np.maximum(healthy.choroid, 4 - tissue.core))
+    # the rim keeps its thickness where the brain's surface cuts the core
+    return Tumour(whole, core, core + (tissue.necrosis - tissue.core)), shaped
 
 
 def label_of(tissue: Tumour) -> np.ndarray:
@@ -148,5 +141,5 @@ def label_of(tissue: Tumour) -> np.ndarray:
     label = np.zeros(tissue.whole.shape, np.uint8)
     label[tissue.whole < 0] = OEDEMA
     label[tissue.core < 0] = ENHANCING
-    label[(tissue.necrosis < 0) & (tissue.core < 0)] = NECROSIS
+    label[tissue.necrosis < 0] = NECROSIS
     return label

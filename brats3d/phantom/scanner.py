@@ -26,9 +26,9 @@ SIGNALS: Mapping[str, tuple[tuple[float, float, float, float], float]] = Mapping
     "hyperintensity": ((0.86, 0.87, 0.70, 0.98), 0.07),
     "fluid": ((0.34, 0.34, 1.00, 0.18), 0.06),
     "oedema": ((0.70, 0.71, 0.92, 0.93), 0.07),
-    "vessel": ((0.80, 1.60, 0.36, 0.45), 0.10),
-    "choroid": ((0.65, 1.45, 0.75, 0.60), 0.08),
-    "enhancing": ((0.66, 1.45, 0.72, 0.74), 0.08),
+    "vessel": ((0.80, 1.65, 0.36, 0.45), 0.10),
+    "choroid": ((0.65, 1.55, 0.75, 0.60), 0.08),
+    "enhancing": ((0.66, 1.65, 0.72, 0.74), 0.08),
     "necrosis": ((0.45, 0.46, 0.95, 0.42), 0.12),
     "non-enhancing": ((0.54, 0.55, 0.86, 0.80), 0.07),
 })  # fmt: skip
@@ -92,7 +92,7 @@ def layers(healthy: Anatomy, tissue: Tumour, lattice: Lattice, *, enhancing: boo
         inside: np.ndarray = np.clip(0.5 - distance / width, 0, 1)
         return inside
 
-    core = [("enhancing", share(tissue.core)), ("necrosis", share(np.maximum(tissue.necrosis, tissue.core)))]
+    core = [("enhancing", share(tissue.core)), ("necrosis", share(tissue.necrosis))]
     return [
         ("grey", share(healthy.grey)),
         ("nuclei", share(healthy.nuclei)),

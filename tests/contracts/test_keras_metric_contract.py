@@ -124,7 +124,7 @@ def test_in_a_compiled_step() -> None:
 
 def test_refusals() -> None:
     y, z = sample()
-    with pytest.raises(OptionError, match=r"region of RegionDice is 'et' .*expected one of: mean, WT, TC, ET"):
+    with pytest.raises(OptionError, match=r"region of RegionDice is 'et'; expected one of: mean, WT, TC, ET"):
         RegionDice("et")
     with pytest.raises(OptionError, match="a channel of RegionDice is 'RC'"):
         RegionDice("mean", ("WT", "RC"))

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.network
 
 TINY: dict[str, dict[str, Any]] = {
     "isensee2017": {"base_filters": 2, "depth": 3, "segmentation_levels": 2},
-    "isensee2017_paper": {"base_filters": 2, "depth": 3, "segmentation_levels": 2},
-    "unet3d": {"base_filters": 2, "depth": 3, "normalisation": "instance"},
+    "isensee2017_paper": {"base_filters": 2, "depth": 2, "segmentation_levels": 1},
+    "unet3d": {"base_filters": 2, "depth": 2, "normalisation": "instance"},
 }
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")

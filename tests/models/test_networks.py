@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,10 +20,16 @@ EDGE = 128
 """The tables are given for 128³ patches."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _fresh_session() -> Iterator[None]:
     yield
     keras.utils.clear_session()
+
+
+@functools.cache
+def at_128(name: str) -> keras.Model:
+    """Return a network with its defaults, built for the tables' patches; nothing is computed."""
+    return build_model(name, input_shape=(EDGE, EDGE, EDGE, 4))
 
 
 # --- the tables: totals ----------------------------------------------------------------------------------------------
@@ -31,15 +38,12 @@ def _fresh_session() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("name", "options", "parameters"),
     [
-        ("isensee2017", {}, 8_269_561),
         ("isensee2017", {"base_filters": 8}, 2_069_569),
         ("isensee2017", {"base_filters": 12}, 4_653_261),
         ("isensee2017", {"base_filters": 24}, 18_599_985),
         ("isensee2017", {"base_filters": 32}, 33_060_841),
         ("isensee2017", {"regions": 4}, 8_269_676),
-        ("isensee2017_paper", {}, 9_483_561),
         ("isensee2017_paper", {"regions": 4}, 9_483_788),
-        ("unet3d", {}, 16_318_307),
         ("unet3d", {"normalisation": "batch"}, 16_327_651),
         ("unet3d", {"upsampling": "transposed"}, 19_071_715),
         ("unet3d", {"base_filters": 16}, 4_081_075),
@@ -70,16 +74,18 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_of_each_level(name: str) -> None:
     found = dict.fromkeys(PARAMETERS[name], 0)
-    for layer in build_model(name).layers:
+    for layer in at_128(name).layers:
         # The table counts the normalisation of the lowest level's output, the first step of what comes after, to enc4.
         level = "enc4" if layer.name == "dec3_below_norm" else layer.name.split("_")[0]
         if layer.count_params():
             found[level] += layer.count_params()
     assert found == PARAMETERS[name]
+    totals = {"isensee2017": 8_269_561, "isensee2017_paper": 9_483_561, "unet3d": 16_318_307}
+    assert at_128(name).count_params() == totals[name]
 
 
 def test_parameters_of_the_papers_normalisation() -> None:
-    layers = build_model("isensee2017_paper").layers
+    layers = at_128("isensee2017_paper").layers
     assert sum(layer.count_params() for layer in layers if isinstance(layer, keras.layers.GroupNormalization)) == 5_056
 
 
@@ -216,14 +222,14 @@ def _found(network: keras.Model) -> dict[str, Row]:
     ("name", "table"), [("isensee2017", _isensee2017), ("isensee2017_paper", _isensee2017_paper), ("unet3d", _unet3d)]
 )
 def test_every_layer_is_the_tables(name: str, table: Any) -> None:
-    network = build_model(name, input_shape=(EDGE, EDGE, EDGE, 4))
+    network = at_128(name)
     expected = {row[0]: row for row in table()}
     assert _found(network) == expected
     assert [layer.name for layer in network.layers[-2:]] == ["logits", "probabilities"]
 
 
 def test_settings_of_the_layers() -> None:
-    network = build_model("isensee2017")
+    network = at_128("isensee2017")
     by_kind: dict[str, list[Any]] = {}
     for layer in network.layers:
         by_kind.setdefault(type(layer).__name__, []).append(layer)
@@ -237,7 +243,7 @@ def test_settings_of_the_layers() -> None:
         layer.seed for layer in by_kind["SpatialDropout3D"]
     ]
     assert len(set(seeds)) == len(seeds)
-    changed = build_model("isensee2017", slope=0.3, epsilon=1e-3, dropout=0.1)
+    changed = build_model("isensee2017", base_filters=1, slope=0.3, epsilon=1e-3, dropout=0.1)
     assert changed.get_layer("enc0_in_act").negative_slope == 0.3
     assert changed.get_layer("enc0_in_norm").epsilon == 1e-3
     assert changed.get_layer("enc0_dropout").rate == 0.1

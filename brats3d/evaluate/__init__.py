@@ -1,0 +1,11 @@
+"""Masks against references: scores a case and region, their summary, and the files that hold both.
+
+Each side may be a store, a folder with ``predictions.json``, case folders of any BraTS year, or plain masks, and each has its
+own label set.
+"""
+
+from brats3d.evaluate.case import evaluate_case
+from brats3d.evaluate.command import evaluate_cases
+from brats3d.evaluate.report import COLUMNS, Evaluation, summarise_scores, write_scores
+
+__all__ = ["COLUMNS", "Evaluation", "evaluate_case", "evaluate_cases", "summarise_scores", "write_scores"]

@@ -1,0 +1,219 @@
+"""Finding and reading the labels of one side, predictions or references, whatever kind of folder holds them.
+
+A folder is a store (``*.h5``), has a list (``predictions.json``), or holds case folders and plain masks, told by their names.
+What a label's values mean comes from the store or the list where there is one, else from names and values together; the
+option settles what is in doubt and must not contradict what is recorded. A reference's name binds the option too (names say
+the year, and the year says the coding); a prediction bears the name of its scan and may be coded in any way.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from brats3d import images
+from brats3d.cases import CORPORA, Case, find_cases, patient_of, settle_label_set
+from brats3d.errors import ImageError, LabelError, NoCasesError, OptionError
+from brats3d.geometry import from_stored
+from brats3d.images import Volume
+from brats3d.regions import LABEL_SETS, check_values, whole_numbers
+from brats3d.store import StoredCase, case_path, open_store
+
+LIST_NAME = "predictions.json"
+LIST_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two sides of a comparison.
+
+    Attributes:
+        what: ``prediction`` or ``reference``.
+        folder: where its labels are.
+        option: the command's option for its label set.
+        requested: the label set asked for, or None.
+        names_bind: whether a name that says the year may contradict the option.
+    """
+
+    what: str
+    folder: Path
+    option: str
+    requested: str | None
+    names_bind: bool
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """Where a case's label is, and what tells its label set.
+
+    Attributes:
+        case: case id.
+        side: the side it belongs to.
+        path: the mask, or the store's case file; None where there are scans without a label.
+        recorded: label set that the list says.
+        named: the case as its names tell it; None where a store or a list knows more.
+    """
+
+    case: str
+    side: Side
+    path: Path | None
+    recorded: str | None = None
+    named: Case | None = None
+
+    def stamp(self) -> list[int]:
+        """Return size and time of change of the file, to know it again; empty where there is none."""
+        if self.path is None or not self.path.exists():
+            return []
+        status = self.path.stat()
+        return [status.st_size, status.st_mtime_ns]
+
+
+@dataclass(frozen=True, eq=False)
+class Label:
+    """A label that was read: uint8 volume on its file's (or its scan's) grid, and what its values mean."""
+
+    volume: Volume
+    label_set: str
+
+
+def find_labels(side: Side) -> dict[str, LabelFile]:
+    """Return case id → where its label is, sorted by id.
+
+    Args:
+        side: which folder, and how its label set is told.
+
+    Raises:
+        NoCasesError: the folder does not exist, or holds nothing that is recognised.
+        OptionError: two files claim to be the label of one case, or ``predictions.json`` cannot be read.
+    """
+    folder = side.folder
+    if not folder.is_dir():
+        raise NoCasesError(f"{folder}: no such folder; expected the {side.what}s: masks, case folders or a store.")
+    if any(folder.glob("*.h5")):
+        found = {case: LabelFile(case, side, case_path(folder, case)) for case in open_store(folder)}
+    elif (folder / LIST_NAME).is_file():
+        found = _listed(side)
+    else:
+        found = _named(side)
+    if not found:
+        there = sorted(p.name for p in folder.iterdir())
+        raise NoCasesError(
+            f"{folder}: no {side.what} found among {len(there)} entries ({', '.join(there[:3])}); expected masks such as"
+            " CASE.nii.gz or CASE_seg.nii.gz, case folders, or a store."
+        )
+    return dict(sorted(found.items()))
+
+
+def _listed(side: Side) -> dict[str, LabelFile]:
+    path = side.folder / LIST_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        schema, entries = content["schema"], content["cases"]
+        found = {
+            case: LabelFile(case, side, side.folder / entry["file"], recorded=entry["label_set"])
+            for case, entry in entries.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise OptionError(
+            f"{path}: cannot be read ({type(problem).__name__}: {problem}); predict again, or remove it."
+        ) from problem
+    if schema != LIST_SCHEMA:
+        raise OptionError(f"{path}: has schema {schema!r}; expected {LIST_SCHEMA}: predict again with this version.")
+    for case, file in found.items():
+        if file.recorded not in LABEL_SETS:
+            raise OptionError(f"{path}: says label set {file.recorded!r} of {case}; expected one of: {', '.join(LABEL_SETS)}.")
+    return found
+
+
+def _named(side: Side) -> dict[str, LabelFile]:
+    try:
+        cases = find_cases(side.folder)
+    except NoCasesError:
+        cases = []
+    found = {case.id: LabelFile(case.id, side, case.label, named=case) for case in cases}
+    known = {path.name for case in cases for path in (*case.images.values(), case.label) if path is not None}
+    for path in sorted(side.folder.iterdir()):
+        stem = images.strip_suffix(path.name)
+        if stem == path.name or path.name.startswith(".") or path.name in known or not path.is_file():
+            continue
+        case = stem[: -len("_seg")] if stem.lower().endswith(("_seg", "-seg")) else stem
+        other = found.get(case)
+        if other is not None and other.path is not None:
+            raise OptionError(
+                f"{side.folder} holds two masks of case {case}, {other.path.name} and {path.name}; leave one out."
+            )
+        found[case] = LabelFile(case, side, path, named=_case_of_mask(case, path))
+    return found
+
+
+def _case_of_mask(case: str, path: Path) -> Case:
+    """Return what the name of a plain mask tells, as if it were the label in a case folder."""
+    folder = str(path.parent.absolute())
+    row = next(row for row in CORPORA.values() if any(row.match(f"{case}{end}", folder) for end in ("_seg", "-seg")))
+    patient, timepoint = patient_of(case)
+    return Case(case, patient, timepoint, row.name, None, {}, path, row.label_sets)
+
+
+def read_label(file: LabelFile) -> Label:
+    """Read a label and settle what its values mean.
+
+    Args:
+        file: where it is.
+
+    Raises:
+        ImageError: the file is missing, damaged, no 3-D image, or holds NaN.
+        LabelError: there is no label, its values are no whole numbers or not of its label set, or the label set is in doubt.
+        StoreError: the store's case file is damaged.
+    """
+    if file.path is None:
+        raise LabelError(f"{file.named.describe() if file.named else file.case}; expected a label (seg) to compare.")
+    if file.path.suffix == ".h5":
+        volume, recorded = _read_stored(file.path)
+    else:
+        volume, recorded = _read_mask(file.path), file.recorded
+    values = np.flatnonzero(np.bincount(volume.array.ravel(order="K")))
+    try:
+        settled = _settle(file, recorded, values)
+        check_values(values, LABEL_SETS[settled])
+    except LabelError as problem:
+        # the sentences of `cases` name the option of a command with one side
+        raise LabelError(f"{file.path}: {str(problem).replace('--label-set', file.side.option)}") from problem
+    return Label(volume, settled)
+
+
+def _settle(file: LabelFile, recorded: str | None, values: np.ndarray) -> str:
+    requested = file.side.requested
+    if recorded is not None:
+        if requested not in (None, recorded):
+            raise LabelError(
+                f"the {file.side.what} is recorded as {recorded}, --label-set says {requested}; leave the option out, or mend"
+                " the record."
+            )
+        return recorded
+    if requested is not None and not file.side.names_bind:
+        return requested
+    if file.named is None:
+        raise LabelError("nothing records the label set; say it with --label-set NAME.")
+    return settle_label_set(file.named, values.tolist(), requested)
+
+
+def _read_stored(path: Path) -> tuple[Volume, str | None]:
+    with StoredCase(path) as stored:
+        if stored.label is None:
+            raise LabelError(f"{path}: the stored case has no label; expected one to compare.")
+        # the stored orientation is not the source's: masks are compared where they were drawn
+        return Volume(from_stored(np.asarray(stored.label[...]), stored.source), stored.source), stored.label_set
+
+
+def _read_mask(path: Path) -> Volume:
+    volume = images.read(path)
+    if volume.array.ndim != 3:
+        raise ImageError(f"{path}: the mask has shape {volume.array.shape}; expected one 3-D label volume.")
+    images.check_finite(path, volume.array)
+    try:
+        return Volume(whole_numbers(volume.array), volume.grid)
+    except LabelError as problem:
+        raise LabelError(f"{path}: {problem}") from problem

@@ -1,0 +1,102 @@
+"""The scores of an evaluation that is under way, so that a stopped one goes on.
+
+A hidden file in the output folder: its first line records the settings, each line after it one case's scores with the stamps
+(size and time) of the two files they come from. A line cut off by a kill is passed over. The file goes when the results are
+written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from brats3d.errors import OutputExistsError
+from brats3d.evaluate.case import CaseResult, Pair
+from brats3d.evaluate.report import space_for
+from brats3d.scores import RegionScores
+
+NAME = ".scores.unfinished"
+
+
+class Unfinished:
+    """The scores found so far.
+
+    Args:
+        out: the output folder; it need not exist.
+        settings: what decides the scores besides the files.
+        force: pass over what an earlier evaluation left.
+
+    Raises:
+        OutputExistsError: an unfinished evaluation with other settings is there.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
+        self.path = out / NAME
+        self.settings = dict(settings)
+        self._begun = False
+        self._cases: dict[str, dict[str, Any]] = {}
+        lines = [] if force else self._lines()
+        if lines:
+            changed = {key for key in {*settings, *lines[0]} if lines[0].get(key) != settings.get(key)}
+            if changed:
+                raise OutputExistsError(
+                    f"{out} holds an unfinished evaluation with other settings ({', '.join(sorted(changed))}); finish it with"
+                    " those, choose another --out, or use --force."
+                )
+            self._cases = {line["case"]: line for line in lines[1:]}
+
+    def _lines(self) -> list[dict[str, Any]]:
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        lines = []
+        for line in text.splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+        return lines
+
+    def known(self, pair: Pair) -> CaseResult | None:
+        """Return the scores of a case whose files have not changed since, or None."""
+        line = self._cases.get(pair.case)
+        if line is None or line["stamp"] != _stamp(pair):
+            return None
+        scores = {region: RegionScores(**row) for region, row in line["scores"].items()}
+        return CaseResult(scores, (line["label_sets"][0], line["label_sets"][1]))
+
+    def add(self, pair: Pair, result: CaseResult) -> None:
+        """Note the scores of a case.
+
+        Raises:
+            SpaceError: the disk is full.
+        """
+        if not self._begun:
+            self._begin()
+        scores = {region: asdict(row) for region, row in result.scores.items()}
+        self._append({"case": pair.case, "stamp": _stamp(pair), "label_sets": result.label_sets, "scores": scores})
+
+    def _begin(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        self._append(self.settings)
+        for line in self._cases.values():
+            self._append(line)
+        self._begun = True
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        text = json.dumps(line) + "\n"
+        with space_for(self.path, text), self.path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def remove(self) -> None:
+        """Remove the file: the results are written."""
+        self.path.unlink(missing_ok=True)
+
+
+def _stamp(pair: Pair) -> list[int]:
+    return [*pair.prediction.stamp(), *pair.reference.stamp()]

@@ -1,0 +1,106 @@
+"""The two networks of a run: one that learns, one that is validated and saved.
+
+They have the same weights in the same order. The learning one ends with ``logits``, may compute in half precision, lives in
+the strategy's scope, and has fused normalisation where that is faster; the other is the stock float32 network that goes into
+the model's file, and gets the running averages where the recipe keeps them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from brats3d.layers import with_fused_norms
+from brats3d.losses import build_loss
+from brats3d.metrics import region_dice_metrics
+from brats3d.models import build_model, training_model
+from brats3d.train.devices import Devices
+from brats3d.train.recipe import Recipe
+
+
+def stock_network(recipe: Recipe, modalities: int) -> keras.Model:
+    """Return the float32 network that is validated and saved.
+
+    Args:
+        recipe: the run's recipe.
+        modalities: input channels.
+    """
+    return build_model(
+        recipe.network.name,
+        input_shape=(None, None, None, modalities),
+        regions=len(recipe.regions),
+        seed=recipe.training.seed,
+        **dict(recipe.network.options),
+    )
+
+
+def learning_network(recipe: Recipe, modalities: int, devices: Devices) -> keras.Model:
+    """Return the compiled network that learns; call it in the devices' scope.
+
+    Args:
+        recipe: the run's recipe.
+        modalities: input channels.
+        devices: where it learns.
+    """
+    precision = recipe.training.precision
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)  # the only way to give every layer a policy; put back at once
+    try:
+        network = training_model(stock_network(recipe, modalities))
+    finally:
+        keras.config.set_dtype_policy(before)
+    alone = recipe.data.batch_size == len(devices.names)
+    if devices.on_cpu and alone and precision == "float32" and keras.backend.backend() == "tensorflow":
+        network = with_fused_norms(network)
+    network.compile(
+        optimizer=_optimiser(recipe),
+        loss=build_loss(recipe.loss.name, **dict(recipe.loss.options)),
+        metrics=region_dice_metrics(recipe.regions),
+        # XLA's 3-D convolutions are many times slower on a CPU, and one GPU would else take another path than two
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def _optimiser(recipe: Recipe) -> keras.optimizers.Optimizer:
+    part = recipe.optimiser
+    common = {
+        "learning_rate": _learning_rate(recipe),
+        "weight_decay": part.weight_decay or None,
+        "use_ema": part.ema > 0,
+        "ema_momentum": part.ema or 0.99,
+    }
+    if part.name == "sgd":
+        return keras.optimizers.SGD(momentum=0.99, nesterov=True, **common)
+    return (keras.optimizers.AdamW if part.name == "adamw" else keras.optimizers.Adam)(**common)
+
+
+def _learning_rate(recipe: Recipe) -> Any:
+    """Return the rate, or its schedule over steps; the step count is part of the optimiser's state."""
+    first, steps = recipe.optimiser.learning_rate, recipe.data.batches
+    schedules = keras.optimizers.schedules
+    if recipe.schedule.name == "exponential":
+        return schedules.ExponentialDecay(first, steps, recipe.schedule.decay, staircase=True)
+    if recipe.schedule.name == "poly":
+        return schedules.PolynomialDecay(first, steps * recipe.training.epochs, 0.0, power=recipe.schedule.power)
+    return first  # constant, and plateau, which the recorder changes
+
+
+def copy_weights(learning: keras.Model, stock: keras.Model) -> None:
+    """Give the stock network the learning one's weights, or their running averages where the optimiser keeps them.
+
+    Args:
+        learning: the network that learns.
+        stock: the network that is validated and saved; changed.
+    """
+    averages = dict(
+        zip(
+            (v.path for v in learning.trainable_variables),
+            getattr(learning.optimizer, "_model_variables_moving_average", []),
+            strict=False,
+        )
+    )
+    use = averages if learning.optimizer.use_ema else {}
+    stock.set_weights([keras.ops.convert_to_numpy(use.get(v.path, v)) for v in learning.weights])

@@ -1,0 +1,143 @@
+"""What happens at an epoch's end: validate, keep the best, log, draw, save the state, stop early."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+
+from brats3d.console import Progress
+from brats3d.data import PatchDataset
+from brats3d.figures import curves_figure, save
+from brats3d.models import Card, save_model
+from brats3d.train.folder import RunFolder, write_log
+from brats3d.train.networks import copy_weights
+from brats3d.train.recipe import Recipe
+from brats3d.train.state import save_state
+from brats3d.train.validation import Scorer, mean_dice, write_scores
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class RunParts:
+    """What the recorder works with.
+
+    Attributes:
+        recipe: the run's recipe.
+        folder: where it writes.
+        card: card of the model, without scores.
+        stock: networks that are validated, one a device; the first is saved.
+        scorer: scores them on whole cases.
+        validation: the case ids it scores.
+        dataset: the training batches.
+        progress: called as epochs end.
+    """
+
+    recipe: Recipe
+    folder: RunFolder
+    card: Card
+    stock: Sequence[keras.Model]
+    scorer: Scorer
+    validation: Sequence[str]
+    dataset: PatchDataset
+    progress: Progress
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps a run's record: log rows, best score, and the counters of plateau and early stop. All of it is in the state.
+
+    Args:
+        parts: what it works with.
+        record: the record of a run that goes on, or None.
+    """
+
+    def __init__(self, parts: RunParts, record: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.parts = parts
+        self.record: dict[str, Any] = record or {"log": [], "best": None, "best_epoch": None, "worse": 0, "since_cut": 0}
+        self._began = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Start the epoch's clocks."""
+        self._began = time.monotonic()
+        self.parts.dataset.waited = 0.0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Validate where it is time, then write the log, the picture and the state."""
+        training, folder = self.parts.recipe.training, self.parts.folder
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        trained = time.monotonic() - self._began
+        row = {"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}, "learning_rate": rate}
+        last = epoch + 1 == training.epochs
+        due = (epoch + 1) % training.validate_every == 0 or last
+        row |= self._validate(epoch) if due else {f"val_dice_{r}": None for r in (*self.parts.recipe.regions, "mean")}
+        row["seconds"] = round(time.monotonic() - self._began, 3)
+        row["waiting"] = round(min(1.0, self.parts.dataset.waited / max(trained, 1e-9)), 4)
+        row["peak_mb"] = round(peak_megabytes())
+        self.record["log"].append(row)
+        write_log(folder.log, self.record["log"])
+        if due:
+            self._draw()
+        save_state(folder.checkpoint, epoch + 1, self.model, self.record)
+        self.parts.progress("epochs", epoch + 1, training.epochs)
+        log.info("epoch %d: %s", epoch, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if v is not None and k != "epoch"))
+        if training.early_stop and self.record["worse"] >= training.early_stop and not last:
+            log.warning("stopping early: no better validation in the last %d.", self.record["worse"])
+            self.model.stop_training = True
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        for network in self.parts.stock:
+            copy_weights(self.model, network)
+        scores = self.parts.scorer.score(self.parts.validation)
+        means = mean_dice(scores)
+        # The best score of a run is the first of equals: a later one has to be better.
+        better = self.record["best"] is None or means["mean"] > self.record["best"]
+        self.record["worse"] = 0 if better else self.record["worse"] + 1
+        card = replace(self.parts.card, scores={f"validation dice {r}": round(v, 4) for r, v in means.items()})
+        if better:
+            self.record |= {"best": means["mean"], "best_epoch": epoch}
+            write_scores(self.parts.folder.scores("validation"), scores)
+            save_model(self.parts.folder.best, self.parts.stock[0], card)
+        save_model(self.parts.folder.last, self.parts.stock[0], card)
+        self._cut_rate(better)
+        return {f"val_dice_{region}": value for region, value in means.items()}
+
+    def _cut_rate(self, better: bool) -> None:
+        schedule = self.parts.recipe.schedule
+        if schedule.name != "plateau":
+            return
+        self.record["since_cut"] = 0 if better else self.record["since_cut"] + 1
+        if self.record["since_cut"] >= schedule.patience:
+            self.record["since_cut"] = 0
+            optimizer = self.model.optimizer
+            optimizer.learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate)) * schedule.factor
+
+    def _draw(self) -> None:
+        rows = self.record["log"]
+        columns = {name: [float("nan") if r[name] is None else r[name] for r in rows] for name in rows[0] if name != "epoch"}
+        save(curves_figure(columns), self.parts.folder.curves)
+
+
+def peak_megabytes() -> float:
+    """Return this process's largest resident memory so far, in MB."""
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def extra_callbacks(folder: RunFolder, is_installed: Callable[[str], Any]) -> list[keras.callbacks.Callback]:
+    """Return TensorBoard's callback where its package is installed.
+
+    Args:
+        folder: the run's folder.
+        is_installed: package name → something true where it is installed.
+    """
+    if not is_installed("tensorboard"):
+        return []
+    return [keras.callbacks.TensorBoard(str(folder.tensorboard), write_graph=False)]

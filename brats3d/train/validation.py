@@ -1,0 +1,87 @@
+"""Whole cases, predicted, painted and scored as `evaluate` would: what picks the best epoch, and the fold's test."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from brats3d import regions
+from brats3d.models import Card
+from brats3d.predict import Predictor, above_thresholds, predict_probabilities, predictor_of
+from brats3d.scores import RegionScores, case_scores
+from brats3d.store import Store
+
+CaseScores = Mapping[str, RegionScores]
+PROTOCOL = "casewise"
+
+
+class Scorer:
+    """Scores a network on whole cases of a store, spread over devices.
+
+    Args:
+        store: the open store.
+        card: what the network expects and gives.
+        networks: device → a copy of the network that lives there; their weights may change between calls.
+    """
+
+    def __init__(self, store: Store, card: Card, networks: Mapping[str, keras.Model]) -> None:
+        self.store = store
+        self.card = card
+        self._predictors = [_on_device(device, predictor_of(network, card)) for device, network in networks.items()]
+
+    def score(self, cases: Sequence[str]) -> dict[str, CaseScores]:
+        """Return case → region → scores, in the order of the cases."""
+        jobs = [(case, self._predictors[i % len(self._predictors)]) for i, case in enumerate(cases)]
+        if len(self._predictors) == 1:
+            return {case: self._score_case(case, predictor) for case, predictor in jobs}
+        with ThreadPoolExecutor(len(self._predictors)) as pool:
+            return dict(zip(cases, pool.map(lambda job: self._score_case(*job), jobs), strict=True))
+
+    def _score_case(self, name: str, predictor: Predictor) -> CaseScores:
+        with self.store[name] as case:
+            coding = regions.label_set(str(case.label_set))
+            masks = above_thresholds(predict_probabilities(predictor, case, self.card), self.card)
+            painted = regions.paint_regions(masks, coding, self.card.regions)
+            return case_scores(
+                painted, case.label[:], case.grid.spacing_mm, label_set=coding, regions=self.card.regions, protocol=PROTOCOL
+            )
+
+
+def _on_device(device: str, predictor: Predictor) -> Predictor:
+    def predict(images: np.ndarray) -> np.ndarray:
+        with keras.device(device):
+            return predictor(images)
+
+    return predict
+
+
+def mean_dice(scores: Mapping[str, CaseScores]) -> dict[str, float]:
+    """Return region → mean Dice over the cases, and ``mean`` over the regions."""
+    names = list(next(iter(scores.values())))
+    means = {region: float(np.mean([case[region].dice for case in scores.values()])) for region in names}
+    return {**means, "mean": float(np.mean(list(means.values())))}
+
+
+def write_scores(path: Path, scores: Mapping[str, CaseScores]) -> None:
+    """Write ``scores.csv``: a row a case and region, as `evaluate` writes it; undefined is an empty field.
+
+    Args:
+        path: the file; an old one is replaced.
+        scores: case → region → scores.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["case", "region", "protocol", *(f.name for f in fields(RegionScores))])
+        for case, by_region in scores.items():
+            for region, row in by_region.items():
+                writer.writerow([case, region, PROTOCOL, *("" if v is None else v for v in asdict(row).values())])
+    os.replace(temporary, path)

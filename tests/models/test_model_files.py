@@ -1,0 +1,252 @@
+"""The card and the file a model travels in; every way in which such a file can be unusable."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brats3d.errors import BratsError, ModelError, OptionError, SpaceError
+from brats3d.models import CARD_SCHEMA, Card, build_model, card_from_json, load_model, read_card, save_model
+from brats3d.predict.__main__ import main as predict
+
+OPTIONS = {"base_filters": 1, "depth": 2, "segmentation_levels": 1}
+
+
+def card(**fields: Any) -> Card:
+    plain: dict[str, Any] = {
+        "network": "isensee2017", "network_options": OPTIONS, "modalities": ("t1", "t1ce", "t2", "flair"),
+        "normalisation": "clamped_zscore", "stride": 2, "patch_size": (8, 8, 8),
+    }  # fmt: skip
+    return Card(**{**plain, **fields})
+
+
+# --- the card --------------------------------------------------------------------------------------------------------
+
+
+def test_a_card_comes_back_from_json() -> None:
+    full = card(
+        spacing_mm=2.0, regions=("WT", "ET"), label_set="L17", thresholds=(0.4, 0.6), flips=(0, 1), training_cases=("a", "b"),
+        postprocessing={"step": {"ml": 0.5}}, scores={"WT": 0.9}, created_with="brats3d 0.1", licence="CC0",
+    )  # fmt: skip
+    text = full.to_json()
+    assert card_from_json(text, "here") == full
+    assert json.loads(text)["schema"] == CARD_SCHEMA
+    assert "not for clinical decisions" in json.loads(text)["notice"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"modalities": ()}, "the card's modalities is (); expected different names"),
+        ({"modalities": ("t1", "t1")}, "the card's modalities is ('t1', 't1'); expected different names"),
+        ({"modalities": "t1"}, "the card's modalities is 't1'; expected a list"),
+        ({"normalisation": "zscore"}, "the card's normalisation is 'zscore'"),
+        ({"stride": 4}, "the card's stride is 4; isensee2017 with its options has 2"),
+        ({"network_options": {"base_filter": 1}}, "unknown key 'base_filter' (did you mean 'base_filters'?)"),
+        ({"patch_size": (8, 8)}, "the card's patch_size is (8, 8); expected three whole numbers"),
+        ({"patch_size": (8, 8, 7)}, "the card's patch_size is (8, 8, 7); the network's stride is 2"),
+        ({"spacing_mm": 0}, "the card's spacing_mm is 0; expected millimetres above 0"),
+        ({"label_set": "L18"}, "the card's label_set is 'L18'"),
+        ({"thresholds": (0.5,)}, "1 thresholds for the regions WT, TC, ET"),
+        ({"thresholds": (0.5, 0.5, 1.0)}, "the card's thresholds is (0.5, 0.5, 1.0); expected numbers from 0 to below 1"),
+        ({"flips": (0, 0)}, "the card's flips is (0, 0); expected different axes"),
+        ({"schema": 2}, "the card's schema is 2; expected schema 1"),
+    ],
+)
+def test_what_no_card_says(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(OptionError) as refusal:
+        card(**fields)
+    assert sentence in str(refusal.value)
+
+
+def test_a_network_of_ones_own_may_have_a_card() -> None:
+    assert card(network="mine", network_options={"anything": 1}, stride=8).stride == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda c: c.update(schema=7), "here: its card has schema 7; this version of brats3d reads schema 1"),
+        (lambda c: c.pop("schema"), "here: its card has schema None"),
+        (lambda c: c.pop("stride"), "here: its card lacks stride; save the model again"),
+        (lambda c: c.update(spacing=2), "here: the card has an unknown key 'spacing' (did you mean 'spacing_mm'?)"),
+        (lambda c: c.update(spacing_mm="1"), "here: the card's spacing_mm is '1'; expected millimetres above 0"),
+        (lambda c: c.update(flips=3), "here: 'int' object is not iterable"),
+        (lambda c: c.update(scores=[1]), "here: "),
+    ],
+)
+def test_what_no_json_card_says(change: Callable[[dict[str, Any]], Any], sentence: str) -> None:
+    content = json.loads(card().to_json())
+    change(content)
+    with pytest.raises(ModelError) as refusal:
+        card_from_json(json.dumps(content), "here")
+    assert sentence in str(refusal.value)
+    for text in ("no JSON", "[1, 2]", "null"):
+        with pytest.raises(ModelError, match="here: its card"):
+            card_from_json(text, "here")
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    pytest.importorskip("keras")
+    save_model(tmp_path / "m.keras", build_model("isensee2017", **OPTIONS), card())
+    return tmp_path / "m.keras"
+
+
+@pytest.mark.network
+def test_a_model_is_one_file_with_its_card(model: Path) -> None:
+    loaded = load_model(model)
+    assert (loaded.card, loaded.path) == (card(), model)
+    assert loaded.checksum == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert loaded.network.count_params() == build_model("isensee2017", **OPTIONS).count_params()
+    assert [p.name for p in model.parent.iterdir()] == ["m.keras"]
+    with zipfile.ZipFile(model) as archive:
+        assert archive.testzip() is None
+
+
+def test_a_card_is_read_without_a_framework(model: Path) -> None:
+    code = f"import sys; from brats3d.models import read_card; print(read_card({str(model)!r}).network, 'keras' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["isensee2017", "False"]
+
+
+def rewrite(path: Path, *, leave_out: str, card_text: str = "") -> None:
+    """Write an archive again without a member, or with another card."""
+    with zipfile.ZipFile(path) as archive:
+        members = {n: archive.read(n) for n in archive.namelist() if n != leave_out}
+    if card_text:
+        members["brats3d.json"] = card_text.encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def spoil_weights(path: Path) -> None:
+    """Keep a sound archive whose weights are no HDF5 file."""
+    with zipfile.ZipFile(path) as archive:
+        members = {n: archive.read(n) for n in archive.namelist()}
+    members["model.weights.h5"] = b"nothing" * 50
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "absent": (lambda p: p.unlink(), "no such file; expected a model, a .keras file such as RUN/best.keras"),
+    "folder": (lambda p: (p.unlink(), p.mkdir()), "a folder; expected a model"),
+    "empty": (lambda p: p.write_bytes(b""), "no Keras model, or a damaged one"),
+    "text": (lambda p: p.write_text("weights"), "no Keras model, or a damaged one"),
+    "truncated": (cut, "no Keras model, or a damaged one"),
+    "no Keras archive": (lambda p: rewrite(p, leave_out="config.json"), "an archive without config.json"),
+    "no card": (lambda p: rewrite(p, leave_out="brats3d.json"), "without a card (no member brats3d.json)"),
+    "other schema": (
+        lambda p: rewrite(p, leave_out="brats3d.json", card_text='{"schema": 2}'),
+        "its card has schema 2; this version of brats3d reads schema 1",
+    ),
+    "card is no JSON": (lambda p: rewrite(p, leave_out="brats3d.json", card_text="{"), "its card is no JSON"),
+    "no weights": (lambda p: rewrite(p, leave_out="model.weights.h5"), "cannot open it"),
+    "spoilt weights": (spoil_weights, "cannot open it"),
+    "other channels": (
+        lambda p: rewrite(p, leave_out="brats3d.json", card_text=card(modalities=("t1", "t2")).to_json()),
+        "its network takes 4 channels; its card names t1, t2",
+    ),
+    "other regions": (
+        lambda p: rewrite(p, leave_out="brats3d.json", card_text=card(regions=("WT",), thresholds=(0.5,)).to_json()),
+        "its network gives 3 regions; its card names WT",
+    ),
+}
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_unusable_files_are_refused(kind: str, model: Path, capsys: pytest.CaptureFixture[str], make_scans: Path) -> None:
+    damage, sentence = UNUSABLE[kind]
+    damage(model)
+    with pytest.raises(ModelError) as refusal:
+        load_model(model)
+    assert str(refusal.value).startswith(f"{model}: ")
+    assert sentence in str(refusal.value)
+    assert str(refusal.value).count("\n") == 0
+    # The command says the same, gives 2, and leaves nothing.
+    out = model.parent / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["predict"])
+        from brats3d.console import run
+
+        assert run(predict, [str(model), str(make_scans), "--out", str(out)]) == 2
+    assert f"error: {refusal.value}" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.fixture
+def make_scans(tmp_path: Path) -> Path:
+    import nibabel as nib
+
+    folder = tmp_path / "scans/BraTS2021_00001"
+    folder.mkdir(parents=True)
+    for modality in ("t1", "t1ce", "t2", "flair"):
+        array = np.random.default_rng(0).integers(1, 99, (6, 7, 8)).astype(np.int16)
+        nib.save(nib.Nifti1Image(array, np.diag([-1.0, -1, 1, 1])), folder / f"BraTS2021_00001_{modality}.nii.gz")
+    return folder.parent
+
+
+@pytest.mark.network
+def test_names_and_contradictions_are_refused_when_saving(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    network = build_model("isensee2017", **OPTIONS)
+    with pytest.raises(ModelError, match=r"m.h5: a model's file name must end with .keras"):
+        save_model(tmp_path / "m.h5", network, card())
+    with pytest.raises(ModelError, match="the network to save: its network takes 4 channels; its card names t1"):
+        save_model(tmp_path / "m.keras", network, card(modalities=("t1",)))
+    images = keras.Input((None, None, None, 4))
+    headless = keras.Model(images, keras.layers.Conv3D(3, 1, name="out")(images))
+    with pytest.raises(ModelError, match=r"its last layers are .*out; expected logits, probabilities"):
+        save_model(tmp_path / "m.keras", headless, card())
+    with pytest.raises(ModelError, match="its name does not end with .keras"):
+        (tmp_path / "m.h5").write_text("x")
+        read_card(tmp_path / "m.h5")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.h5"]
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "full"), OSError(errno.EACCES, "forbidden"), KeyboardInterrupt()])
+def test_a_failed_save_leaves_the_model_that_was_there(
+    problem: BaseException, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = model.read_bytes()
+    writestr = zipfile.ZipFile.writestr
+
+    def fail(self: zipfile.ZipFile, name: Any, *args: Any, **more: Any) -> None:
+        if name == "brats3d.json":
+            raise problem
+        writestr(self, name, *args, **more)
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    expected = SpaceError if getattr(problem, "errno", 0) == errno.ENOSPC else type(problem)
+    with pytest.raises(expected) as raised:
+        save_model(model, build_model("isensee2017", **OPTIONS, seed=9), card())
+    if expected is SpaceError:
+        assert isinstance(raised.value, BratsError)
+        assert "no space left on the disk; about" in str(raised.value)
+    assert model.read_bytes() == before
+    assert [p.name for p in model.parent.iterdir()] == ["m.keras"]
+    shutil.copy(model, model.with_name("copy.keras"))
+    assert load_model(model.with_name("copy.keras")).card == card()

@@ -1,0 +1,52 @@
+"""The estimate that decides between one pass and the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from brats3d.models import build_model, stride
+from brats3d.predict.memory import available_bytes, bytes_per_voxel, fits_in_memory
+
+keras = pytest.importorskip("keras")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_session() -> Iterator[None]:
+    yield
+    keras.utils.clear_session()
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    ("name", "filters", "measured"),
+    [("isensee2017", 16, 456), ("isensee2017", 8, 246), ("isensee2017_paper", 16, 534), ("unet3d", 16, 1152)],
+)
+def test_the_estimate_is_above_what_was_measured_but_not_far(name: str, filters: int, measured: float) -> None:
+    """Measured: peak of a forward pass above the idle process, TensorFlow on a CPU, bytes a voxel."""
+    estimate = bytes_per_voxel(build_model(name, base_filters=filters), stride(name))
+    assert measured < estimate < 1.8 * measured
+
+
+@pytest.mark.network
+def test_small_fits_and_huge_does_not() -> None:
+    fits = fits_in_memory(build_model("isensee2017", base_filters=2), 16)
+    assert fits((16, 16, 16))
+    assert not fits((100_000, 10_000, 1_000))
+
+
+def test_the_lesser_of_system_and_control_group(tmp_path: Path) -> None:
+    meminfo, group = tmp_path / "meminfo", tmp_path / "cgroup"
+    assert available_bytes(meminfo, group) == float("inf")
+    meminfo.write_text("MemTotal:       100 kB\nMemFree:         10 kB\nMemAvailable:    50 kB\n")
+    assert available_bytes(meminfo, group) == 50 * 1024
+    group.mkdir()
+    for name, text in (("max", "max\n"), ("current", "20000\n"), ("stat", "anon 5\ninactive_file 3000\n")):
+        (group / f"memory.{name}").write_text(text)
+    assert available_bytes(meminfo, group) == 50 * 1024
+    (group / "memory.max").write_text("30000\n")
+    assert available_bytes(meminfo, group) == 30000 - 20000 + 3000
+    (group / "memory.max").write_text("3000000\n")
+    assert available_bytes(meminfo, group) == 50 * 1024

@@ -1,0 +1,174 @@
+"""From a prepared case to probabilities on its stored grid."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from brats3d.errors import ArrayError, CaseError, GridError, ImageError, LabelError, ModelError, OptionError
+from brats3d.geometry import Grid
+from brats3d.models import Card, load_model
+from brats3d.predict import above_thresholds, own_label_set, predict_case, predict_probabilities, predictor_of
+from brats3d.store import CaseFacts, PreparedCase, summarise
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+
+
+def prepared(
+    shape: tuple[int, int, int] = (11, 14, 9),
+    spacing_mm: tuple[float, float, float] = (1, 1, 1),
+    corpus: str = "BraTS 2021",
+    box: tuple[slice, slice, slice] = np.s_[2:9, 3:13, 1:8],
+) -> PreparedCase:
+    images = np.zeros((4, *shape), np.int16)
+    inside = images[(slice(None), *box)]
+    inside[:] = np.random.default_rng(0).integers(1, 1000, inside.shape)
+    grid = Grid(shape, np.diag([-spacing_mm[0], -spacing_mm[1], spacing_mm[2], 1.0]))
+    facts = CaseFacts("case", "patient", None, corpus, None, None, MODALITIES)
+    return summarise(facts, images, None, grid, grid)
+
+
+def card(**fields: Any) -> Card:
+    plain = {"network": "own", "modalities": MODALITIES, "normalisation": "clamped_zscore", "stride": 4, "patch_size": (8, 8, 8)}
+    return Card(**{**plain, **fields})
+
+
+def normalised(case: PreparedCase) -> np.ndarray:
+    out = np.zeros(case.images.shape)
+    for row, image in zip(out, case.images, strict=True):
+        inside = image[image != 0].astype(float)
+        clamped = np.clip(inside, *np.percentile(inside, [2, 98]))
+        row[:] = np.where(image == 0, 0, np.clip((image - clamped.mean()) / clamped.std(), -5, 5))
+    return out
+
+
+def test_the_predictor_sees_normalised_channels_of_the_widened_box() -> None:
+    case = prepared()
+    seen = []
+
+    def look(images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        return images[:3]
+
+    found = predict_probabilities(look, case, card(modalities=("flair", "t1", "t2")))
+    assert (seen[0].dtype, seen[0].shape) == (np.float32, (3, 12, 16, 8))  # the box 2-9, 3-13, 1-8 in steps of 4
+    # The box hangs over the volume's end; what lies there is background.
+    expected = np.pad(normalised(case)[[3, 0, 2]], [(0, 0), (0, 1), (0, 2), (0, 0)])[:, :, :, :8]
+    np.testing.assert_allclose(seen[0], expected, atol=1e-4)
+    np.testing.assert_allclose(found, normalised(case)[[3, 0, 2]], atol=1e-4)
+
+
+def test_outside_the_brain_box_is_zero() -> None:
+    found = predict_probabilities(lambda images: np.ones((3, *images.shape[1:]), np.float32), prepared(), card())
+    expected = np.zeros((3, 11, 14, 9))
+    expected[:, 2:9, 3:13, 1:8] = 1
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_on_a_coarser_grid() -> None:
+    """Blocks are averaged from the volume's origin, and what comes back is linear between their centres: a slow twin."""
+    case = prepared((11, 14, 9), spacing_mm=(1.02, 1, 2))  # two, two and one voxels a block
+    found = predict_probabilities(lambda images: images[:3], case, card(spacing_mm=2.0, stride=2))
+    fine = np.pad(normalised(case), [(0, 0), (0, 5), (0, 2), (0, 0)])
+    coarse = np.zeros((4, 8, 8, 9))
+    for x, y, z in itertools.product(range(8), range(8), range(9)):
+        coarse[:, x, y, z] = fine[:, 2 * x : 2 * x + 2, 2 * y : 2 * y + 2, z].mean((1, 2))
+    # The widened box, 0-12 along x and 0-16 along y, is what the network answers for.
+    back = coarse[:3, :6]
+    for axis, blocks in ((1, 6), (2, 8)):
+        centres, wanted = 2 * np.arange(blocks) + 0.5, np.arange(2 * blocks)
+        back = np.apply_along_axis(lambda line, c=centres, w=wanted: np.interp(w, c, line), axis, back)
+    expected = np.zeros((3, 11, 14, 9))
+    expected[:, 2:9, 3:13, 1:8] = back[:, 2:9, 3:13, 1:8]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_refusals() -> None:
+    def identity(images: np.ndarray) -> np.ndarray:
+        return images
+
+    with pytest.raises(CaseError, match=r"case case lacks adc \(it has t1, t1ce, t2, flair\); the model expects t1, adc"):
+        predict_probabilities(identity, prepared(), card(modalities=("t1", "adc")))
+    with pytest.raises(GridError, match=r"case case: a model grid of 2.0 mm is no whole multiple .* 1.3 × 1 × 1 mm"):
+        predict_probabilities(identity, prepared(spacing_mm=(1.3, 1, 1)), card(spacing_mm=2.0))
+    with pytest.raises(ArrayError, match=r"gives shape \(4, 12, 16, 8\); expected \(3, 12, 16, 8\) for WT, TC, ET"):
+        predict_probabilities(identity, prepared(), card())
+    flat = prepared()
+    flat.images[1][flat.images[1] != 0] = 7
+    again = summarise(flat.facts, flat.images, None, flat.grid, flat.source)
+    with pytest.raises(ImageError, match="the intensities do not vary"):
+        predict_probabilities(identity, again, card())
+
+
+def test_thresholds_are_strict_and_a_regions_own() -> None:
+    probabilities = np.full((3, 2, 2, 2), 0.5, np.float32)
+    probabilities[:, 0, 0, 0] = 0.51
+    masks = above_thresholds(probabilities, card(thresholds=(0.5, 0.4, 0.6)))
+    assert masks.sum((1, 2, 3)).tolist() == [1, 8, 0]
+    nothing = above_thresholds(np.zeros((3, 2, 2, 2), np.float32), card(thresholds=(0, 0, 0)))
+    assert not nothing.any()  # outside the brain box probabilities are zero
+
+
+@pytest.mark.parametrize(
+    ("corpus", "expected"),
+    [("BraTS 2021", "L17"), ("BraTS 2013-2016", "L13"), ("plain", None), ("a corpus of tomorrow", None)],
+)
+def test_the_sources_own_label_set(corpus: str, expected: str | None) -> None:
+    assert own_label_set(prepared(corpus=corpus)) == expected
+
+
+@pytest.mark.network
+def test_predict_case(make_model: Any) -> None:
+    model = load_model(make_model(thresholds=(0.5, 0.9, 0.5)))
+    case = prepared(corpus="plain")
+    found = predict_case(model, case)
+    assert (found.case, found.label_set, found.assumed, found.regions) == ("case", "L23", True, ("WT", "TC", "ET"))
+    t1, t1ce, _, flair = normalised(case)
+    brain = np.zeros((11, 14, 9), bool)
+    brain[2:9, 3:13, 1:8] = True
+    label = np.zeros((11, 14, 9))
+    for region, value in (((t1 > 0.2), 2), ((8 * (t1ce - 0.6) > np.log(9)), 1), ((flair > 1), 3)):
+        label[region & brain] = value
+    np.testing.assert_array_equal(found.label, label)
+    assert found.label.dtype == np.uint8
+    again = predict_case(model, case, label_set="L17", predictor=predictor_of(model.network, model.card))
+    np.testing.assert_array_equal(again.label, np.where(label == 3, 4, label))
+    assert (again.label_set, again.assumed) == ("L17", False)
+    with pytest.raises(OptionError, match="label set is 'L99'"):
+        predict_case(model, case, label_set="L99")
+
+
+@pytest.mark.network
+def test_cards_that_ask_for_more_are_refused(make_model: Any) -> None:
+    odd = load_model(make_model("odd", regions=("WT", "TC", "RC")))
+    with pytest.raises(LabelError, match="case case: L17 has no value to paint RC with.*--label-set"):
+        predict_case(odd, prepared())
+    later = load_model(make_model("later", postprocessing={"smallest_et_ml": 0.2}, created_with="brats3d 9"))
+    with pytest.raises(ModelError, match=r"post-processing smallest_et_ml, which this version .* \(brats3d 9\)"):
+        predict_case(later, prepared())
+
+
+@pytest.mark.network
+def test_the_cards_flips_and_the_window_are_used(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(make_model("plain"))
+    case = prepared()
+    plain = predict_case(model, case).probabilities
+    mirrored = load_model(make_model("mirrored", flips=(0, 2)))
+    calls: list[tuple[int, ...]] = []
+    run = type(model.network).predict_on_batch
+
+    def counted(self: Any, batch: np.ndarray) -> np.ndarray:
+        calls.append(batch.shape[1:4])
+        return run(self, batch)
+
+    monkeypatch.setattr(type(model.network), "predict_on_batch", counted)
+    np.testing.assert_allclose(predict_case(mirrored, case).probabilities, plain, atol=1e-5)
+    assert calls == [(12, 16, 8)] * 4
+    calls.clear()
+    monkeypatch.setattr("brats3d.predict.memory.available_bytes", lambda: 1000.0)
+    np.testing.assert_allclose(predict_case(model, case).probabilities, plain, atol=1e-5)
+    assert set(calls) == {(8, 8, 8)}
+    assert len(calls) == 2 * 3
