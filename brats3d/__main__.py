@@ -26,7 +26,9 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         width = max(map(len, COMMANDS))
         listed = "\n".join(f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items())
-        print(f"usage: brats3d COMMAND ...\n\ncommands (each has --help):\n{listed}\n\nResearch use, not for clinical decisions.")
+        print(
+            f"usage: brats3d COMMAND ...\n\ncommands (each has --help):\n{listed}\n\nResearch use, not for clinical decisions."
+        )
         return 0
     if arguments[0] == "--version":
         print(f"brats3d {__version__}")

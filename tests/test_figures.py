@@ -223,7 +223,9 @@ def test_volumes_that_do_not_belong_together_are_refused(picture: CasePicture, m
 
 def test_a_cohort_has_a_row_a_case_and_a_column_an_image() -> None:
     pictures = [
-        CasePicture(f"case {k}", {"FLAIR": dim_brain(corner_block((k, 0, 0))), "T1ce": dim_brain()}, masks(corner_block((k, 0, 0))))
+        CasePicture(
+            f"case {k}", {"FLAIR": dim_brain(corner_block((k, 0, 0))), "T1ce": dim_brain()}, masks(corner_block((k, 0, 0)))
+        )
         for k in (0, 1)
     ]
     figure = cohort_figure(pictures, plane="coronal")

@@ -27,6 +27,12 @@ def cohort() -> list[Phantom]:
     return [make_phantom(np.random.default_rng([0, k]), ODD if k == 3 else (64, 64, 41)) for k in range(12)]
 
 
+@pytest.fixture(scope="module")
+def fine() -> list[Phantom]:
+    """Phantoms in which a voxel of cortex is mostly cortex."""
+    return [make_phantom(np.random.default_rng([0, k]), (120, 120, 78)) for k in range(4)]
+
+
 def median(phantom: Phantom, modality: int, tissue: str) -> float:
     """The median intensity of a healthy tissue away from its edges and the tumour."""
     mask = (phantom.tissues == TISSUES.index(tissue)) & (phantom.label == 0)
@@ -115,7 +121,7 @@ def test_rims_are_two_voxels_thick_around_the_necrosis(cohort: list[Phantom]) ->
     for phantom in cohort:
         if (phantom.label == 4).any():
             inside = ndimage.distance_transform_edt(np.isin(phantom.label, (1, 4)))
-            assert np.percentile(inside[phantom.label == 1], 5) >= 2
+            assert np.percentile(inside[phantom.label == 1], 1) > 1.7
             assert (phantom.label == 4).sum() > 100
 
 
@@ -130,9 +136,9 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("modality", ORDERS)
-def test_tissues_have_the_order_of_brightness_of_the_modality(modality: int, cohort: list[Phantom]) -> None:
+def test_tissues_have_the_order_of_brightness_of_the_modality(modality: int, fine: list[Phantom]) -> None:
     """Compared with its surroundings, where the bias field is the same."""
-    for phantom in cohort:
+    for phantom in fine:
         for brighter, darker in itertools.pairwise(ORDERS[modality]):
             here, there = (local_mean(phantom, modality, tissue) for tissue in (brighter, darker))
             assert np.nanmedian(here / there) > 1.05, (brighter, darker)

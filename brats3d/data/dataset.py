@@ -159,7 +159,11 @@ def _check_labels(store: Store, plan: PatchPlan) -> None:
     for name in plan.cases:
         with store[name] as case:
             if case.label_set is None:
-                raise LabelError(f"case {name} of {store.path} has no label; expected labelled cases: leave it out of the cases.")
+                raise LabelError(
+                    f"case {name} of {store.path} has no label; expected labelled cases: leave it out of the cases."
+                )
             unknown = set(plan.regions) - set(label_set(case.label_set).regions)
             if unknown:
-                raise OptionError(f"case {name} is labelled with {case.label_set}, which does not define {', '.join(sorted(unknown))}.")
+                raise OptionError(
+                    f"case {name} is labelled with {case.label_set}, which does not define {', '.join(sorted(unknown))}."
+                )

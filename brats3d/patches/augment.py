@@ -86,7 +86,7 @@ def apply_change(images: np.ndarray, regions: np.ndarray, change: Change) -> tup
     Returns:
         Changed images (new array) and flipped regions (a view where nothing is flipped).
     """
-    axes = [axis + 1 for axis in change.flips]
+    axes = tuple(axis + 1 for axis in change.flips)
     flipped = np.flip(images, axes)
     out = np.empty(images.shape, np.float32)
     for target, source, shift, scale, gamma in zip(out, flipped, change.shift, change.scale, change.gamma, strict=True):
@@ -102,4 +102,4 @@ def apply_change(images: np.ndarray, regions: np.ndarray, change: Change) -> tup
 
 def undo_flips(array: np.ndarray, change: Change) -> np.ndarray:
     """Return an array (C, x, y, z) with a change's flips undone; intensity changes have no inverse."""
-    return np.flip(array, [axis + 1 for axis in change.flips])
+    return np.flip(array, tuple(axis + 1 for axis in change.flips))

@@ -45,11 +45,11 @@ def draw_corner(
     Returns:
         (3,) int corner; the patch may overhang the volume.
     """
-    size = np.asarray(size)
+    sizes = np.asarray(size)
     if target is not None:
-        return np.asarray(target) - rng.integers(size // 4, size - size // 4)
-    first, last = box[:, 0], box[:, 1] - size
-    return rng.integers(np.minimum(first, last), np.maximum(first, last) + 1)
+        return np.subtract(target, rng.integers(sizes // 4, sizes - sizes // 4))
+    first, last = box[:, 0], box[:, 1] - sizes
+    return np.asarray(rng.integers(np.minimum(first, last), np.maximum(first, last) + 1))
 
 
 def draw_target(

@@ -102,22 +102,23 @@ class CaseReader:
         target = draw_target(rng, case.tumour, coding, plan.regions) if rng.random() < plan.foreground else None
         box = geometry.widen_box(case.brain_box, factor) // np.array(factor)[:, None]
         corner = draw_corner(rng, plan.patch_size, box, None if target is None else target // factor)
-        images, targets = self._cut(name, case, corner, factor)
+        sample = self._cut(name, case, corner, factor)
         if plan.augmentation is None:
-            return Sample(images, targets)
+            return sample
+        images, targets = sample
         return Sample(*apply_change(images, targets, draw_change(rng, plan.augmentation, len(images))))
 
-    def _cut(self, name: str, case: StoredCase, corner: np.ndarray, factor: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def _cut(self, name: str, case: StoredCase, corner: np.ndarray, factor: tuple[int, int, int]) -> Sample:
         plan = self.plan
         if factor == (1, 1, 1):
-            raw = case.patch(corner, plan.patch_size)
-            label = case.label_patch(corner, plan.patch_size)
+            raw = case.patch(corner.tolist(), plan.patch_size)
+            label = case.label_patch(corner.tolist(), plan.patch_size)
             masks = regions.region_masks(label, self._coding(case), plan.regions)
-            return normalise(raw, scalings(case, plan.normalisation)), masks.astype(np.uint8)
+            return Sample(normalise(raw, scalings(case, plan.normalisation)), masks.astype(np.uint8))
         coarse = self._coarse_case(name, case, factor)
         box = np.stack([corner, corner + np.array(plan.patch_size)], 1)
         images, targets = geometry.crop_padded(coarse.images, box), geometry.crop_padded(coarse.targets, box)
-        return images.astype(np.float32), targets.astype(np.float32)
+        return Sample(images.astype(np.float32), targets.astype(np.float32))
 
     def _coarse_case(self, name: str, case: StoredCase, factor: tuple[int, int, int]) -> _Coarse:
         if name in self._coarse:

@@ -67,7 +67,7 @@ class Head:
 
 
 SPOT_MM = 9.0
-VESSEL_FIELD_MM = 20.0
+VESSEL_FIELD_MM = 17.0
 
 
 def draw_head(rng: np.random.Generator) -> Head:
@@ -88,7 +88,7 @@ def draw_head(rng: np.random.Generator) -> Head:
         spots=draw_blobs(rng, SPOT_MM, waves=60),
         spot_level=rng.uniform(1.4, 2.6),
         vessels=(draw_blobs(rng, VESSEL_FIELD_MM), draw_blobs(rng, VESSEL_FIELD_MM)),
-        vessel_mm=rng.uniform(1.2, 2.0),
+        vessel_mm=rng.uniform(1.5, 2.4),
     )
 
 

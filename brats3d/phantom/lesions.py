@@ -20,7 +20,7 @@ COUNT_SHARES = (0.7, 0.22, 0.08)
 """Shares of cases with one, two and three lesions."""
 LOW_GRADE_SHARE = 0.15
 """Share of cases without enhancing tumour."""
-RIM_VOXELS = 2.2
+RIM_VOXELS = 2.0
 CORE_VOXELS = 1.5
 """On coarse grids the rim and the radius of the core within it are at least so many voxels, or nothing of them would stay."""
 
@@ -107,14 +107,14 @@ def tumour(lesions: tuple[Lesion, ...], lattice: Lattice) -> Tumour:
 def _surfaces(lesion: Lesion, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     voxel = lattice.voxel_mm
     x, y, z = lattice.coordinates(lesion.centre_mm, lesion.to_unit)
-    rim = max(lesion.rim_mm, RIM_VOXELS * voxel) if lesion.rim_mm else 0.0
-    radius = np.float32(max(lesion.radius_mm, rim + CORE_VOXELS * voxel))
+    thinnest = np.float32(RIM_VOXELS * voxel if lesion.rim_mm else 0)
+    radius = np.float32(max(lesion.radius_mm, max(lesion.rim_mm, thinnest) + CORE_VOXELS * voxel))
     distance = np.sqrt(x**2 + y**2 + z**2)
     bumps, thickness, spread, detail = (waves.on(lattice) for waves in lesion.shape)
     core = distance - radius * (1 + np.float32(0.14) * bumps) + np.float32(0.7) * detail
-    necrosis = core + rim * np.clip(1 + np.float32(0.35) * thickness, 0.8, 1.8) if rim else core
+    rim = np.maximum(lesion.rim_mm * np.clip(1 + np.float32(0.35) * thickness, 0.7, 1.8), thinnest)
     reach = lesion.oedema_mm * np.clip(1 + np.float32(0.6) * spread, 0.1, 2.2) + detail
-    return core - np.maximum(reach, 0), core, necrosis
+    return core - np.maximum(reach, 0), core, core + rim
 
 
 def confine(tissue: Tumour, healthy: Anatomy, depth: np.ndarray) -> tuple[Tumour, Anatomy]:

@@ -101,39 +101,52 @@ def predict_cases(
     identity = {"file": model.name, "checksum": file_checksum(model)}
     options = {"label_set": label_set, "probabilities": probabilities}
     folder = check_folder(out, identity, options, force=force)
-    kept = [c for c in chosen if c in folder.cases]
-    todo = [c for c in chosen if c not in folder.cases]
-    if not todo and not (submission and not (out / ARCHIVE_NAME).exists()):
-        raise OutputExistsError(f"{out} holds the masks of all {len(kept)} cases already; use --force to predict them again.")
-    if kept:
-        log.warning("%s: going on, %d of %d cases are predicted already.", out, len(kept), len(chosen))
-    work = _Work(folder, submission)
-    if todo:
+    work = _Work(folder, tuple(chosen), kept=tuple(c for c in chosen if c in folder.cases), submission=submission)
+    _check_unfinished(work)
+    if work.todo:
         network = load_model(model)  # only now: this imports Keras
         if force:
             clear_folder(out)
-        _predict_all(work, network, {case: found[case] for case in todo}, progress)
-    archive = _pack(work, chosen) if submission else None
-    return Predictions(
-        out=str(out),
-        model=identity,
-        predicted=tuple(c for c in todo if c in work.folder.cases),
-        kept=tuple(kept),
-        label_sets={c: work.folder.cases[c]["label_set"] for c in chosen if c in work.folder.cases},
-        assumed=tuple(work.assumed),
-        archive=archive,
-        refused=work.refused,
-    )
+        _predict_all(work, network, found, progress)
+    return _report(work, _pack(work) if submission else None)
 
 
 @dataclass
 class _Work:
-    """What has been done so far."""
+    """What there is to do, and what has been done so far."""
 
     folder: PredictionFolder
+    chosen: tuple[str, ...]
+    kept: tuple[str, ...]
     submission: bool
     assumed: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def todo(self) -> list[str]:
+        return [c for c in self.chosen if c not in self.kept]
+
+
+def _check_unfinished(work: _Work) -> None:
+    out, kept = work.folder.path, len(work.kept)
+    if not work.todo and not (work.submission and not (out / ARCHIVE_NAME).exists()):
+        raise OutputExistsError(f"{out} holds the masks of all {kept} cases already; use --force to predict them again.")
+    if kept:
+        log.warning("%s: going on, %d of %d cases are predicted already.", out, kept, len(work.chosen))
+
+
+def _report(work: _Work, archive: str | None) -> Predictions:
+    done = [c for c in work.chosen if c in work.folder.cases]
+    return Predictions(
+        out=str(work.folder.path),
+        model=dict(work.folder.model),
+        predicted=tuple(c for c in done if c not in work.kept),
+        kept=work.kept,
+        label_sets={c: work.folder.cases[c]["label_set"] for c in done},
+        assumed=tuple(work.assumed),
+        archive=archive,
+        refused=work.refused,
+    )
 
 
 def _open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Opener]:
@@ -163,12 +176,12 @@ def _prepare(case: Case, label_set: str | None) -> PreparedCase:
 
 def _predict_all(work: _Work, model: Model, cases: Mapping[str, Opener], progress: Progress) -> None:
     predictor = predictor_of(model.network, model.card)
-    for done, (case, opener) in enumerate(cases.items(), 1):
+    for done, case in enumerate(work.todo, 1):
         try:
-            _predict_one(work, model, predictor, case, opener)
+            _predict_one(work, model, predictor, case, cases[case])
         except CaseError as problem:
             work.refused[case] = str(problem)
-        progress("predict", done, len(cases))
+        progress("predict", done, len(work.todo))
     if work.assumed:
         log.warning(
             "%d unlabelled cases of no known year, such as %s: masks are written in %s; choose another with --label-set.",
@@ -200,10 +213,10 @@ def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str, ope
         work.assumed.append(case)
 
 
-def _pack(work: _Work, chosen: Sequence[str]) -> str | None:
+def _pack(work: _Work) -> str | None:
     """Pack the masks whose grid the server takes; the others are refused. None where no mask is left."""
     packed = {}
-    for case in (c for c in chosen if c in work.folder.cases):
+    for case in (c for c in work.chosen if c in work.folder.cases):
         name = work.folder.cases[case]["file"]
         try:
             check_server_grid(case, images.read(work.folder.path / name).grid)

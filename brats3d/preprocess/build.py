@@ -104,7 +104,9 @@ def _select(found: list[Case], wanted: list[str], source: Path) -> list[Case]:
     by_id = {c.id: c for c in found}
     missing = [w for w in wanted if w not in by_id]
     if missing:
-        raise NoCasesError(f"{source} does not hold {len(missing)} of the {len(wanted)} cases asked for: {', '.join(missing[:5])}.")
+        raise NoCasesError(
+            f"{source} does not hold {len(missing)} of the {len(wanted)} cases asked for: {', '.join(missing[:5])}."
+        )
     return [by_id[w] for w in wanted]
 
 

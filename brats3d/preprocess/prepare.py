@@ -42,7 +42,9 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
     """
     if case.missing:
         there = ", ".join(case.images) or "none"
-        raise CaseError(f"case {case.id} lacks {', '.join(case.missing)} (found: {there}); all of {', '.join(MODALITIES)} are needed.")
+        raise CaseError(
+            f"case {case.id} lacks {', '.join(case.missing)} (found: {there}); all of {', '.join(MODALITIES)} are needed."
+        )
     volumes = {m: _read_scan(case.images[m]) for m in MODALITIES}
     first = MODALITIES[0]
     source = volumes[first].grid
@@ -63,8 +65,16 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
     stacked = np.stack([stored_type(v.array) for v in volumes.values()])
     stacked, grid = geometry.to_stored(stacked, source)
     files = [*(case.images[m] for m in MODALITIES), *([case.label] if case.label else [])]
+    prints = tuple(_fingerprint(f) for f in files)
     facts = CaseFacts(
-        case.id, case.patient, case.timepoint, case.corpus, case.grade, settled, MODALITIES, tuple(_fingerprint(f) for f in files)
+        case.id,
+        case.patient,
+        case.timepoint,
+        case.corpus,
+        case.grade,
+        settled,
+        MODALITIES,
+        tuple(_fingerprint(f) for f in files),
     )
     return summarise(facts, np.ascontiguousarray(stacked), label, grid, source)
 
@@ -75,7 +85,9 @@ def _read_scan(path: Path) -> Volume:
         raise ImageError(f"{path}: the image has shape {volume.array.shape}; expected one 3-D volume a modality.")
     images.check_finite(path, volume.array)
     if not volume.array.any():
-        raise ImageError(f"{path}: all {volume.array.size} voxels are 0; expected a scan: check the file, or leave out the case.")
+        raise ImageError(
+            f"{path}: all {volume.array.size} voxels are 0; expected a scan: check the file, or leave out the case."
+        )
     return volume
 
 

@@ -9,6 +9,9 @@ from brats3d.console import call, run, text_table
 from brats3d.store.folder import StoreListing, describe_store
 
 
+PROG = "python -m brats3d.store"
+
+
 def _show(listing: StoreListing) -> str:
     rows = [
         [name, r["corpus"], r["grade"], "×".join(map(str, r["shape"])), r["label_set"],
@@ -21,7 +24,9 @@ def _show(listing: StoreListing) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """List the cases of a store."""
-    return call(describe_store, argv, example="python -m brats3d.store STORE --verify", show=_show, prog="python -m brats3d.store")
+    return call(
+        describe_store, argv, example="python -m brats3d.store STORE --verify", show=_show, prog="python -m brats3d.store"
+    )
 
 
 if __name__ == "__main__":

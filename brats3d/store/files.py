@@ -319,7 +319,9 @@ def verify_file(path: Path) -> None:
     """
     with StoredCase(path) as case:
         if int(case._file.attrs.get("checksum", -1)) != attribute_checksum(case._file):
-            raise StoreError(f"{path}: the attributes do not match their checksum; delete the file and preprocess the case again.")
+            raise StoreError(
+                f"{path}: the attributes do not match their checksum; delete the file and preprocess the case again."
+            )
         try:
             for slab in range(0, case.images.shape[1], CHUNK):
                 case.images[:, slab : slab + CHUNK]

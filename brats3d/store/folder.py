@@ -26,11 +26,15 @@ class Store(Mapping[str, StoredCase]):
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise NoCasesError(f"{self.path}: no such folder; expected a store made by: python -m brats3d.preprocess SOURCE --out STORE.")
+            raise NoCasesError(
+                f"{self.path}: no such folder; expected a store made by: python -m brats3d.preprocess SOURCE --out STORE."
+            )
         self._cases = sorted(p.name.removesuffix(".h5") for p in self.path.glob("*.h5") if not p.name.startswith("."))
         if not self._cases:
             held = len(list(self.path.iterdir()))
-            raise NoCasesError(f"{self.path}: no case files (*.h5) among the {held} entries; expected a store made by brats3d.preprocess.")
+            raise NoCasesError(
+                f"{self.path}: no case files (*.h5) among the {held} entries; expected a store made by brats3d.preprocess."
+            )
 
     def __getitem__(self, case: str) -> StoredCase:
         if case not in self._cases:
@@ -53,7 +57,9 @@ class Store(Mapping[str, StoredCase]):
             return list(self)
         missing = [c for c in cases if c not in self._cases]
         if missing:
-            raise NoCasesError(f"{self.path} does not hold {len(missing)} of the {len(cases)} cases asked for: {', '.join(missing[:5])}.")
+            raise NoCasesError(
+                f"{self.path} does not hold {len(missing)} of the {len(cases)} cases asked for: {', '.join(missing[:5])}."
+            )
         return list(cases)
 
 
@@ -91,9 +97,7 @@ class StoreListing:
         return asdict(self)
 
 
-def describe_store(
-    store: Path, *, verify: bool = False, workers: int | None = 1, progress: Progress = silent
-) -> StoreListing:
+def describe_store(store: Path, *, verify: bool = False, workers: int | None = 1, progress: Progress = silent) -> StoreListing:
     """List the cases of a store from their files.
 
     Args:

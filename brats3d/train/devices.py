@@ -47,7 +47,9 @@ def pick_devices(replicas: int) -> Devices:
     at_hand = accelerators or (_logical_cpus() or visible)
     count = replicas or (len(accelerators) or 1)
     if count > len(at_hand):
-        raise OptionError(f"training.replicas is {replicas}; visible devices: {', '.join(at_hand)}: ask for at most {len(at_hand)}.")
+        raise OptionError(
+            f"training.replicas is {replicas}; visible devices: {', '.join(at_hand)}: ask for at most {len(at_hand)}."
+        )
     names = tuple(at_hand[:count])
     if count == 1:
         return Devices(names)
@@ -59,7 +61,9 @@ def pick_devices(replicas: int) -> Devices:
     if backend == "jax":
         keras.distribution.set_distribution(keras.distribution.DataParallel(devices=list(names)))
         return Devices(names)
-    raise OptionError(f"{count} replicas are asked for on the {backend} backend; use TensorFlow or JAX, or training.replicas=1.")
+    raise OptionError(
+        f"{count} replicas are asked for on the {backend} backend; use TensorFlow or JAX, or training.replicas=1."
+    )
 
 
 def _logical_cpus() -> list[str]:

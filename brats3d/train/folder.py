@@ -55,7 +55,9 @@ class RunFolder:
             OptionError: the folder holds no recipe and split.
         """
         if not (self.recipe.is_file() and self.split.is_file()):
-            raise OptionError(f"{self.path} holds no run to resume (recipe.toml and split.json are expected); leave --resume out.")
+            raise OptionError(
+                f"{self.path} holds no run to resume (recipe.toml and split.json are expected); leave --resume out."
+            )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -236,7 +236,9 @@ def read_recipe(recipe: str) -> Recipe:
     path = Path(recipe)
     if path.suffix == ".toml":
         if not path.is_file():
-            raise OptionError(f"{recipe}: no such recipe file; expected a TOML file, or one of: {', '.join(shipped_recipes())}.")
+            raise OptionError(
+                f"{recipe}: no such recipe file; expected a TOML file, or one of: {', '.join(shipped_recipes())}."
+            )
         text = path.read_text(encoding="utf-8")
     else:
         check_option("recipe", recipe, shipped_recipes())
@@ -263,7 +265,9 @@ def parse_recipe(text: str, where: str) -> Recipe:
 
 def _from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
     check_keys(f"recipe {where}", tables, [f.name for f in fields(Recipe)])
-    parts: dict[str, Any] = {name: _part(kind, tables.get(name, {}), f"recipe {where} [{name}]") for name, kind in _PARTS.items()}
+    parts: dict[str, Any] = {
+        name: _part(kind, tables.get(name, {}), f"recipe {where} [{name}]") for name, kind in _PARTS.items()
+    }
     if "regions" in tables:
         parts["regions"] = tuple(tables["regions"])
     return Recipe(**parts)

@@ -14,13 +14,14 @@ import keras
 
 from brats3d.console import Progress
 from brats3d.data import PatchDataset
+from brats3d.evaluate import write_scores
 from brats3d.figures import curves_figure, save
 from brats3d.models import Card, save_model
 from brats3d.train.folder import RunFolder, write_log
 from brats3d.train.networks import copy_weights
 from brats3d.train.recipe import Recipe
 from brats3d.train.state import save_state
-from brats3d.train.validation import Scorer, mean_dice, write_scores
+from brats3d.train.validation import PROTOCOL, Scorer, mean_dice
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Recorder(keras.callbacks.Callback):
         training, folder = self.parts.recipe.training, self.parts.folder
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         trained = time.monotonic() - self._began
-        row = {"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}, "learning_rate": rate}
+        row: dict[str, Any] = {"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}, "learning_rate": rate}
         last = epoch + 1 == training.epochs
         due = (epoch + 1) % training.validate_every == 0 or last
         row |= self._validate(epoch) if due else {f"val_dice_{r}": None for r in (*self.parts.recipe.regions, "mean")}
@@ -92,7 +93,7 @@ class Recorder(keras.callbacks.Callback):
             log.warning("stopping early: no better validation in the last %d.", self.record["worse"])
             self.model.stop_training = True
 
-    def _validate(self, epoch: int) -> dict[str, float]:
+    def _validate(self, epoch: int) -> dict[str, float | None]:
         for network in self.parts.stock:
             copy_weights(self.model, network)
         scores = self.parts.scorer.score(self.parts.validation)
@@ -103,7 +104,7 @@ class Recorder(keras.callbacks.Callback):
         card = replace(self.parts.card, scores={f"validation dice {r}": round(v, 4) for r, v in means.items()})
         if better:
             self.record |= {"best": means["mean"], "best_epoch": epoch}
-            write_scores(self.parts.folder.scores("validation"), scores)
+            write_scores(self.parts.folder.scores("validation"), scores, PROTOCOL)
             save_model(self.parts.folder.best, self.parts.stock[0], card)
         save_model(self.parts.folder.last, self.parts.stock[0], card)
         self._cut_rate(better)

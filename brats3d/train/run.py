@@ -15,6 +15,7 @@ from brats3d.cases import Split, load_split, make_split
 from brats3d.console import Progress
 from brats3d.data import PatchDataset, check_batch
 from brats3d.errors import LabelError, check_range
+from brats3d.evaluate import write_scores
 from brats3d.models import Card, load_model, stride
 from brats3d.store import Store, open_store
 from brats3d.train.command import TrainingResult
@@ -25,7 +26,7 @@ from brats3d.train.networks import learning_network, stock_network
 from brats3d.train.recipe import Recipe
 from brats3d.train.recorder import Recorder, RunParts, extra_callbacks
 from brats3d.train.state import load_state, restore
-from brats3d.train.validation import Scorer, mean_dice, write_scores
+from brats3d.train.validation import PROTOCOL, Scorer, mean_dice
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,9 @@ def _new_split(store: Store, recipe: Recipe, fold: int) -> Split:
     for name in store:
         with store[name] as case:
             if case.label_set is None:
-                raise LabelError(f"case {name} of {store.path} has no label; expected labelled cases: keep the others in a store of their own.")
+                raise LabelError(
+                    f"case {name} of {store.path} has no label; expected labelled cases: keep them in a store of their own."
+                )
             rows.append((name, case.patient, case.grade))
     split = make_split(rows, seed=recipe.training.seed)
     check_range("fold", fold, 0, len(split.folds) - 1)
@@ -176,7 +179,7 @@ def _test(
     for network in stock.values():
         network.set_weights(best.network.get_weights())
     scores = Scorer(store, best.card, stock).score(cases)
-    write_scores(folder.scores("test"), scores)
+    write_scores(folder.scores("test"), scores, PROTOCOL)
     means = mean_dice(scores)
     log.info("test: %s", ", ".join(f"{region} {value:.4f}" for region, value in means.items()))
     best_row = record["log"][record["best_epoch"]]

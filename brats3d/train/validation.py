@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -67,21 +63,3 @@ def mean_dice(scores: Mapping[str, CaseScores]) -> dict[str, float]:
     names = list(next(iter(scores.values())))
     means = {region: float(np.mean([case[region].dice for case in scores.values()])) for region in names}
     return {**means, "mean": float(np.mean(list(means.values())))}
-
-
-def write_scores(path: Path, scores: Mapping[str, CaseScores]) -> None:
-    """Write ``scores.csv``: a row a case and region, as `evaluate` writes it; undefined is an empty field.
-
-    Args:
-        path: the file; an old one is replaced.
-        scores: case → region → scores.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["case", "region", "protocol", *(f.name for f in fields(RegionScores))])
-        for case, by_region in scores.items():
-            for region, row in by_region.items():
-                writer.writerow([case, region, PROTOCOL, *("" if v is None else v for v in asdict(row).values())])
-    os.replace(temporary, path)

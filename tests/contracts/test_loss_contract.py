@@ -80,7 +80,9 @@ def test_weights_of_the_regions(name: str) -> None:
 def test_soft_targets(name: str) -> None:
     y, z = sample()
     soft = 0.3 * y + 0.1
-    np.testing.assert_allclose(values(name, soft.astype("float32"), z.astype("float32")), TWINS[name](soft, z).mean(-1), rtol=1e-5)
+    np.testing.assert_allclose(
+        values(name, soft.astype("float32"), z.astype("float32")), TWINS[name](soft, z).mean(-1), rtol=1e-5
+    )
 
 
 def test_perfect_worst_and_empty(name: str) -> None:

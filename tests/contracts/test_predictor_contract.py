@@ -186,7 +186,9 @@ def test_from_network_sees_the_stride() -> None:
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("message", ["RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes", "OOM when allocating: out of memory"])
+@pytest.mark.parametrize(
+    "message", ["RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes", "OOM when allocating: out of memory"]
+)
 def test_memory_errors_of_the_backend_are_told_apart(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: keras.Model, x: np.ndarray) -> np.ndarray:
         raise RuntimeError(message)

@@ -375,7 +375,11 @@ def test_forward_pass_is_numpys(name: str, options: dict[str, Any]) -> None:
         ("isensee2017", {"dropout": 1.0}, "dropout is 1.0; expected a number from 0.0 to 0.99"),
         ("isensee2017", {"slope": "0.3"}, "slope is '0.3'; expected a number"),
         ("isensee2017", {"epsilon": 0}, "epsilon is 0; expected a number from 1e-12"),
-        ("unet3d", {"upsampling": "linear"}, "upsampling is 'linear' (did you mean 'nearest'?); expected one of: nearest, transposed"),
+        (
+            "unet3d",
+            {"upsampling": "linear"},
+            "upsampling is 'linear' (did you mean 'nearest'?); expected one of: nearest, transposed",
+        ),
         ("unet3d", {"normalisation": "bach"}, "normalisation is 'bach' (did you mean 'batch'?)"),
     ],
 )

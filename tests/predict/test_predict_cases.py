@@ -269,9 +269,9 @@ def test_options_are_refused_before_anything_is_written(tmp_path: Path, make_cas
     ids = tmp_path / "ids.txt"
     ids.write_text("BraTS2021_00009\n")
     model, out = make_model(), tmp_path / "out"
-    with pytest.raises(OptionError, match="label set is 'L18' .did you mean 'L17'"):
+    with pytest.raises(OptionError, match=r"label set is 'L18' \(did you mean 'L17'"):
         predict_cases(model, [tmp_path / "scans"], out=out, label_set="L18")
-    with pytest.raises(OptionError, match="1 of the 1 cases asked for are not among the 1 of .*BraTS2021_00009"):
+    with pytest.raises(OptionError, match=r"1 of the 1 cases asked for are not among the 1 of .*BraTS2021_00009"):
         predict_cases(model, [tmp_path / "scans"], out=out, cases=str(ids))
     with pytest.raises(OptionError, match="no source was given"):
         predict_cases(model, [], out=out)
@@ -281,7 +281,9 @@ def test_options_are_refused_before_anything_is_written(tmp_path: Path, make_cas
     assert not out.exists()
 
 
-def test_the_command_prints_what_it_did(tmp_path: Path, make_case: Any, make_model: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_what_it_did(
+    tmp_path: Path, make_case: Any, make_model: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_case(tmp_path / "scans", "BraTS2021_00000")
     arguments = [str(make_model()), str(tmp_path / "scans"), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0

@@ -23,7 +23,7 @@ SERVER = (240, 240, 155)
 @pytest.mark.parametrize(
     ("grid", "sentence"),
     [
-        (Grid((182, 218, 182), LPS, LPS), r"shape \(182, 218, 182\); the validation server takes \(240, 240, 155\)"),
+        (Grid((182, 218, 182), LPS, LPS), r"grid has shape \(182, 218, 182\); the validation server takes \(240, 240, 155\)"),
         (Grid(SERVER, np.diag([1.0, 1, 1, 1]), np.diag([1.0, 1, 1, 1])), r"qform is \[\[1.0, 0.0, .*takes \[\[-1.0, 0.0"),
         (Grid(SERVER, LPS, np.diag([1.0, 1, 1, 1]), LPS), "qform is"),  # the server looks at the qform, whatever the sform
     ],

@@ -32,7 +32,13 @@ def prepared(
 
 
 def card(**fields: Any) -> Card:
-    plain = {"network": "own", "modalities": MODALITIES, "normalisation": "clamped_zscore", "stride": 4, "patch_size": (8, 8, 8)}
+    plain = {
+        "network": "own",
+        "modalities": MODALITIES,
+        "normalisation": "clamped_zscore",
+        "stride": 4,
+        "patch_size": (8, 8, 8),
+    }
     return Card(**{**plain, **fields})
 
 
@@ -144,7 +150,7 @@ def test_predict_case(make_model: Any) -> None:
 @pytest.mark.network
 def test_cards_that_ask_for_more_are_refused(make_model: Any) -> None:
     odd = load_model(make_model("odd", regions=("WT", "TC", "RC")))
-    with pytest.raises(LabelError, match="case case: L17 has no value to paint RC with.*--label-set"):
+    with pytest.raises(LabelError, match=r"case case: L17 has no value to paint RC with.*--label-set"):
         predict_case(odd, prepared())
     later = load_model(make_model("later", postprocessing={"smallest_et_ml": 0.2}, created_with="brats3d 9"))
     with pytest.raises(ModelError, match=r"post-processing smallest_et_ml, which this version .* \(brats3d 9\)"):
