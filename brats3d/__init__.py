@@ -25,7 +25,20 @@ _HOMES = {
     "evaluate_cases": "brats3d.evaluate",
 }
 
-__all__ = [*_HOMES, "__version__"]
+__all__ = [
+    "PatchDataset",
+    "__version__",
+    "build_model",
+    "build_store",
+    "evaluate_case",
+    "evaluate_cases",
+    "find_cases",
+    "load_model",
+    "open_store",
+    "predict_case",
+    "predict_cases",
+    "train_model",
+]
 
 if TYPE_CHECKING:
     from brats3d.cases import find_cases

@@ -98,7 +98,7 @@ def histogram_of(array: np.ndarray) -> Histogram:
     """
     if np.issubdtype(array.dtype, np.integer):
         least = int(array.min(initial=0))
-        counts = np.bincount((array.ravel() - least) if least else array.ravel())
+        counts = np.bincount(array.ravel() if least == 0 else array.ravel().astype(np.int64) - least)
         values = np.flatnonzero(counts) + least
         counts = counts[values - least]
         inside = values != 0
@@ -157,7 +157,7 @@ def clamped_zscore(histogram: Histogram) -> Scaling:
     """
     low, high = histogram.percentile(2), histogram.percentile(98)
     mean, sd = histogram.clamped_moments(low, high)
-    if not sd > 1e-6 * max(1.0, abs(mean)):
+    if not sd > 1e-6 * abs(mean):
         raise ImageError(
             f"the intensities do not vary (2nd percentile {low:g}, 98th {high:g}, standard deviation {sd:g});"
             " expected a scan: a mask or a constant image stands in its place."

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from brats3d.geometry import Grid
+from brats3d.store import CaseFacts, PreparedCase, summarise
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +20,31 @@ def real_data() -> Path:
     if not folder or not (Path(folder) / "brats").is_dir():
         pytest.skip(f"no real cases: BRATS3D_TEST_DATA is {folder!r}; set it to a folder with brats/<case>/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def make_prepared() -> Callable[..., PreparedCase]:
+    """Make a small case of random intensities and a nested tumour, as preprocessing would."""
+
+    def make(
+        case: str = "c0",
+        shape: tuple[int, int, int] = (40, 37, 35),
+        *,
+        kind: type = np.int16,
+        labelled: bool = True,
+        spacing_mm: float = 1.0,
+    ) -> PreparedCase:
+        rng = np.random.default_rng(list(case.encode()))
+        images = np.zeros((4, *shape), kind)
+        for channel, margin in zip(images, (3, 3, 4, 3), strict=True):  # masks differ between modalities
+            inside = tuple(slice(margin, n - 5) for n in shape)
+            channel[inside] = rng.integers(1, 900, channel[inside].shape) * (1 if kind == np.int16 else 0.37)
+        label = np.zeros(shape, np.uint8)
+        corner = rng.integers(6, np.array(shape) - 17)
+        for value, first, size in ((2, 0, 11), (1, 2, 7), (4, 3, 3)):
+            label[tuple(slice(c + first, c + first + size) for c in corner)] = value
+        facts = CaseFacts(case, case, None, "plain", None, "L17" if labelled else None, ("t1", "t1ce", "t2", "flair"))
+        grid = Grid(shape, np.diag([-spacing_mm, -spacing_mm, spacing_mm, 1.0]))
+        return summarise(facts, images, label if labelled else None, grid, grid)
+
+    return make

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from brats3d.errors import ArrayError, LabelError, OptionError, check_range
+from brats3d.errors import ArrayError, LabelError, NoCasesError, OptionError, check_range
 from brats3d.patches import Augmentation, PatchPlan, ReaderPool
 from brats3d.regions import label_set
 from brats3d.store import Store, open_store
@@ -29,11 +29,12 @@ class PatchDataset(keras.utils.PyDataset):
     """Batches of patches from a store: images and region targets, channels last.
 
     Pass ``callbacks=[dataset.epoch_setter()]`` to ``fit`` and every epoch has its own patches; without it, all epochs see the
-    same ones (one warning). Batches are always full.
+    same ones (one warning where they are augmented). Pass ``shuffle=False``: patches are random already, and what is read
+    ahead is the next batch in order (one warning otherwise). Batches are always full.
 
     Example:
         >>> train = PatchDataset("STORE", cases, patch_size=(128, 128, 128), batch_size=2)  # doctest: +SKIP
-        >>> model.fit(train, epochs=100, callbacks=[train.epoch_setter()])  # doctest: +SKIP
+        >>> model.fit(train, epochs=100, shuffle=False, callbacks=[train.epoch_setter()])  # doctest: +SKIP
 
     Args:
         store: folder of a store, or an open one.
@@ -47,9 +48,9 @@ class PatchDataset(keras.utils.PyDataset):
             memory_mb). Augmentation is on with its defaults unless ``augmentation=None`` is given.
 
     Raises:
-        OptionError: the batch does not divide by the replicas, or a setting is out of range.
+        OptionError: the batch does not divide by the replicas, a setting is out of range, or a case is not in the store.
         ArrayError: the patch size is no three positive numbers.
-        NoCasesError: the store or a case does not exist.
+        NoCasesError: the store does not exist, or no case is asked for.
         LabelError: a case has no label.
         StoreError: a case file is damaged.
     """
@@ -69,6 +70,8 @@ class PatchDataset(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=2)
         opened = store if isinstance(store, Store) else open_store(store)
         chosen = tuple(opened.select(None if cases is None else list(cases)))
+        if not chosen:
+            raise NoCasesError(f"no case of {opened.path} is asked for; name some, or leave cases out for all {len(opened)}.")
         if len(patch_size) != 3 or min(patch_size) < 1:
             raise ArrayError(f"patch_size is {tuple(patch_size)}; expected three numbers of voxels, such as (128, 128, 128).")
         check_batch(batch_size, replicas)
@@ -79,10 +82,13 @@ class PatchDataset(keras.utils.PyDataset):
         _check_labels(opened, self.plan)
         self.batch_size = batch_size
         self.batches = max(1, len(chosen) // batch_size) if batches is None else batches
+        check_range("batches", self.batches, 1, float("inf"))
         self.epoch = 0
         self.waited = 0.0
         self._epoch_was_set = False
         self._epochs_ended = 0
+        self._last = 0
+        self._order_warned = False
         self._pool = ReaderPool(self.plan, batch_size, readers)
 
     @property
@@ -99,6 +105,10 @@ class PatchDataset(keras.utils.PyDataset):
         Raises:
             StoreError: a case file is damaged.
         """
+        if not self._order_warned and index not in (0, 1, self._last, self._last + 1):  # 0 and 1: Keras looks at shapes first
+            log.warning("batches are asked for out of order, so reading ahead is in vain: pass shuffle=False to fit.")
+            self._order_warned = True
+        self._last = index
         began = time.monotonic()
         batch = self._pool.get(self.epoch, index, self.batches)
         self.waited += time.monotonic() - began
@@ -114,9 +124,12 @@ class PatchDataset(keras.utils.PyDataset):
         return EpochSetter(self)
 
     def on_epoch_end(self) -> None:
-        """Warn once where nobody sets the epoch; Keras calls this, and once before the first epoch too."""
+        """Warn once where nobody sets the epoch; Keras calls this, and once before the first epoch too.
+
+        Data without augmentation is for validation, and then the same patches each time are what is wanted.
+        """
         self._epochs_ended += 1
-        if self._epochs_ended == 2 and not self._epoch_was_set:
+        if self._epochs_ended == 3 and not self._epoch_was_set and self.plan.augmentation is not None:
             log.warning("every epoch sees the same patches: pass callbacks=[dataset.epoch_setter()] to fit.")
 
     def close(self) -> None:

@@ -137,6 +137,10 @@ def write_scores(path: Path, scores: Scores, protocol: str) -> None:
 def write_results(out: Path, evaluation: Evaluation) -> None:
     """Write ``scores.csv`` and ``summary.json``.
 
+    Args:
+        out: their folder; made where it does not exist.
+        evaluation: what to write.
+
     Raises:
         SpaceError: the disk is full.
     """
@@ -146,6 +150,10 @@ def write_results(out: Path, evaluation: Evaluation) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file aside and rename it: what has the right name is whole.
+
+    Args:
+        path: the file; its folder is made where it does not exist.
+        text: its content.
 
     Raises:
         SpaceError: the disk is full.
@@ -162,7 +170,15 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def space_for(path: Path, text: str) -> Iterator[None]:
-    """Turn a full disk into a `SpaceError` that names the file and says how much is needed."""
+    """Turn a full disk, met while a text is written, into an error that says how much is needed.
+
+    Args:
+        path: the file, for the message.
+        text: what is to be written.
+
+    Raises:
+        SpaceError: the disk is full.
+    """
     try:
         yield
     except OSError as problem:

@@ -62,7 +62,14 @@ class Unfinished:
         return lines
 
     def known(self, pair: Pair) -> CaseResult | None:
-        """Return the scores of a case whose files have not changed since, or None."""
+        """Return the scores of a case that were found before.
+
+        Args:
+            pair: the case.
+
+        Returns:
+            Its scores; None where there are none, or its files have changed since.
+        """
         line = self._cases.get(pair.case)
         if line is None or line["stamp"] != _stamp(pair):
             return None
@@ -71,6 +78,10 @@ class Unfinished:
 
     def add(self, pair: Pair, result: CaseResult) -> None:
         """Note the scores of a case.
+
+        Args:
+            pair: the case.
+            result: its scores.
 
         Raises:
             SpaceError: the disk is full.

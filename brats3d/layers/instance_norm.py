@@ -62,9 +62,16 @@ def with_fused_norms(network: keras.Model) -> keras.Model:
         raise OptionError(f"fused normalisation needs the TensorFlow backend; the backend is {keras.backend.backend()}.")
 
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
-        stock = type(layer) is keras.layers.GroupNormalization
-        return (FusedInstanceNormalization if stock else type(layer)).from_config(layer.get_config())
+        kind = FusedInstanceNormalization if _is_instance_norm(layer) else type(layer)
+        return kind.from_config(layer.get_config())
 
     fused = keras.models.clone_model(network, clone_function=swap)
     fused.set_weights(network.get_weights())
     return fused
+
+
+def _is_instance_norm(layer: keras.layers.Layer) -> bool:
+    """Return whether a built layer is a stock normalisation of single channels, with scale and offset."""
+    if type(layer) is not keras.layers.GroupNormalization or not (layer.scale and layer.center and layer.axis == -1):
+        return False
+    return bool(layer.groups == layer.gamma.shape[0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from brats3d.models.card import CARD_SCHEMA, Card, card_from_json
+from brats3d.models.card import CARD_SCHEMA, WINDOWS, Card, card_from_json
 from brats3d.models.files import Model, file_checksum, load_model, read_card, save_model
 from brats3d.models.networks import NETWORKS, NetworkRow, check_size, network_options, stride
 
@@ -19,6 +19,7 @@ _WITH_KERAS = {"build_model": "build", "training_model": "build"}
 __all__ = [
     "CARD_SCHEMA",
     "NETWORKS",
+    "WINDOWS",
     "Card",
     "Model",
     "NetworkRow",

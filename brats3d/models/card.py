@@ -14,6 +14,7 @@ from brats3d.models.networks import NETWORKS, check_size, stride
 from brats3d.regions import LABEL_SETS, REGIONS
 
 CARD_SCHEMA = 1
+WINDOWS = ("where_needed", "always")
 NOTICE = "Research use, not for clinical decisions."
 
 
@@ -32,6 +33,8 @@ class Card:
         label_set: coding of the training labels; None where they had several.
         thresholds: a region is where its probability is above its threshold.
         patch_size: voxels of the training patches, in the model's own grid; the window's size where one is needed.
+        window: ``where_needed`` shows the network the whole brain at once where memory allows; ``always`` slides a window of
+            the patches' size, because instance normalisation depends on how much is seen at once.
         flips: spatial axes mirrored at prediction (all their subsets are averaged).
         postprocessing: step → its settings.
         training_cases: ids of the cases it was trained on.
@@ -52,6 +55,7 @@ class Card:
     regions: tuple[str, ...] = REGIONS
     label_set: str | None = None
     thresholds: tuple[float, ...] = (0.5, 0.5, 0.5)
+    window: str = "where_needed"
     flips: tuple[int, ...] = ()
     postprocessing: Mapping[str, Any] = field(default_factory=dict)
     training_cases: tuple[str, ...] = ()
@@ -78,6 +82,7 @@ class Card:
             if not fits(value):
                 raise OptionError(f"the card's {name} is {value!r}; expected {expected}.")
         check_option("the card's normalisation", self.normalisation, NORMALISATIONS)
+        check_option("the card's window", self.window, WINDOWS)
         if self.label_set is not None:
             check_option("the card's label_set", self.label_set, LABEL_SETS)
         if len(self.thresholds) != len(self.regions):

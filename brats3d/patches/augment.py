@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brats3d.errors import check_range
+from brats3d.errors import check_option, check_range
 from brats3d.intensity import CLIP_SD
 
 
@@ -34,7 +34,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for axis in self.flip_axes:
-            check_range("flip_axes", axis, 0, 2)
+            check_option("an axis of flip_axes", axis, (0, 1, 2))
         check_range("intensity_probability", self.intensity_probability, 0, 1)
         check_range("shift", self.shift, 0, 5)
         check_range("scale", self.scale, 0, 0.9)
@@ -66,7 +66,7 @@ def draw_change(rng: np.random.Generator, augmentation: Augmentation, modalities
         augmentation: strengths.
         modalities: number of image channels.
     """
-    flips = tuple(axis for axis in augmentation.flip_axes if rng.random() < 0.5)
+    flips = tuple(axis for axis in sorted(set(augmentation.flip_axes)) if rng.random() < 0.5)
     changed = rng.random(modalities) < augmentation.intensity_probability
     shift = changed * rng.uniform(-augmentation.shift, augmentation.shift, modalities)
     scale = 1 + changed * rng.uniform(-augmentation.scale, augmentation.scale, modalities)

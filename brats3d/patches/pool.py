@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,9 @@ def read_batch(reader: CaseReader, epoch: int, number: int, size: int) -> Batch:
         images (B, x, y, z, M) float32 and targets (B, x, y, z, R), each contiguous.
     """
     samples = [reader.sample(epoch, number * size + i) for i in range(size)]
-    images = np.stack([np.moveaxis(s.images, 0, -1) for s in samples])
-    return images, np.stack([np.moveaxis(s.targets, 0, -1) for s in samples])
+    # np.stack keeps the memory order of moved axes, and Keras would copy again, on its own time
+    images, targets = (np.ascontiguousarray(np.moveaxis(np.stack(part), 1, -1)) for part in zip(*samples, strict=True))
+    return images, targets
 
 
 class ReaderPool:
@@ -57,6 +59,7 @@ class ReaderPool:
             raise OptionError(f"readers is {readers}; expected 0 (threads) or a number of processes.")
         self._size = batch_size
         self._jobs: dict[tuple[int, int], Future[Batch]] = {}
+        self._lock = Lock()
         self._executor: Executor
         self._read: Callable[..., Batch]
         if readers:
@@ -77,12 +80,14 @@ class ReaderPool:
             batches: batches an epoch; after its last one come those of the next epoch.
         """
         wanted = [divmod(epoch * batches + number + ahead, batches) for ahead in range(AHEAD + 1)]
-        for key in wanted:
-            if key not in self._jobs:
-                self._jobs[key] = self._executor.submit(self._read, *key, self._size)
-        for key in [k for k in self._jobs if k not in wanted]:
-            self._jobs.pop(key).cancel()
-        return self._jobs[epoch, number].result()
+        with self._lock:  # an iterator that was given up may still be asking from its own thread
+            for key in wanted:
+                if key not in self._jobs:
+                    self._jobs[key] = self._executor.submit(self._read, *key, self._size)
+            for key in [k for k in self._jobs if k not in wanted]:
+                self._jobs.pop(key).cancel()
+            job = self._jobs[epoch, number]
+        return job.result()
 
     def close(self) -> None:
         """Drop the jobs not begun and end the readers."""

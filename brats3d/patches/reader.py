@@ -13,7 +13,7 @@ import numpy as np
 
 from brats3d import geometry, regions
 from brats3d.errors import LabelError
-from brats3d.intensity import Scaling, scaling_of
+from brats3d.intensity import Scaling
 from brats3d.patches.augment import Augmentation, apply_change, draw_change
 from brats3d.patches.positions import case_of, draw_corner, draw_target
 from brats3d.store import StoredCase, case_path
@@ -91,7 +91,9 @@ class CaseReader:
         Raises:
             StoreError: a case file is damaged.
             LabelError: a case has no label.
-            OptionError: the case's voxels do not make whole blocks of the plan's spacing.
+            ImageError: a modality cannot be normalised.
+            OptionError: the case's voxels do not make whole blocks of the plan's spacing, its label set lacks a region, or
+                no normalisation has the plan's name.
         """
         plan = self.plan
         rng = np.random.default_rng([plan.seed, epoch, index])
@@ -123,8 +125,9 @@ class CaseReader:
     def _coarse_case(self, name: str, case: StoredCase, factor: tuple[int, int, int]) -> _Coarse:
         if name in self._coarse:
             return self._coarse[name]
-        images = normalise(case.images[:], scalings(case, self.plan.normalisation))
-        masks = regions.region_masks(case.label[:], self._coding(case), self.plan.regions)
+        whole = (0, 0, 0), case.grid.shape
+        images = normalise(case.patch(*whole), scalings(case, self.plan.normalisation))
+        masks = regions.region_masks(case.label_patch(*whole), self._coding(case), self.plan.regions)
         coarse = _Coarse(*(geometry.block_average(a, factor).astype(np.float16) for a in (images, masks)))
         size = coarse.images.nbytes + coarse.targets.nbytes
         with self._lock:
@@ -164,7 +167,7 @@ def scalings(case: StoredCase, normalisation: str) -> list[Scaling]:
         OptionError: unknown normalisation.
         ImageError: a modality cannot be normalised.
     """
-    return [scaling_of(case.histograms[m], normalisation) for m in case.modalities]
+    return [case.scaling(m, normalisation) for m in case.modalities]
 
 
 def normalise(images: np.ndarray, by: Sequence[Scaling]) -> np.ndarray:

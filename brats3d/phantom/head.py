@@ -86,7 +86,7 @@ def draw_head(rng: np.random.Generator) -> Head:
         ventricle_scale=rng.uniform(0.75, 1.5),
         band_mm=rng.uniform(2.0, 7.0),
         spots=draw_blobs(rng, SPOT_MM, waves=60),
-        spot_level=rng.uniform(1.4, 2.6),
+        spot_level=rng.uniform(1.3, 2.4),
         vessels=(draw_blobs(rng, VESSEL_FIELD_MM), draw_blobs(rng, VESSEL_FIELD_MM)),
         vessel_mm=rng.uniform(1.5, 2.4),
     )

@@ -1,4 +1,4 @@
-"""Tumours: a necrotic core, an enhancing rim of uneven thickness, and oedema that spares the ventricles.
+"""Tumours: a core partly solid, partly liquid, an enhancing rim of uneven thickness, and oedema that spares the ventricles.
 
 A lesion is a deformed ellipsoid given by a few numbers and smooth random functions. Low-grade-like tumours have no rim: all
 of their core is label 1 (necrosis and non-enhancing tumour).
@@ -18,7 +18,7 @@ NECROSIS, OEDEMA, ENHANCING = 1, 2, 4
 
 COUNT_SHARES = (0.7, 0.22, 0.08)
 """Shares of cases with one, two and three lesions."""
-LOW_GRADE_SHARE = 0.15
+LOW_GRADE_SHARE = 0.18
 """Share of cases without enhancing tumour."""
 RIM_VOXELS = 2.0
 CORE_VOXELS = 1.5
@@ -34,6 +34,7 @@ class Lesion:
         to_unit: (3, 3) from mm in the box to mm along axes in which the lesion is a ball: turn and stretch, volume kept.
         radius_mm: of the tumour core, rim included.
         rim_mm: mean thickness of the enhancing rim; 0 where nothing enhances.
+        wall_mm: mean thickness of the solid, non-enhancing part around the liquid one; negative where most of it is liquid.
         oedema_mm: mean distance from the core's edge to that of the oedema.
         shape: (core, rim, oedema, detail) deform the surfaces, the last one all of them.
     """
@@ -42,6 +43,7 @@ class Lesion:
     to_unit: np.ndarray
     radius_mm: float
     rim_mm: float
+    wall_mm: float
     oedema_mm: float
     shape: tuple[Waves, Waves, Waves, Waves]
 
@@ -68,6 +70,7 @@ def _draw_lesion(rng: np.random.Generator, head: Head, enhancing: bool, size: fl
         to_unit=(stretch / np.prod(stretch) ** (1 / 3))[:, None] * draw_rotation(rng, 60.0),
         radius_mm=radius,
         rim_mm=rng.uniform(4.5, 7.5) if enhancing else 0.0,
+        wall_mm=radius * (rng.uniform(-0.3, 0.5) if enhancing else rng.uniform(0.2, 1.2)),
         oedema_mm=size * (rng.uniform(4, 12) if enhancing else rng.uniform(3, 8)),
         shape=(
             draw_blobs(rng, 0.7 * radius),
@@ -89,32 +92,37 @@ class Tumour:
     Attributes:
         whole: core and oedema.
         core: necrosis, non-enhancing tumour and rim.
-        necrosis: what of the core does not enhance; nowhere less than ``core``.
+        inner: what of the core does not enhance, solid or liquid; nowhere less than ``core``, and equal where nothing does.
+        cavity: the liquid part of ``inner``.
     """
 
     whole: np.ndarray
     core: np.ndarray
-    necrosis: np.ndarray
+    inner: np.ndarray
+    cavity: np.ndarray
 
 
 def tumour(lesions: tuple[Lesion, ...], lattice: Lattice) -> Tumour:
     """Return the distances to the union of the lesions, as if nothing stood in their way."""
     parts = [_surfaces(lesion, lattice) for lesion in lesions]
-    whole, core, necrosis = (np.minimum.reduce(surfaces) for surfaces in zip(*parts, strict=True))
-    return Tumour(whole, core, necrosis)
+    return Tumour(*(np.minimum.reduce(surfaces) for surfaces in zip(*parts, strict=True)))
 
 
-def _surfaces(lesion: Lesion, lattice: Lattice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _surfaces(lesion: Lesion, lattice: Lattice) -> tuple[np.ndarray, ...]:
     voxel = lattice.voxel_mm
-    x, y, z = lattice.coordinates(lesion.centre_mm, lesion.to_unit)
-    thinnest = np.float32(RIM_VOXELS * voxel if lesion.rim_mm else 0)
+    offset = lattice.coordinates(lesion.centre_mm, lesion.to_unit)
+    thinnest = RIM_VOXELS * voxel if lesion.rim_mm else 0.0
     radius = np.float32(max(lesion.radius_mm, max(lesion.rim_mm, thinnest) + CORE_VOXELS * voxel))
-    distance = np.sqrt(x**2 + y**2 + z**2)
+    distance = np.sqrt((offset**2).sum(0))
+    # the stretched distance grows this much a millimetre: without it, rims would be thin along the short axes
+    slope = np.sqrt(((offset * np.linalg.norm(lesion.to_unit, axis=1)[:, None, None, None].astype(np.float32)) ** 2).sum(0))
+    slope /= np.maximum(distance, np.float32(1e-6))
     bumps, thickness, spread, detail = (waves.on(lattice) for waves in lesion.shape)
-    core = distance - radius * (1 + np.float32(0.14) * bumps) + np.float32(0.7) * detail
+    core = (distance - radius * (1 + np.float32(0.14) * bumps)) / np.maximum(slope, np.float32(0.5)) + np.float32(0.7) * detail
     rim = np.maximum(lesion.rim_mm * np.clip(1 + np.float32(0.35) * thickness, 0.7, 1.8), thinnest)
     reach = lesion.oedema_mm * np.clip(1 + np.float32(0.6) * spread, 0.1, 2.2) + detail
-    return core - np.maximum(reach, 0), core, core + rim
+    wall = np.maximum(lesion.wall_mm + 0.3 * radius * spread, 0)
+    return core - np.maximum(reach, 0), core, core + rim, core + rim + wall
 
 
 def confine(tissue: Tumour, healthy: Anatomy, depth: np.ndarray) -> tuple[Tumour, Anatomy]:
@@ -133,7 +141,8 @@ def confine(tissue: Tumour, healthy: Anatomy, depth: np.ndarray) -> tuple[Tumour
     whole = np.minimum(np.maximum(whole, 1 - depth), core)
     shaped = replace(healthy, ventricles=ventricles, choroid=np.maximum(healthy.choroid, 4 - tissue.core))
     # the rim keeps its thickness where the brain's surface cuts the core
-    return Tumour(whole, core, core + (tissue.necrosis - tissue.core)), shaped
+    cut = core - tissue.core
+    return Tumour(whole, core, tissue.inner + cut, tissue.cavity + cut), shaped
 
 
 def label_of(tissue: Tumour) -> np.ndarray:
@@ -141,5 +150,5 @@ def label_of(tissue: Tumour) -> np.ndarray:
     label = np.zeros(tissue.whole.shape, np.uint8)
     label[tissue.whole < 0] = OEDEMA
     label[tissue.core < 0] = ENHANCING
-    label[tissue.necrosis < 0] = NECROSIS
+    label[tissue.inner < 0] = NECROSIS
     return label

@@ -40,7 +40,7 @@ def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_S
     """Make a synthetic head in four contrasts with one to three tumours.
 
     The head fills the same physical box (240 × 240 × 155 mm) at every shape, so fewer voxels are a coarser scan of the same
-    head; only the noise differs, and rims thinner than about two voxels are thickened. About one case in seven has no
+    head; only the noise differs, and rims thinner than about two voxels are thickened. About one case in six has no
     enhancing tumour.
 
     Args:
@@ -69,7 +69,7 @@ def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_S
     slices = box_slices(bounding_box(depth > 0))
     lattice, depth = lattice.crop(bounding_box(depth > 0)), depth[slices]
     tissue, healthy = confine(tumour(lesions, lattice), anatomy(head, lattice, depth), depth)
-    covers = layers(healthy, tissue, lattice, enhancing=any(lesion.rim_mm for lesion in lesions))
+    covers = layers(healthy, tissue, lattice)
     brain = depth > 0
     images = np.zeros((4, *shape), np.int16)
     label, tissues = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)

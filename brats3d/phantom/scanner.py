@@ -21,16 +21,16 @@ MODALITIES = ("t1", "t1ce", "t2", "flair")
 SIGNALS: Mapping[str, tuple[tuple[float, float, float, float], float]] = MappingProxyType({
     # tissue: (signal in t1, t1ce, t2, flair; 1 is the brightest healthy tissue of that contrast), relative sd over cases
     "white": ((1.00, 1.00, 0.44, 0.52), 0.03),
-    "grey": ((0.74, 0.76, 0.60, 0.70), 0.03),
+    "grey": ((0.74, 0.76, 0.60, 0.72), 0.03),
     "nuclei": ((0.82, 0.83, 0.52, 0.64), 0.03),
-    "hyperintensity": ((0.86, 0.87, 0.70, 0.98), 0.07),
+    "hyperintensity": ((0.86, 0.87, 0.70, 1.00), 0.07),
     "fluid": ((0.34, 0.34, 1.00, 0.18), 0.06),
-    "oedema": ((0.70, 0.71, 0.92, 0.93), 0.07),
+    "oedema": ((0.70, 0.71, 0.92, 0.90), 0.07),
     "vessel": ((0.80, 1.70, 0.36, 0.45), 0.10),
     "choroid": ((0.65, 1.55, 0.75, 0.60), 0.08),
-    "enhancing": ((0.66, 1.60, 0.72, 0.74), 0.08),
-    "necrosis": ((0.45, 0.46, 0.95, 0.42), 0.12),
-    "non-enhancing": ((0.54, 0.55, 0.86, 0.80), 0.07),
+    "enhancing": ((0.66, 1.55, 0.72, 0.74), 0.08),
+    "necrosis": ((0.45, 0.46, 0.95, 0.42), 0.15),
+    "non-enhancing": ((0.54, 0.55, 0.86, 0.76), 0.07),
 })  # fmt: skip
 
 
@@ -72,19 +72,18 @@ def draw_scan(rng: np.random.Generator) -> Scan:
         noise=rng.uniform(0.02, 0.055, 4),
         bias=tuple(draw_blobs(rng, 65.0) for _ in MODALITIES),
         bias_sd=rng.uniform(0.08, 0.2, 4),
-        rim_light=rng.uniform(-0.1, 0.5, 4),
+        rim_light=rng.uniform(-0.1, 0.55, 4),
         texture=tuple(draw_blobs(rng, 9.0) for _ in MODALITIES),
     )
 
 
-def layers(healthy: Anatomy, tissue: Tumour, lattice: Lattice, *, enhancing: bool) -> list[tuple[str, np.ndarray]]:
+def layers(healthy: Anatomy, tissue: Tumour, lattice: Lattice) -> list[tuple[str, np.ndarray]]:
     """Return (tissue, share of each voxel it covers) from the bottom up; white matter lies under all of them.
 
     Args:
         healthy: anatomy, shaped by the tumour.
         tissue: the tumour, confined.
         lattice: the points.
-        enhancing: whether the tumour has an enhancing rim.
     """
     width = np.float32(lattice.voxel_mm)
 
@@ -92,7 +91,6 @@ def layers(healthy: Anatomy, tissue: Tumour, lattice: Lattice, *, enhancing: boo
         inside: np.ndarray = np.clip(0.5 - distance / width, 0, 1)
         return inside
 
-    core = [("enhancing", share(tissue.core)), ("necrosis", share(tissue.necrosis))]
     return [
         ("grey", share(healthy.grey)),
         ("nuclei", share(healthy.nuclei)),
@@ -101,7 +99,9 @@ def layers(healthy: Anatomy, tissue: Tumour, lattice: Lattice, *, enhancing: boo
         ("oedema", share(tissue.whole)),
         ("vessel", share(healthy.vessels)),
         ("choroid", share(healthy.choroid)),
-        *(core if enhancing else [("non-enhancing", share(tissue.core))]),
+        ("enhancing", share(tissue.core)),
+        ("non-enhancing", share(tissue.inner)),
+        ("necrosis", share(tissue.cavity)),
     ]
 
 
@@ -121,7 +121,7 @@ def acquire(
         (4, X, Y, Z) int16, at least 1 everywhere.
     """
     images = np.empty((len(MODALITIES), *lattice.shape), np.int16)
-    uneven = np.float32(TEXTURE_SD) + np.float32(TUMOUR_TEXTURE_SD - TEXTURE_SD) * covers[-1][1]
+    uneven = np.float32(TEXTURE_SD) + np.float32(TUMOUR_TEXTURE_SD - TEXTURE_SD) * dict(covers)["enhancing"]
     for m in range(len(MODALITIES)):
         signal = np.full(lattice.shape, scan.signals["white"][m], np.float32)
         for tissue, share in covers:

@@ -1,4 +1,10 @@
-"""From a case to probabilities on its stored grid, and to a mask on its source's grid."""
+"""From a case to probabilities on its stored grid, and to a mask on its source's grid.
+
+What the network sees at once matters where it normalises by instance. Measured on four real cases it had not seen, a network
+trained on 64×64×48 windows of 2 mm reached mean Dice WT 0.86, TC 0.72, ET 0.71 in windows of that size over the tight brain box;
+0.70, 0.61, 0.69 where the box had a margin of zeros up to whole strides; 0.67, 0.57, 0.58 on the whole brain at once. So the box is
+widened to whole blocks only, and a card may ask for windows always.
+"""
 
 from __future__ import annotations
 
@@ -63,14 +69,19 @@ def predictor_of(network: keras.Model, card: Card) -> Predictor:
             f" does not know; use the version that made the model ({card.created_with or 'not recorded'})."
         )
     whole = from_network(network, card.stride)
-    fitting = where_it_fits(whole, card.patch_size, fits_in_memory(network, card.stride))
+    fits = fits_in_memory(network, card.stride) if card.window == "where_needed" else _never
+    fitting = where_it_fits(whole, card.patch_size, fits)
     return flips(fitting, card.flips)
+
+
+def _never(size: tuple[int, int, int]) -> bool:
+    return False
 
 
 def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase, card: Card) -> np.ndarray:
     """Return a case's region probabilities on its stored grid.
 
-    The brain box, widened to whole blocks and strides, is read, normalised as the card says, averaged to the model's grid and
+    The brain box, widened to whole blocks and no further, is read, normalised as the card says, averaged to the model's grid and
     predicted; the result comes back to the stored grid by linear interpolation between block centres.
 
     Args:
@@ -98,7 +109,7 @@ def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase,
         factor = geometry.block_factor(case.grid.spacing_mm, card.spacing_mm)
     except OptionError as problem:
         raise GridError(f"case {case.case}: {problem}") from None
-    box = geometry.widen_box(case.brain_box, [f * card.stride for f in factor])
+    box = geometry.widen_box(case.brain_box, factor)
     raw = case.patch(box[:, 0].tolist(), (box[:, 1] - box[:, 0]).tolist())
     scaled = [scaling_of(case.histograms[m], card.normalisation).apply(raw[case.modalities.index(m)]) for m in card.modalities]
     images = geometry.block_average(np.stack(scaled), factor)

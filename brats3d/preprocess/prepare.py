@@ -62,10 +62,9 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
         settled = settle_label_set(case, np.flatnonzero(np.bincount(label.ravel())).tolist(), label_set)
         label, _ = geometry.to_stored(label, source)
         label = np.ascontiguousarray(label)
-    stacked = np.stack([stored_type(v.array) for v in volumes.values()])
+    stacked = np.stack([v.array for v in volumes.values()])
     stacked, grid = geometry.to_stored(stacked, source)
     files = [*(case.images[m] for m in MODALITIES), *([case.label] if case.label else [])]
-    prints = tuple(_fingerprint(f) for f in files)
     facts = CaseFacts(
         case.id,
         case.patient,
@@ -83,12 +82,11 @@ def _read_scan(path: Path) -> Volume:
     volume = images.read(path)
     if volume.array.ndim != 3:
         raise ImageError(f"{path}: the image has shape {volume.array.shape}; expected one 3-D volume a modality.")
-    images.check_finite(path, volume.array)
-    if not volume.array.any():
-        raise ImageError(
-            f"{path}: all {volume.array.size} voxels are 0; expected a scan: check the file, or leave out the case."
-        )
-    return volume
+    array = stored_type(volume.array)  # checked as it will be stored: a double may overflow on the way, or vanish
+    images.check_finite(path, array)
+    if not array.any():
+        raise ImageError(f"{path}: all {array.size} voxels are 0; expected a scan: check the file, or leave out the case.")
+    return Volume(array, volume.grid)
 
 
 def _read_label(path: Path, source: Grid) -> np.ndarray:
@@ -114,7 +112,8 @@ def stored_type(array: np.ndarray) -> np.ndarray:
         whole = array.astype(np.int16)
         if np.issubdtype(array.dtype, np.integer) or np.array_equal(whole, array):
             return whole
-    return array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

@@ -108,6 +108,9 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({
 def find_protocol(name: str) -> Protocol:
     """Return the protocol of that name.
 
+    Args:
+        name: a key of `PROTOCOLS`.
+
     Raises:
         OptionError: no protocol has the name; the message lists them.
     """

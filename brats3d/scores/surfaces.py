@@ -43,7 +43,15 @@ class Surface:
     weights: np.ndarray
 
     def coordinates_mm(self, points: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
-        """Return (N, axes) coordinates of positions in the flattened array, in mm from its origin."""
+        """Return where positions of the flattened array lie.
+
+        Args:
+            points: (N,) positions in the flattened ``present``.
+            spacing_mm: voxel spacing along each axis.
+
+        Returns:
+            (N, axes) float64 in mm from the array's first entry.
+        """
         return np.stack(np.unravel_index(points, self.present.shape), -1) * np.asarray(spacing_mm, float)
 
 
@@ -116,8 +124,16 @@ def _shells(spacing_mm: tuple[float, ...]) -> tuple[tuple[float, np.ndarray], ..
 
 
 def directed_percentile(start: Surface, target: Surface, spacing_mm: tuple[float, ...], share: float = 0.95) -> float:
-    """Return the distance within which a share of a surface's area lies from the other: the first element, in order of
-    distance, at which the cumulated area reaches the share. Nothing is interpolated.
+    """Return the distance within which a share of a surface lies from another.
+
+    That is the distance of the first point, in order of distance, at which the cumulated weight reaches the share; nothing is
+    interpolated.
+
+    Args:
+        start: the surface whose points are counted; at least one.
+        target: the surface they are measured to; at least one point.
+        spacing_mm: voxel spacing along each axis.
+        share: 0 to 1.
     """
     found = distances(start, target, spacing_mm, share)
     order = np.argsort(found)
@@ -127,10 +143,28 @@ def directed_percentile(start: Surface, target: Surface, spacing_mm: tuple[float
 
 
 def larger_percentile(a: Surface, b: Surface, spacing_mm: tuple[float, ...]) -> float:
-    """Return HD95 as the larger of the two directed 95th percentiles, weighted by area (surface-distance)."""
+    """Return HD95 as the larger of the two directed 95th percentiles, weighted by area.
+
+    Args:
+        a: a surface with at least one point.
+        b: another.
+        spacing_mm: voxel spacing along each axis.
+
+    References:
+        google-deepmind/surface-distance, ``compute_robust_hausdorff``.
+    """
     return max(directed_percentile(a, b, spacing_mm), directed_percentile(b, a, spacing_mm))
 
 
 def union_percentile(a: Surface, b: Surface, spacing_mm: tuple[float, ...]) -> float:
-    """Return HD95 as the 95th percentile, linearly interpolated, of both directed lists together (MedPy ``hd95``)."""
+    """Return HD95 as the 95th percentile, linearly interpolated, of both directed lists of distances together.
+
+    Args:
+        a: a surface with at least one point.
+        b: another.
+        spacing_mm: voxel spacing along each axis.
+
+    References:
+        loli/medpy, ``medpy.metric.binary.hd95``.
+    """
     return float(np.percentile(np.concatenate([distances(a, b, spacing_mm), distances(b, a, spacing_mm)]), 95))

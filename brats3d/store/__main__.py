@@ -9,9 +9,6 @@ from brats3d.console import call, run, text_table
 from brats3d.store.folder import StoreListing, describe_store
 
 
-PROG = "python -m brats3d.store"
-
-
 def _show(listing: StoreListing) -> str:
     rows = [
         [name, r["corpus"], r["grade"], "×".join(map(str, r["shape"])), r["label_set"],

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from brats3d.errors import ImageError
 from brats3d.geometry import Box, Grid, bounding_box, box_slices, crop_padded
-from brats3d.intensity import Histogram, histogram_of
+from brats3d.intensity import Histogram, Scaling, histogram_of, scaling_of
 
 MAX_COORDINATES = 10_000
 """Coordinates kept a label value, so that a balanced patch can be placed without inflating the label."""
@@ -54,9 +55,26 @@ class CaseFacts:
 
 
 class KnownCase:
-    """What prepared and stored cases share: the facts as attributes."""
+    """What prepared and stored cases share: the facts as attributes, and how intensities are scaled."""
 
     facts: CaseFacts
+
+    def scaling(self, modality: str, normalisation: str) -> Scaling:
+        """Return how a modality's intensities are normalised.
+
+        Args:
+            modality: one of `modalities`.
+            normalisation: key of `intensity.NORMALISATIONS`.
+
+        Raises:
+            OptionError: no normalisation has the name.
+            ImageError: the modality cannot be normalised; case and modality are named.
+            StoreError: the case's file is damaged.
+        """
+        try:
+            return scaling_of(self.histograms[modality], normalisation)  # type: ignore[attr-defined]
+        except ImageError as problem:
+            raise ImageError(f"case {self.case}, {modality}: {problem}") from problem
 
     @property
     def case(self) -> str:
@@ -148,6 +166,9 @@ def summarise(facts: CaseFacts, images: np.ndarray, label: np.ndarray | None, gr
     """
     box = bounding_box((images != 0).any(0))
     inside = images[(slice(None), *box_slices(box))]
+    for modality, channel in zip(facts.modalities, inside, strict=True):
+        if not channel.any():
+            raise ImageError(f"case {facts.case}: all voxels of {modality} are 0; expected a scan: check the file.")
     histograms = {m: histogram_of(channel) for m, channel in zip(facts.modalities, inside, strict=True)}
     return PreparedCase(facts, images, label, histograms, box, sample_tumour(label), grid, source)
 

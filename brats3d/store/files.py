@@ -3,16 +3,21 @@
 Layout and codec were chosen on real cases: chunks of (M, 32, 32, 32) keep all modalities of a place together, which is
 what a patch needs; Blosc2 zstd-3 with byte shuffle reads three times faster than gzip at the same size; Fletcher-32 is about
 free. Only chunks that touch the brain box are written, the rest is the fill value 0.
+
+A file is made in memory and its bytes are written at once: where HDF5 itself meets a full disk, the process dies later
+with a segmentation fault (h5py 3.14).
 """
 
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import socket
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +29,7 @@ import numpy as np
 
 import brats3d
 from brats3d.errors import SpaceError, StoreError
-from brats3d.geometry import Box, Grid, box_slices, widen_box
+from brats3d.geometry import Box, Grid, box_slices, crop_padded, widen_box
 from brats3d.intensity import Histogram, histogram_from_arrays
 from brats3d.store.case import CaseFacts, KnownCase, PreparedCase, TumourSample
 
@@ -46,7 +51,7 @@ def case_path(store: Path, case: str) -> Path:
 
 
 def write_case(store: Path, prepared: PreparedCase, *, codec: str = "blosc2") -> Path:
-    """Write a case's file: under a temporary name in the store, closed, synced, renamed.
+    """Write a case's file: under a temporary name in the store, synced, renamed.
 
     Args:
         store: folder of the store.
@@ -62,17 +67,21 @@ def write_case(store: Path, prepared: PreparedCase, *, codec: str = "blosc2") ->
     path = case_path(store, prepared.case)
     remove_stale(path)
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    with h5py.File(temporary, "w", driver="core", backing_store=False) as file:
+        _write_attributes(file, prepared)
+        _write_arrays(file, prepared, CODECS[codec])
+        file.flush()
+        content = file.id.get_file_image()
     try:
-        with h5py.File(temporary, "w") as file:
-            _write_attributes(file, prepared)
-            _write_arrays(file, prepared, CODECS[codec])
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with temporary.open("wb") as raw:
+            raw.write(content)
+            raw.flush()
+            os.fsync(raw.fileno())
         os.replace(temporary, path)
     except OSError as problem:
-        if problem.errno == errno.ENOSPC or "No space left" in str(problem):
-            size = prepared.images.nbytes / 1e6
-            raise SpaceError(f"{path}: no space left on the disk; up to {size:.0f} MB are needed for this case.") from problem
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            size = len(content) / 1e6
+            raise SpaceError(f"{path}: no space left on the disk; {size:.1f} MB are needed for this case.") from problem
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -82,15 +91,10 @@ def write_case(store: Path, prepared: PreparedCase, *, codec: str = "blosc2") ->
 def remove_stale(path: Path) -> None:
     """Remove temporary files of this case whose writer, on this host, is dead."""
     prefix = f".{path.name}.{socket.gethostname()}-"
-    for left in path.parent.glob(f"{glob_escape(prefix)}*.tmp"):
+    for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
         pid = left.name[len(prefix) : -len(".tmp")]
         if pid.isdigit() and not _alive(int(pid)):
             left.unlink(missing_ok=True)
-
-
-def glob_escape(text: str) -> str:
-    """Return text with the characters that mean something to ``glob`` taken literally."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)
 
 
 def _alive(pid: int) -> bool:
@@ -151,14 +155,14 @@ def _write_arrays(file: h5py.File, prepared: PreparedCase, filters: Mapping[str,
     if prepared.label is not None:
         # The whole label, not the box: it may reach outside the brain, and must come back as it was.
         file.create_dataset("label", data=prepared.label, chunks=chunk, fletcher32=True, **filters)
-    file.create_dataset("brain_box", data=prepared.brain_box)
+    file.create_dataset("brain_box", data=prepared.brain_box, fletcher32=True)
     for modality, histogram in prepared.histograms.items():
         for name, array in histogram.arrays().items():
-            file.create_dataset(f"histograms/{modality}/{name}", data=array)
+            file.create_dataset(f"histograms/{modality}/{name}", data=array, fletcher32=True)
     for value, sample in prepared.tumour.items():
         group = file.create_group(f"tumour/{value}")
         group.attrs["count"] = sample.count
-        group.create_dataset("coordinates", data=sample.coordinates)
+        group.create_dataset("coordinates", data=sample.coordinates, fletcher32=True)
 
 
 class StoredCase(KnownCase):
@@ -178,51 +182,30 @@ class StoredCase(KnownCase):
         self.path = Path(path)
         self._file = _open(self.path)
         try:
-            self.facts = self._read_facts()
-            self.images = self._file["images"]
-            self.label = self._file.get("label")
-            self.brain_box: Box = self._file["brain_box"][:]
-        except Exception as problem:
+            with _reading(self.path):
+                self.facts = self._read_facts()
+                self.images = self._file["images"]
+                self.label = self._file.get("label")
+                self.brain_box: Box = self._file["brain_box"][:]
+                self.grid, self.source = self._read_grids()
+        except StoreError:
             self._file.close()
-            raise _damaged(self.path, problem) from problem
+            raise
 
     def _read_facts(self) -> CaseFacts:
         attributes = self._file.attrs
         modalities = tuple(str(m) for m in self._file["images"].attrs["modalities"])
         texts = {name: str(attributes[name]) or None for name in _TEXT_FACTS}
-        return CaseFacts(**texts, modalities=modalities, sources=json.loads(attributes["sources"]))  # type: ignore[arg-type]
+        sources = tuple(json.loads(attributes["sources"]))
+        return CaseFacts(**texts, modalities=modalities, sources=sources)  # type: ignore[arg-type]
 
-    @cached_property
-    def histograms(self) -> dict[str, Histogram]:
-        """Modality → histogram of its non-zero voxels."""
-        try:
-            group = self._file["histograms"]
-            return {m: histogram_from_arrays({n: d[:] for n, d in group[m].items()}) for m in self.modalities}
-        except (KeyError, OSError, RuntimeError) as problem:
-            raise _damaged(self.path, problem) from problem
-
-    @cached_property
-    def tumour(self) -> dict[int, TumourSample]:
-        """Label value → count and sample of coordinates; empty without a label."""
-        try:
-            groups = self._file.get("tumour", {})
-            return {int(v): TumourSample(int(g.attrs["count"]), g["coordinates"][:]) for v, g in groups.items()}
-        except (KeyError, OSError, RuntimeError) as problem:
-            raise _damaged(self.path, problem) from problem
-
-    @cached_property
-    def grid(self) -> Grid:
-        """The stored grid."""
-        x, y, z = self.images.shape[1:]
-        return Grid((x, y, z), self._file.attrs["affine"])
-
-    @cached_property
-    def source(self) -> Grid:
-        """The source file's grid, to write a mask on."""
+    def _read_grids(self) -> tuple[Grid, Grid]:
+        """Return the stored grid, and the source file's to write a mask on."""
         a = self._file.attrs
-        x, y, z = (int(n) for n in a["source_shape"])
-        return Grid(
-            (x, y, z),
+        x, y, z = self.images.shape[1:]
+        i, j, k = (int(n) for n in a["source_shape"])
+        source = Grid(
+            (i, j, k),
             a["source_affine"],
             a.get("source_qform"),
             a.get("source_sform"),
@@ -230,6 +213,21 @@ class StoredCase(KnownCase):
             int(a["source_sform_code"]),
             int(a["source_xyzt_units"]),
         )
+        return Grid((x, y, z), a["affine"]), source
+
+    @cached_property
+    def histograms(self) -> dict[str, Histogram]:
+        """Modality → histogram of its non-zero voxels."""
+        with _reading(self.path):
+            group = self._file["histograms"]
+            return {m: histogram_from_arrays({n: d[:] for n, d in group[m].items()}) for m in self.modalities}
+
+    @cached_property
+    def tumour(self) -> dict[int, TumourSample]:
+        """Label value → count and sample of coordinates; empty without a label."""
+        with _reading(self.path):
+            groups = self._file.get("tumour", {})
+            return {int(v): TumourSample(int(g.attrs["count"]), g["coordinates"][:]) for v, g in groups.items()}
 
     def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
         """Return raw intensities of a box that may overhang the volume.
@@ -244,7 +242,7 @@ class StoredCase(KnownCase):
         Raises:
             StoreError: a chunk is damaged.
         """
-        return self._padded(self.images, corner, size)
+        return self._cut(self.images, corner, size)
 
     def label_patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
         """Return the label of a box that may overhang the volume, (x, y, z) uint8; zeros without a label.
@@ -254,23 +252,11 @@ class StoredCase(KnownCase):
         """
         if self.label is None:
             return np.zeros(tuple(size), np.uint8)
-        return self._padded(self.label, corner, size)
+        return self._cut(self.label, corner, size)
 
-    def _padded(self, dataset: h5py.Dataset, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
-        shape = dataset.shape[-3:]
-        lead = dataset.shape[:-3]
-        out = np.zeros((*lead, *size), dataset.dtype)
-        first = [max(int(c), 0) for c in corner]
-        last = [min(int(c) + int(s), n) for c, s, n in zip(corner, size, shape, strict=True)]
-        if all(b > a for a, b in zip(first, last, strict=True)):
-            here = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-            there = tuple(slice(a - int(c), b - int(c)) for a, b, c in zip(first, last, corner, strict=True))
-            every = (slice(None),) * len(lead)
-            try:
-                out[(*every, *there)] = dataset[(*every, *here)]
-            except (OSError, RuntimeError) as problem:
-                raise _damaged(self.path, problem) from problem
-        return out
+    def _cut(self, dataset: h5py.Dataset, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
+        with _reading(self.path):
+            return crop_padded(dataset, np.stack([corner, np.add(corner, size)], 1))
 
     def close(self) -> None:
         """Close the file; reading from it is over."""
@@ -289,23 +275,30 @@ class StoredCase(KnownCase):
 def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise StoreError(f"{path}: no such case file; expected an HDF5 file made by brats3d.preprocess.")
-    try:
+    with _reading(path):
         file = h5py.File(path, "r", locking=False)
-    except OSError as problem:
-        raise _damaged(path, problem) from problem
-    found = file.attrs.get("format"), file.attrs.get("schema")
+        found = file.attrs.get("format"), file.attrs.get("schema")
     if found != (FORMAT, SCHEMA):
         file.close()
         raise StoreError(
-            f"{path}: the file has format {found[0]!r}, schema {found[1]!r}; expected {FORMAT!r}, schema {SCHEMA}:"
+            f"{path}: the file has format {found[0]!r}, schema {found[1]}; expected {FORMAT!r}, schema {SCHEMA}:"
             " make the store again with this version's brats3d.preprocess."
         )
     return file
 
 
-def _damaged(path: Path, problem: BaseException) -> StoreError:
-    first = (str(problem).splitlines() or [""])[0].strip().rstrip(".")
-    return StoreError(f"{path}: the case file is damaged ({first}); delete it and run brats3d.preprocess again.")
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what h5py raises into a `StoreError`: the system's refusals carry an errno, damage does not."""
+    try:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as problem:
+        first = (str(problem).splitlines() or [""])[0].strip().rstrip(".")
+        if isinstance(problem, OSError) and problem.errno:
+            raise StoreError(f"{path}: the case file cannot be read now ({os.strerror(problem.errno)}).") from problem
+        raise StoreError(
+            f"{path}: the case file is damaged ({first}); delete it and run brats3d.preprocess again."
+        ) from problem
 
 
 def verify_file(path: Path) -> None:
@@ -317,17 +310,12 @@ def verify_file(path: Path) -> None:
     Raises:
         StoreError: what is damaged or missing.
     """
-    with StoredCase(path) as case:
+    with StoredCase(path) as case, _reading(path):
         if int(case._file.attrs.get("checksum", -1)) != attribute_checksum(case._file):
-            raise StoreError(
-                f"{path}: the attributes do not match their checksum; delete the file and preprocess the case again."
-            )
-        try:
-            for slab in range(0, case.images.shape[1], CHUNK):
-                case.images[:, slab : slab + CHUNK]
-            label = None if case.label is None else case.label[:]
-        except (OSError, RuntimeError) as problem:
-            raise _damaged(path, problem) from problem
+            raise ValueError("the attributes do not match their checksum")
+        for slab in range(0, case.images.shape[1], CHUNK):
+            case.images[:, slab : slab + CHUNK]
+        label = None if case.label is None else case.label[:]
         counts = {} if label is None else dict(zip(*np.unique(label[label > 0], return_counts=True), strict=True))
         if len(case.histograms) != len(case.modalities) or counts != {v: s.count for v, s in case.tumour.items()}:
-            raise StoreError(f"{path}: the label and its summary disagree; delete the file and preprocess the case again.")
+            raise ValueError("the label and its summary disagree")

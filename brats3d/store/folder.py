@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from brats3d.cases import select_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import NoCasesError, StoreError
 from brats3d.parallel import map_cases
@@ -51,16 +52,9 @@ class Store(Mapping[str, StoredCase]):
         """Return the ids asked for, all of them for None.
 
         Raises:
-            NoCasesError: names those that are not in the store.
+            OptionError: names those that are not in the store.
         """
-        if cases is None:
-            return list(self)
-        missing = [c for c in cases if c not in self._cases]
-        if missing:
-            raise NoCasesError(
-                f"{self.path} does not hold {len(missing)} of the {len(cases)} cases asked for: {', '.join(missing[:5])}."
-            )
-        return list(cases)
+        return list(self) if cases is None else select_ids(cases, self, f"the store {self.path}")
 
 
 def open_store(path: Path | str) -> Store:
@@ -97,13 +91,13 @@ class StoreListing:
         return asdict(self)
 
 
-def describe_store(store: Path, *, verify: bool = False, workers: int | None = 1, progress: Progress = silent) -> StoreListing:
+def describe_store(store: Path, *, verify: bool = False, workers: int = 1, progress: Progress = silent) -> StoreListing:
     """List the cases of a store from their files.
 
     Args:
         store: the store's folder.
         verify: read every file from end to end and compare its checksums.
-        workers: processes; one a core where none is given.
+        workers: processes that read.
         progress: called as cases are read.
 
     Returns:

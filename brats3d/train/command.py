@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from brats3d.cases import load_split
 from brats3d.console import Progress, silent
 from brats3d.errors import OptionError
 from brats3d.train.folder import RunFolder
-from brats3d.train.recipe import Recipe, change_recipe, parse_recipe, read_recipe, with_training
+from brats3d.train.recipe_files import change_recipe, parse_recipe, read_recipe, with_training
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def train_model(
     store: Path,
     *,
     out: Path,
-    recipe: str = "isensee2017",
-    fold: int = 0,
+    recipe: str | None = None,
+    fold: int | None = None,
     seed: int | None = None,
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] | None = None,
     settings: tuple[str, ...] = (),
@@ -54,8 +55,8 @@ def train_model(
     Args:
         store: the store's folder.
         out: the run's folder: recipe, split, models, training states, log, curves, scores.
-        recipe: name of a shipped recipe, or a TOML file.
-        fold: which fifth of the patients is left for the test, 0 to 4.
+        recipe: name of a shipped recipe, or a TOML file; isensee2017 where none is given.
+        fold: which fifth of the patients is left for the test, 0 to 4; 0 where none is given.
         seed: of weights, dropout, patches and split; the recipe's own where none is given.
         precision: float32, or mixed precision on a GPU; the recipe's own where none is given.
         settings: keys of the recipe to change, such as training.epochs=30 network.options.base_filters=8.
@@ -75,18 +76,17 @@ def train_model(
         StoreError: a case file is damaged.
     """
     folder = RunFolder(out)
+    changes: dict[str, Any] = {"seed": seed, "precision": precision}
     if resume:
         folder.open_old()
         chosen = parse_recipe(folder.recipe.read_text(encoding="utf-8"), str(folder.recipe))
-        _refuse_changes(out, chosen, seed=seed, precision=precision, settings=settings)
+        asked = with_training(change_recipe(read_recipe(recipe) if recipe else chosen, settings), **changes)
+        if asked != chosen or fold not in (None, load_split(folder.split).fold):
+            raise OptionError(
+                f"{out} is a run with another recipe or fold than asked for; a resumed run keeps its own: leave them out."
+            )
     else:
-        chosen = with_training(change_recipe(read_recipe(recipe), settings), seed=seed, precision=precision)
+        chosen = with_training(change_recipe(read_recipe(recipe or "isensee2017"), settings), **changes)
     from brats3d.train.run import run_training
 
-    return run_training(store, chosen, folder, None if resume else fold, progress)
-
-
-def _refuse_changes(out: Path, run: Recipe, *, seed: int | None, precision: str | None, settings: tuple[str, ...]) -> None:
-    wanted = with_training(change_recipe(run, settings), seed=seed, precision=precision)
-    if wanted != run:
-        raise OptionError(f"{out}/recipe.toml differs from the options given; a resumed run keeps its own: leave them out.")
+    return run_training(store, chosen, folder, None if resume else fold or 0, progress)

@@ -13,11 +13,17 @@ import numpy as np
 
 from brats3d.data import PatchDataset
 from brats3d.errors import HealthError
+from brats3d.patches import PatchPlan
+from brats3d.regions import label_set
+from brats3d.store import StoredCase, case_path
 from brats3d.train.devices import Devices
 from brats3d.train.state import restore, snapshot
 
-BATCHES_LOOKED_AT = 8
+SAMPLES_LOOKED_AT = 8
+MEAN_LIMIT = 3.0
 SD_RANGE = (0.02, 5.0)
+LEAST_FALL = 1e-4
+"""Share of the first loss by which it must fall: well above rounding, well below what any useful learning rate does."""
 
 
 class _OneBatch(keras.utils.PyDataset):
@@ -48,26 +54,43 @@ def check_batches(dataset: PatchDataset, modalities: tuple[str, ...]) -> tuple[n
     Raises:
         HealthError: a channel is empty, not finite or not normalised; a region never occurs.
     """
-    batches = [dataset[i] for i in range(min(BATCHES_LOOKED_AT, dataset.num_batches))]
-    images = np.concatenate([x for x, _ in batches])
-    targets = np.concatenate([y for _, y in batches])
+    plan, needed = dataset.plan, -(-SAMPLES_LOOKED_AT // dataset.batch_size)
+    batches = [dataset[i] for i in range(min(needed, dataset.num_batches))]
     for number, modality in enumerate(modalities):
-        channel = images[..., number]
-        inside = channel[channel != 0]
-        if not np.isfinite(channel).all() or inside.size == 0 or not SD_RANGE[0] <= inside.std() <= SD_RANGE[1]:
-            spread = f"mean {inside.mean():.3g}, spread {inside.std():.3g}" if inside.size else "only zeros"
+        _check_channel(modality, np.concatenate([x[..., number].ravel() for x, _ in batches]))
+    for number, region in enumerate(plan.regions):
+        seen = any(y[..., number].any() for _, y in batches)
+        if not seen and not _occurs(region, plan):
             raise HealthError(
-                f"channel {modality} of the first {len(batches)} batches has {spread}; expected about mean 0, spread 1:"
-                " look at the cases with python -m brats3d.store STORE --verify."
-            )
-    share = targets.reshape(-1, targets.shape[-1]).mean(0)
-    for region, part in zip(dataset.plan.regions, share, strict=True):
-        if dataset.plan.foreground > 0 and part == 0:
-            raise HealthError(
-                f"no voxel of {region} in the first {len(batches)} batches (shares of {', '.join(dataset.plan.regions)}:"
-                f" {np.round(share, 5).tolist()}); check the labels and their label set."
+                f"no voxel of {region} in any of the {len(plan.cases)} training cases; check the labels and their label set,"
+                " or leave the region out of the recipe's regions."
             )
     return max(batches, key=lambda batch: float(batch[1].sum()))
+
+
+def _check_channel(modality: str, channel: np.ndarray) -> None:
+    inside = channel[channel != 0].astype(np.float64)
+    if not np.isfinite(inside).all():
+        found = "values that are not finite"
+    elif inside.size == 0:
+        found = "only zeros"
+    elif abs(inside.mean()) > MEAN_LIMIT or not SD_RANGE[0] <= inside.std() <= SD_RANGE[1]:
+        found = f"mean {inside.mean():.3g}, spread {inside.std():.3g}"
+    else:
+        return
+    raise HealthError(
+        f"channel {modality} of the first batches has {found}; expected about mean 0, spread 1:"
+        " look at the cases with python -m brats3d.store STORE --verify."
+    )
+
+
+def _occurs(region: str, plan: PatchPlan) -> bool:
+    """Return whether any training case has a voxel of the region: a few patches may miss a rare one."""
+    for name in plan.cases:
+        with StoredCase(case_path(plan.store, name)) as case:
+            if set(label_set(str(case.label_set)).regions[region]) & set(case.tumour):
+                return True
+    return False
 
 
 def check_learning(network: keras.Model, batch: tuple[np.ndarray, np.ndarray], steps: int, devices: Devices) -> list[float]:
@@ -90,24 +113,40 @@ def check_learning(network: keras.Model, batch: tuple[np.ndarray, np.ndarray], s
     network.fit(_OneBatch(batch, steps), epochs=1, verbose=0, shuffle=False, callbacks=[losses])
     with devices.scope():
         restore(network, before)
-    first, best = losses.values[0], min(losses.values[1:], default=losses.values[0])
+    first, best = losses.values[0], min(losses.values)
     shown = ", ".join(f"{v:.4f}" for v in losses.values)
     if not np.isfinite(losses.values).all():
         raise HealthError(f"the loss on one fixed batch is not finite ({shown}); lower the learning rate or the precision.")
-    if len(losses.values) > 1 and not best < first:
+    if steps > 1 and first - best < LEAST_FALL * abs(first):
         raise HealthError(f"the loss on one fixed batch does not fall in {steps} steps ({shown}); change the learning rate.")
     return losses.values
 
 
 class _Losses(keras.callbacks.Callback):
-    """The loss of each step, taken from the running mean that Keras reports."""
+    """The loss of each step, taken from the running mean that Keras reports; every step drops the same maps.
+
+    With a new dropout a step, the losses of a network that learns nothing go up and down too.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.values: list[float] = []
         self._sum = 0.0
+        self._counters: list[np.ndarray] = []
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._counters = [keras.ops.convert_to_numpy(v) for v in _dropout_counters(self.model)]
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for variable, value in zip(_dropout_counters(self.model), self._counters, strict=True):
+            variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         total = float((logs or {})["loss"]) * (batch + 1)
         self.values.append(total - self._sum)
         self._sum = total
+
+
+def _dropout_counters(network: keras.Model) -> list[Any]:
+    weights = {id(v) for v in network.weights}
+    return [v for v in network.variables if id(v) not in weights]

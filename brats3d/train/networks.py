@@ -95,12 +95,8 @@ def copy_weights(learning: keras.Model, stock: keras.Model) -> None:
         learning: the network that learns.
         stock: the network that is validated and saved; changed.
     """
-    averages = dict(
-        zip(
-            (v.path for v in learning.trainable_variables),
-            getattr(learning.optimizer, "_model_variables_moving_average", []),
-            strict=False,
-        )
-    )
-    use = averages if learning.optimizer.use_ema else {}
-    stock.set_weights([keras.ops.convert_to_numpy(use.get(v.path, v)) for v in learning.weights])
+    # under mixed_float16 Keras wraps the optimiser in one that scales the loss and knows no averages
+    optimizer = getattr(learning.optimizer, "inner_optimizer", learning.optimizer)
+    averages = optimizer._model_variables_moving_average if optimizer.use_ema else []
+    used = dict(zip((v.path for v in learning.trainable_variables), averages, strict=False))
+    stock.set_weights([keras.ops.convert_to_numpy(used.get(v.path, v)) for v in learning.weights])

@@ -1,23 +1,17 @@
-"""Recipes: frozen, validated values, read from TOML and written back resolved.
-
-A recipe tells its own story: its head says what it is, on what hardware, how long, what score to expect, and the command.
-An unknown key is an error that offers the nearest. No framework is imported here.
-"""
+"""Recipes: frozen, validated values that can be written back resolved. No framework is imported here."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import tomli_w
 
-from brats3d.errors import OptionError, check_keys, check_option, check_range
+from brats3d.errors import OptionError, check_option, check_range
+from brats3d.intensity import NORMALISATIONS
 from brats3d.losses import loss_options
-from brats3d.models import check_size, network_options, stride
+from brats3d.models import WINDOWS, check_size, network_options, stride
 from brats3d.patches import Augmentation
 from brats3d.regions import REGIONS
 
@@ -65,7 +59,10 @@ class Data:
         check_range("data.batch_size", self.batch_size, 1, 1024)
         check_range("data.batches", self.batches, 1, 1_000_000)
         check_range("data.spacing_mm", self.spacing_mm, 0.1, 20)
+        check_option("data.normalisation", self.normalisation, NORMALISATIONS)
         check_range("data.foreground", self.foreground, 0, 1)
+        check_range("data.readers", self.readers, 0, 1024)
+        check_range("data.memory_mb", self.memory_mb, 0, 1e9)
 
 
 @dataclass(frozen=True)
@@ -169,12 +166,21 @@ class Prediction:
     """How the trained model is to be used; goes into its card.
 
     Attributes:
+        window: ``where_needed`` (the whole brain at once where memory allows) or ``always`` (windows of the patches' size).
         flips: spatial axes mirrored at prediction.
         thresholds: probability above which a voxel belongs to WT, TC, ET.
     """
 
+    window: str = "where_needed"
     flips: tuple[int, ...] = ()
     thresholds: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        check_option("prediction.window", self.window, WINDOWS)
+        for axis in self.flips:
+            check_range("prediction.flips", axis, 0, 2)
+        for threshold in self.thresholds:
+            check_range("prediction.thresholds", threshold, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -195,141 +201,23 @@ class Recipe:
         check_size("data.patch_size", self.data.patch_size, stride(self.network.name, dict(self.network.options)))
         for region in self.regions:
             check_option("regions", region, REGIONS)
+        if not self.regions or len(set(self.regions)) < len(self.regions):
+            raise OptionError(f"regions is {list(self.regions)}; expected different regions out of {', '.join(REGIONS)}.")
+        if len(self.prediction.thresholds) != len(self.regions):
+            found, names = list(self.prediction.thresholds), ", ".join(self.regions)
+            raise OptionError(f"prediction.thresholds is {found}; expected one a region, which are {names}.")
 
     def to_toml(self) -> str:
         """Return the recipe, every key resolved, as TOML that `read_recipe` gives back."""
-        return tomli_w.dumps(_plain(asdict(self)))
+        return tomli_w.dumps(self.as_tables())
 
-
-_PARTS: Mapping[str, type] = {
-    "network": Network,
-    "data": Data,
-    "augmentation": Augmentation,
-    "loss": Loss,
-    "optimiser": Optimiser,
-    "schedule": Schedule,
-    "training": Training,
-    "prediction": Prediction,
-}
+    def as_tables(self) -> dict[str, Any]:
+        """Return the recipe as TOML's own types: a table a section, lists for tuples."""
+        tables: dict[str, Any] = _plain(asdict(self))
+        return tables
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items() if v is not None}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-def shipped_recipes() -> list[str]:
-    """Return the names of the recipes that come with the library."""
-    return sorted(p.name.removesuffix(".toml") for p in files("brats3d.recipes").iterdir() if p.name.endswith(".toml"))
-
-
-def read_recipe(recipe: str) -> Recipe:
-    """Read a recipe.
-
-    Args:
-        recipe: the name of a shipped one, or the path of a TOML file.
-
-    Raises:
-        OptionError: no such recipe, no TOML, an unknown key (the nearest is offered), or a value out of range.
-    """
-    path = Path(recipe)
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise OptionError(
-                f"{recipe}: no such recipe file; expected a TOML file, or one of: {', '.join(shipped_recipes())}."
-            )
-        text = path.read_text(encoding="utf-8")
-    else:
-        check_option("recipe", recipe, shipped_recipes())
-        text = files("brats3d.recipes").joinpath(f"{recipe}.toml").read_text(encoding="utf-8")
-    return parse_recipe(text, recipe)
-
-
-def parse_recipe(text: str, where: str) -> Recipe:
-    """Return the recipe of a TOML text.
-
-    Args:
-        text: TOML.
-        where: the file's name, for messages.
-
-    Raises:
-        OptionError: see `read_recipe`.
-    """
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise OptionError(f"recipe {where} is not TOML ({problem}); mend that line.") from problem
-    return _from_tables(tables, where)
-
-
-def _from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
-    check_keys(f"recipe {where}", tables, [f.name for f in fields(Recipe)])
-    parts: dict[str, Any] = {
-        name: _part(kind, tables.get(name, {}), f"recipe {where} [{name}]") for name, kind in _PARTS.items()
-    }
-    if "regions" in tables:
-        parts["regions"] = tuple(tables["regions"])
-    return Recipe(**parts)
-
-
-def _part(kind: type, table: Mapping[str, Any], where: str) -> Any:
-    known = {f.name: f for f in fields(kind)}
-    check_keys(where, table, known)
-    defaults = kind()
-    values = {}
-    for key, value in table.items():
-        default = getattr(defaults, key)
-        fits = (
-            isinstance(value, int | float) and not isinstance(value, bool)
-            if isinstance(default, float)
-            else isinstance(value, list | tuple) if isinstance(default, tuple)
-            else isinstance(value, Mapping) if isinstance(default, Mapping)
-            else type(value) is type(default)
-        )  # fmt: skip
-        if not fits:
-            raise OptionError(f"{where} has {key} = {value!r}; expected a value such as {default!r}.")
-        values[key] = tuple(value) if isinstance(default, tuple) else float(value) if isinstance(default, float) else value
-    return kind(**values)
-
-
-def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Return a recipe with some keys changed.
-
-    Args:
-        recipe: the recipe to start from.
-        settings: each ``section.key=value`` with the value as in TOML; bare words are taken as text.
-
-    Raises:
-        OptionError: a setting of another form, an unknown section or key, or a value out of range.
-    """
-    tables = _plain(asdict(recipe))
-    for setting in settings:
-        path, _, value = setting.partition("=")
-        section, _, key = path.strip().partition(".")
-        if not value or not key:
-            raise OptionError(f"setting {setting!r} is not of the form section.key=value, such as training.epochs=30.")
-        check_option(f"the section of {setting!r}", section, _PARTS)
-        *inner, last = key.split(".")
-        table = tables[section]
-        for name in inner:
-            table = table.setdefault(name, {})
-        table[last] = _toml_value(value.strip())
-    return _from_tables(tables, "with --settings")
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def with_training(recipe: Recipe, **changes: Any) -> Recipe:
-    """Return a recipe with keys of its ``[training]`` section changed; those that are None stay.
-
-    Raises:
-        OptionError: a value out of range.
-    """
-    given = {k: v for k, v in changes.items() if v is not None}
-    return replace(recipe, training=replace(recipe.training, **given))

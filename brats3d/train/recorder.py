@@ -38,7 +38,6 @@ class RunParts:
         scorer: scores them on whole cases.
         validation: the case ids it scores.
         dataset: the training batches.
-        progress: called as epochs end.
     """
 
     recipe: Recipe
@@ -48,7 +47,6 @@ class RunParts:
     scorer: Scorer
     validation: Sequence[str]
     dataset: PatchDataset
-    progress: Progress
 
 
 class Recorder(keras.callbacks.Callback):
@@ -56,14 +54,21 @@ class Recorder(keras.callbacks.Callback):
 
     Args:
         parts: what it works with.
+        progress: called as epochs end.
         record: the record of a run that goes on, or None.
     """
 
-    def __init__(self, parts: RunParts, record: dict[str, Any] | None = None) -> None:
+    def __init__(self, parts: RunParts, progress: Progress, record: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.parts = parts
+        self.progress = progress
         self.record: dict[str, Any] = record or {"log": [], "best": None, "best_epoch": None, "worse": 0, "since_cut": 0}
         self._began = 0.0
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether as many validations as `training.early_stop` says went by without a better score."""
+        return 0 < self.parts.recipe.training.early_stop <= int(self.record["worse"])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Start the epoch's clocks."""
@@ -87,9 +92,9 @@ class Recorder(keras.callbacks.Callback):
         if due:
             self._draw()
         save_state(folder.checkpoint, epoch + 1, self.model, self.record)
-        self.parts.progress("epochs", epoch + 1, training.epochs)
+        self.progress("epochs", epoch + 1, training.epochs)
         log.info("epoch %d: %s", epoch, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if v is not None and k != "epoch"))
-        if training.early_stop and self.record["worse"] >= training.early_stop and not last:
+        if self.gave_up and not last:
             log.warning("stopping early: no better validation in the last %d.", self.record["worse"])
             self.model.stop_training = True
 

@@ -56,7 +56,9 @@ def run_training(store: Path, recipe: Recipe, folder: RunFolder, fold: int | Non
         split.save(folder.split)
     handler = log_to(folder.text)
     try:
-        return _train(opened, recipe, folder, split, dataset, devices, fold is None, progress)
+        parts = _parts(opened, recipe, folder, ids.train, ids.validation, dataset, devices)
+        record = _train(parts, devices, fold is None, progress)
+        return _test(parts, ids.test, record)
     finally:
         dataset.close()
         logging.getLogger("brats3d").removeHandler(handler)
@@ -97,42 +99,40 @@ def _dataset(store: Store, recipe: Recipe, cases: tuple[str, ...], replicas: int
     )
 
 
-def _train(
+def _parts(
     store: Store,
     recipe: Recipe,
     folder: RunFolder,
-    split: Split,
+    train: tuple[str, ...],
+    validation: tuple[str, ...],
     dataset: PatchDataset,
     devices: Devices,
-    resume: bool,
-    progress: Progress,
-) -> TrainingResult:
-    ids = split.folds[split.fold or 0]
-    modalities = _modalities(store, ids.train[0])
+) -> RunParts:
+    card = _card(store, recipe, train)
+    stock = _stock_networks(recipe, len(card.modalities), devices)
+    scorer = Scorer(store, card, stock)
+    return RunParts(recipe, folder, card, list(stock.values()), scorer, validation[: recipe.training.validate_cases], dataset)
+
+
+def _train(parts: RunParts, devices: Devices, resume: bool, progress: Progress) -> dict[str, Any]:
+    """Train from the beginning or from the newest state; returns the recorder's record."""
+    training, dataset, modalities = parts.recipe.training, parts.dataset, parts.card.modalities
     with devices.scope():
-        learning = learning_network(recipe, len(modalities), devices)
+        learning = learning_network(parts.recipe, len(modalities), devices)
     finished, record = 0, None
     if resume:
-        finished, values, record = load_state(folder.checkpoint)
+        finished, values, record = load_state(parts.folder.checkpoint)
         with devices.scope():
             restore(learning, values)
         log.info("going on after epoch %d", finished - 1)
-    elif recipe.training.health_steps:
-        batch = check_batches(dataset, modalities)
-        losses = check_learning(learning, batch, recipe.training.health_steps, devices)
+    elif training.health_steps:
+        losses = check_learning(learning, check_batches(dataset, modalities), training.health_steps, devices)
         log.info("health: the loss on one fixed batch went from %.4f to %.4f", losses[0], losses[-1])
-    card = _card(store, recipe, ids.train, modalities)
-    stock = _stock_networks(recipe, len(modalities), devices)
-    scorer = Scorer(store, card, stock)
-    validation = ids.validation[: recipe.training.validate_cases]
-    recorder = Recorder(RunParts(recipe, folder, card, list(stock.values()), scorer, validation, dataset, progress), record)
-    stopped_early = bool(recipe.training.early_stop) and recorder.record["worse"] >= recipe.training.early_stop
-    if finished < recipe.training.epochs and not stopped_early:
-        callbacks = [dataset.epoch_setter(), recorder, *extra_callbacks(folder, find_spec)]
-        learning.fit(
-            dataset, epochs=recipe.training.epochs, initial_epoch=finished, shuffle=False, verbose=0, callbacks=callbacks
-        )
-    return _test(store, folder, ids.test, stock, recorder.record)
+    recorder = Recorder(parts, progress, record)
+    if finished < training.epochs and not recorder.gave_up:
+        callbacks = [dataset.epoch_setter(), recorder, *extra_callbacks(parts.folder, find_spec)]
+        learning.fit(dataset, epochs=training.epochs, initial_epoch=finished, shuffle=False, verbose=0, callbacks=callbacks)
+    return recorder.record
 
 
 def _stock_networks(recipe: Recipe, modalities: int, devices: Devices) -> dict[str, keras.Model]:
@@ -143,16 +143,12 @@ def _stock_networks(recipe: Recipe, modalities: int, devices: Devices) -> dict[s
     return networks
 
 
-def _modalities(store: Store, case: str) -> tuple[str, ...]:
-    with store[case] as opened:
-        return opened.modalities
-
-
-def _card(store: Store, recipe: Recipe, train: tuple[str, ...], modalities: tuple[str, ...]) -> Card:
+def _card(store: Store, recipe: Recipe, train: tuple[str, ...]) -> Card:
     sets = set()
     for name in train:
         with store[name] as case:
             sets.add(case.label_set)
+            modalities = case.modalities
     options: dict[str, Any] = dict(recipe.network.options)
     return Card(
         network=recipe.network.name,
@@ -165,26 +161,25 @@ def _card(store: Store, recipe: Recipe, train: tuple[str, ...], modalities: tupl
         label_set=sets.pop() if len(sets) == 1 else None,
         thresholds=recipe.prediction.thresholds,
         patch_size=recipe.data.patch_size,
+        window=recipe.prediction.window,
         flips=recipe.prediction.flips,
         training_cases=train,
         created_with=f"brats3d {brats3d.__version__}, Keras {keras.__version__}, {keras.backend.backend()}",
     )
 
 
-def _test(
-    store: Store, folder: RunFolder, cases: tuple[str, ...], stock: dict[str, keras.Model], record: dict[str, Any]
-) -> TrainingResult:
+def _test(parts: RunParts, cases: tuple[str, ...], record: dict[str, Any]) -> TrainingResult:
     """Score the best model on the test cases, once: this is the end of the run."""
-    best = load_model(folder.best)
-    for network in stock.values():
+    best = load_model(parts.folder.best)
+    for network in parts.stock:
         network.set_weights(best.network.get_weights())
-    scores = Scorer(store, best.card, stock).score(cases)
-    write_scores(folder.scores("test"), scores, PROTOCOL)
+    scores = parts.scorer.score(cases)
+    write_scores(parts.folder.scores("test"), scores, PROTOCOL)
     means = mean_dice(scores)
     log.info("test: %s", ", ".join(f"{region} {value:.4f}" for region, value in means.items()))
     best_row = record["log"][record["best_epoch"]]
     return TrainingResult(
-        run=str(folder.path),
+        run=str(parts.folder.path),
         epochs=len(record["log"]),
         best_epoch=int(record["best_epoch"]),
         validation={k.removeprefix("val_dice_"): v for k, v in best_row.items() if k.startswith("val_dice_")},

@@ -82,7 +82,8 @@ def save_state(folder: Path, epoch: int, network: keras.Model, record: dict[str,
 
 def state_files(folder: Path) -> list[Path]:
     """Return the state files of a folder, newest first."""
-    return sorted((p for p in folder.glob("state-*.h5") if re.fullmatch(r"state-\d+\.h5", p.name)), reverse=True)
+    found = [p for p in folder.glob("state-*.h5") if re.fullmatch(r"state-\d+\.h5", p.name)]
+    return sorted(found, key=lambda p: int(p.stem.removeprefix("state-")), reverse=True)
 
 
 def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:

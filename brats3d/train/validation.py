@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import keras
 import numpy as np
@@ -30,20 +31,26 @@ class Scorer:
     def __init__(self, store: Store, card: Card, networks: Mapping[str, keras.Model]) -> None:
         self.store = store
         self.card = card
-        self._predictors = [_on_device(device, predictor_of(network, card)) for device, network in networks.items()]
+        self._idle: SimpleQueue[Predictor] = SimpleQueue()
+        for device, network in networks.items():
+            self._idle.put(_on_device(device, predictor_of(network, card)))
 
     def score(self, cases: Sequence[str]) -> dict[str, CaseScores]:
         """Return case → region → scores, in the order of the cases."""
-        jobs = [(case, self._predictors[i % len(self._predictors)]) for i, case in enumerate(cases)]
-        if len(self._predictors) == 1:
-            return {case: self._score_case(case, predictor) for case, predictor in jobs}
-        with ThreadPoolExecutor(len(self._predictors)) as pool:
-            return dict(zip(cases, pool.map(lambda job: self._score_case(*job), jobs), strict=True))
+        devices = self._idle.qsize()
+        if devices == 1:
+            return {case: self._score_case(case) for case in cases}
+        with ThreadPoolExecutor(devices) as pool:
+            return dict(zip(cases, pool.map(self._score_case, cases), strict=True))
 
-    def _score_case(self, name: str, predictor: Predictor) -> CaseScores:
+    def _score_case(self, name: str) -> CaseScores:
         with self.store[name] as case:
             coding = regions.label_set(str(case.label_set))
-            masks = above_thresholds(predict_probabilities(predictor, case, self.card), self.card)
+            predictor = self._idle.get()  # no two threads run one network at a time
+            try:
+                masks = above_thresholds(predict_probabilities(predictor, case, self.card), self.card)
+            finally:
+                self._idle.put(predictor)
             painted = regions.paint_regions(masks, coding, self.card.regions)
             return case_scores(
                 painted, case.label[:], case.grid.spacing_mm, label_set=coding, regions=self.card.regions, protocol=PROTOCOL

@@ -1,0 +1,298 @@
+"""From a folder of cases to a store: refusals harm nobody else, nothing half-written stays, a stop is gone on from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats3d.console import run
+from brats3d.errors import OptionError, OutputExistsError
+from brats3d.preprocess import build_store
+from brats3d.preprocess.__main__ import main
+from brats3d.store import describe_store, open_store, verify_file
+
+Make = Callable[..., dict[str, Path]]
+NAMES = [f"BraTS2021_{n:05d}" for n in range(1, 5)]
+
+
+@pytest.fixture
+def cohort(tmp_path: Path, make_case: Make) -> dict[str, dict[str, Path]]:
+    """Four cases of different shapes, the last without a label; case → its files."""
+    shapes = [(13, 11, 9), (9, 13, 11), (11, 9, 13), (12, 11, 10)]
+    return {name: make_case(i, shape=shape, labelled=i < 4) for i, (name, shape) in enumerate(zip(NAMES, shapes, strict=True), 1)}
+
+
+def entries(store: Path) -> list[str]:
+    return sorted(p.name for p in store.iterdir()) if store.exists() else []
+
+
+def files(*numbers: int) -> list[str]:
+    return [f"{NAMES[n - 1]}.h5" for n in numbers]
+
+
+@pytest.fixture
+def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command on tmp_path/source; returns exit code, standard output and standard error."""
+
+    def call(*options: str) -> tuple[int, str, str]:
+        code = run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "store"), "--workers", "1", *options])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call
+
+
+def test_every_case_is_stored(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    code, out, err = command()
+    assert code == 0
+    assert out.splitlines()[0] == f"{tmp_path}/store: 4 cases written, 0 kept, 0 refused"
+    assert "preprocess: 4 of 4" in err
+    assert entries(tmp_path / "store") == files(1, 2, 3, 4)
+    assert describe_store(tmp_path / "store", verify=True).refused == {}
+    for name, case in open_store(tmp_path / "store").items():
+        paths = cohort[name]
+        np.testing.assert_array_equal(case.images[2], nib.load(paths["t2"]).get_fdata())
+        assert (case.label_set is None) == ("seg" not in paths)
+        case.close()
+
+
+def test_the_json_is_the_functions_result(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    cohort[NAMES[1]]["t1"].unlink()
+    code, out, _ = command("--json", "--quiet", "--codec", "gzip")
+    assert code == 3
+    shown = json.loads(out)
+    assert shown.pop("refused").keys() == {NAMES[1]}
+    assert shown == {"store": f"{tmp_path}/store", "written": [NAMES[0], NAMES[2], NAMES[3]], "kept": []}
+    with open_store(tmp_path / "store")[NAMES[0]] as case:
+        assert case.images.compression == "gzip"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_refused_case_harms_no_other(tmp_path: Path, cohort: dict, command: Callable, workers: str) -> None:
+    cohort[NAMES[0]]["t2"].write_bytes(b"")
+    cohort[NAMES[2]]["flair"].write_text("id,age\n1,60\n")
+    for written, kept in ((2, 0), (0, 2)):  # the second time the refused ones are tried again
+        code, out, err = command("--workers", workers)
+        assert code == 3
+        assert f"{written} cases written, {kept} kept, 2 refused" in out
+        refused = [line for line in err.splitlines() if line.startswith("refused")]
+        assert [line.split(":")[0] for line in refused] == [f"refused {NAMES[0]}", f"refused {NAMES[2]}"]
+        assert "t2.nii.gz: the file is empty (0 bytes); copy it again from its source." in refused[0]
+        assert "flair.nii.gz: cannot be read as NIfTI" in refused[1]
+        assert entries(tmp_path / "store") == files(2, 4)
+        assert describe_store(tmp_path / "store", verify=True).refused == {}
+
+
+def test_all_cases_refused_is_still_three(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    for paths in cohort.values():
+        paths["t1"].unlink()
+    code, out, _ = command()
+    assert code == 3
+    assert "0 cases written, 0 kept, 4 refused" in out
+    assert entries(tmp_path / "store") == []
+
+
+@pytest.mark.parametrize(
+    ("fill", "says"),
+    [
+        (lambda folder: None, "does not exist; expected a folder of scans"),
+        (lambda folder: folder.mkdir(), "where there are no files; expected names like"),
+        (
+            lambda folder: [folder.mkdir(), (folder / "notes.txt").touch()],
+            "where there are 1 files, such as notes.txt; expected names like",
+        ),
+    ],
+    ids=["no folder", "empty folder", "other files"],
+)
+def test_no_cases_found(tmp_path: Path, command: Callable, fill: Callable, says: str) -> None:
+    fill(tmp_path / "source")
+    code, out, err = command()
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert says in err
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_is_stored_already_is_not_made_again(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    command()
+    before = {p: p.read_bytes() for p in (tmp_path / "store").iterdir()}
+    code, _, err = command()
+    assert code == 2
+    assert f"{tmp_path}/store holds all 4 cases of {tmp_path}/source already; use --force to make them again." in err
+    assert {p: p.read_bytes() for p in (tmp_path / "store").iterdir()} == before
+    command("--force", "--codec", "gzip")
+    assert all(p.read_bytes() != content for p, content in before.items())
+
+
+def test_a_second_call_goes_on_where_the_first_stopped(
+    tmp_path: Path, cohort: dict, command: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "ids.txt").write_text(f"{NAMES[3]}\n{NAMES[1]}\n")
+    code, out, _ = command("--cases", str(tmp_path / "ids.txt"))
+    assert code == 0
+    assert "2 cases written" in out
+    assert entries(tmp_path / "store") == files(2, 4)
+    times = [p.stat().st_mtime_ns for p in sorted((tmp_path / "store").iterdir())]
+    with caplog.at_level(logging.WARNING):
+        _, out, _ = command()
+    assert "2 cases written, 2 kept, 0 refused" in out
+    assert caplog.messages == [f"{tmp_path}/store: going on, 2 of 4 cases are stored already."]
+    assert [(tmp_path / "store" / f).stat().st_mtime_ns for f in files(2, 4)] == times
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--cases", "ids.txt"], "1 of the 2 cases asked for are not among the 4 of .*: BraTS2021_0000 .did you mean"),
+        (["--cases", "gone.txt"], "gone.txt: cannot be read"),
+        (["--workers", "0"], "workers is 0; expected 1 or more"),
+        (["--label-set", "L71"], "label set is 'L71'.*expected one of: L12"),
+    ],
+)
+def test_options_that_cannot_be_used(
+    tmp_path: Path, cohort: dict, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ids.txt").write_text(f"{NAMES[0]}\nBraTS2021_0000\n")
+    asked = {a.removeprefix("--").replace("-", "_"): int(b) if b.isdigit() else b for a, b in [options]}
+    with pytest.raises(OptionError, match=says) as caught:
+        build_store(tmp_path / "source", out=tmp_path / "store", **asked)
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "store").exists()
+
+
+def test_another_label_set_needs_another_store(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    command()
+    code, _, err = command("--label-set", "L13")
+    assert code == 2
+    assert "was stored with label set L17, now L13 is asked for; use --force, or another --out." in err
+    assert describe_store(tmp_path / "store", verify=True).refused == {}
+
+
+def test_a_file_in_the_stores_place(tmp_path: Path, cohort: dict) -> None:
+    (tmp_path / "store").write_text("mine")
+    with pytest.raises(OutputExistsError, match=r"store is a file; expected the folder of a store"):
+        build_store(tmp_path / "source", out=tmp_path / "store")
+    assert (tmp_path / "store").read_text() == "mine"
+
+
+def test_a_damaged_case_file_is_named_and_the_others_are_made(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / files(2)[0]).write_text("id,age\n")
+    code, out, err = command()
+    assert code == 3
+    assert "3 cases written, 0 kept, 1 refused" in out
+    assert f"refused {NAMES[1]}: {tmp_path}/store/{NAMES[1]}.h5: the case file is damaged" in err
+    assert command("--force")[0] == 0
+    assert describe_store(tmp_path / "store", verify=True).refused == {}
+
+
+def test_a_disk_too_small_is_told_before_anything_is_written(
+    tmp_path: Path, cohort: dict, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def usage(path: Path) -> tuple:
+        asked.append(path)
+        return namedtuple("usage", "free")(5 * 10**8)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    for name in NAMES[:3]:
+        os.truncate(cohort[name]["seg"], 4 * 10**9)  # sparse: takes no room, and nobody comes to read it
+    code, _, err = command()
+    assert code == 2
+    assert f"error: {tmp_path}/store: about 12.0 GB are needed for 4 cases, 0.5 GB are free." in err
+    assert asked == [tmp_path]
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_disk_that_fills_up_keeps_what_is_finished(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    # What is written through this link meets a full disk.
+    (store / f".{NAMES[2]}.h5.{socket.gethostname()}-{os.getpid()}.tmp").symlink_to("/dev/full")
+    code, _, err = command()
+    assert code == 2
+    assert f"error: {store}/{NAMES[2]}.h5: no space left on the disk; " in err
+    assert "MB are needed for this case." in err
+    assert entries(store) == files(1, 2)
+    assert command()[0] == 0
+    assert entries(store) == files(1, 2, 3, 4)
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_a_store_that_the_same_command_finishes(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    script = """
+import os, sys
+from brats3d.console import run
+from brats3d.preprocess.__main__ import main
+if __name__ == "__main__":
+    synced = []
+    def fsync(handle):
+        synced.append(handle)
+        if len(synced) == 3:
+            os.kill(os.getpid(), 9)
+    os.fsync = fsync
+    sys.exit(run(main))
+"""
+    store = tmp_path / "store"
+    arguments = [str(tmp_path / "source"), "--out", str(store), "--workers", "1", "--quiet"]
+    assert subprocess.run([sys.executable, "-c", script, *arguments], check=False).returncode == -9
+    assert [e for e in entries(store) if not e.startswith(".")] == files(1, 2)
+    assert len(entries(store)) == 3, "the file in work was not finished"
+    assert describe_store(store, verify=True).refused == {}
+    code, out, _ = command()
+    assert code == 0
+    assert "2 cases written, 2 kept, 0 refused" in out
+    assert entries(store) == files(1, 2, 3, 4)
+    for file in store.iterdir():
+        verify_file(file)
+
+
+@pytest.mark.slow
+def test_two_workers_write_what_one_writes(tmp_path: Path, cohort: dict) -> None:
+    for workers in (1, 2):
+        report = build_store(tmp_path / "source", out=tmp_path / f"by{workers}", workers=workers)
+        assert report.written == tuple(NAMES)
+    for file in files(1, 2, 3, 4):
+        assert (tmp_path / "by1" / file).read_bytes() == (tmp_path / "by2" / file).read_bytes()
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_the_real_cases_are_stored_as_they_are(tmp_path: Path, real_data: Path) -> None:
+    """Voxels against nibabel's, label volumes against the table that came with the cases."""
+    source, store = real_data / "brats", tmp_path / "store"
+    names = sorted(p.name for p in source.iterdir() if p.is_dir())
+    report = build_store(source, out=store, workers=2)
+    assert (report.written, report.refused) == (tuple(names), {})
+    table = {}
+    for line in (real_data / "README.md").read_text().splitlines():
+        cells = [c.strip() for c in line.strip("|").split("|")]
+        if cells[0] in names and len(cells) == 12:
+            table[cells[0]] = [float(ml) for ml in cells[8].split("/")]
+    assert sorted(table) == names
+    suffixes = {"t1": ("t1", "t1n"), "t1ce": ("t1ce", "t1c"), "t2": ("t2", "t2W"), "flair": ("flair", "t2f"), "seg": ("seg",)}
+    for name, case in open_store(store).items():
+        arrays = dict(zip(case.modalities, case.images[:], strict=True)) | {"seg": case.label[:]}
+        for kind, array in arrays.items():
+            (path,) = (p for s in suffixes[kind] for p in (source / name).glob(f"*[-_]{s}.nii.gz"))
+            np.testing.assert_array_equal(array, np.asanyarray(nib.load(path).dataobj), err_msg=path.name)
+        voxels = {value: sample.count for value, sample in case.tumour.items()}
+        enhancing = voxels[3 if case.label_set == "L23" else 4]
+        found = [n / 1000 for n in (sum(voxels.values()), voxels[1] + enhancing, enhancing)]
+        assert found == pytest.approx(table[name], abs=0.005)
+        np.testing.assert_array_equal(case.grid.affine, [[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
+        case.close()

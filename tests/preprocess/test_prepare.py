@@ -1,0 +1,207 @@
+"""One case: what is read, how it is turned, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from brats3d.cases import Case, find_cases
+from brats3d.errors import BratsError, CaseError, GridError, ImageError, LabelError, OptionError
+from brats3d.preprocess import prepare_case
+
+Make = Callable[..., dict[str, Path]]
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+
+
+def found(tmp_path: Path) -> Case:
+    return find_cases(tmp_path / "source")[0]
+
+
+def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray], affine: np.ndarray | None = None) -> None:
+    image = nib.load(path)
+    array = change(np.asanyarray(image.dataobj).copy())
+    nib.save(nib.Nifti1Image(array, image.affine if affine is None else affine), path)
+
+
+def test_a_case_is_its_files(tmp_path: Path, make_case: Make) -> None:
+    paths = make_case(1)
+    case = prepare_case(found(tmp_path))
+    assert (case.case, case.patient, case.corpus) == ("BraTS2021_00001", found(tmp_path).patient, "BraTS 2021")
+    assert (case.label_set, case.modalities) == ("L17", MODALITIES)
+    assert case.images.dtype == np.int16
+    for modality, channel in zip(MODALITIES, case.images, strict=True):
+        np.testing.assert_array_equal(channel, nib.load(paths[modality]).get_fdata())
+    np.testing.assert_array_equal(case.label, nib.load(paths["seg"]).get_fdata())
+    np.testing.assert_array_equal(case.grid.affine, nib.load(paths["t1"]).affine)
+    np.testing.assert_array_equal(case.brain_box, [[1, 11], [1, 9], [1, 7]])
+    assert list(case.facts.sources) == [
+        {"name": p.name, "bytes": p.stat().st_size, "crc32": zlib.crc32(p.read_bytes())} for p in paths.values()
+    ]
+
+
+AXES = ["".join(c) for axes in itertools.permutations(("LR", "AP", "IS")) for c in itertools.product(*axes)]
+
+
+@pytest.mark.parametrize("axes", AXES)
+def test_any_orientation_is_brought_to_lps(tmp_path: Path, make_case: Make, axes: str) -> None:
+    turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(axes))
+    shape = (13, 11, 9)
+    straight = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.2, -0.2, 0.1) @ np.diag([0.9, 1.1, 2]), [-9, 4, 7])
+    affine = straight @ nib.orientations.inv_ornt_aff(turn, shape)
+    paths = make_case(1, shape=tuple(np.array(shape)[np.argsort(turn[:, 0])].tolist()), affine=affine)
+    assert "".join(nib.aff2axcodes(nib.load(paths["t1"]).affine)) == axes
+    case = prepare_case(found(tmp_path))
+    for name, stored in (*zip(MODALITIES, case.images, strict=True), ("seg", case.label)):
+        ras = nib.as_closest_canonical(nib.load(paths[name]))  # nibabel's own way, then the first two axes turned round
+        np.testing.assert_array_equal(stored, ras.get_fdata()[::-1, ::-1])
+    corner = np.array([ras.shape[0] - 1, ras.shape[1] - 1, 0, 1])
+    np.testing.assert_allclose(case.grid.affine[:, 3], ras.affine @ corner, atol=1e-5)
+    np.testing.assert_allclose(case.grid.affine[:3, :3], ras.affine[:3, :3] * [-1, -1, 1], atol=1e-6)
+    assert case.grid.axes == "LPS"
+    assert (case.source.shape, case.source.axes) == (nib.load(paths["t1"]).shape, axes)
+    np.testing.assert_allclose(case.source.affine, affine, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "stored"),
+    [
+        (np.uint8, 255, np.int16), (np.uint16, 32767, np.int16), (np.uint16, 32768, np.float32), (np.int32, -7, np.int16),
+        (np.int32, 70_000, np.float32), (np.float32, 12.0, np.int16), (np.float32, 12.25, np.float32),
+        (np.float64, -32768.0, np.int16), (np.float64, 1e5, np.float32),
+    ],
+)  # fmt: skip
+def test_images_are_int16_where_that_loses_nothing(
+    tmp_path: Path, make_case: Make, kind: type, value: float, stored: type
+) -> None:
+    paths = make_case(1, kind=kind)
+    rewrite(paths["flair"], lambda array: np.where(array == array.max(), value, array).astype(kind))
+    case = prepare_case(found(tmp_path))
+    assert case.images.dtype == stored
+    assert np.isin(value, case.images[3])
+    for modality, channel in zip(MODALITIES, case.images, strict=True):
+        np.testing.assert_array_equal(channel, nib.load(paths[modality]).get_fdata())
+
+
+def test_the_label_influences_neither_box_nor_histograms(tmp_path: Path, make_case: Make) -> None:
+    paths = make_case(1)
+    rewrite(paths["seg"], lambda label: np.where(np.indices(label.shape).sum(0) == 0, 2, label).astype(np.uint8))
+    with_label = prepare_case(found(tmp_path))
+    assert with_label.label[0, 0, 0] == 2, "tumour outside the brain stays where it is"
+    paths["seg"].unlink()
+    without = prepare_case(found(tmp_path))
+    assert (without.label, without.label_set, without.tumour) == (None, None, {})
+    np.testing.assert_array_equal(with_label.images, without.images)
+    np.testing.assert_array_equal(with_label.brain_box, without.brain_box)
+    for modality in MODALITIES:
+        for name, array in with_label.histograms[modality].arrays().items():
+            np.testing.assert_array_equal(array, without.histograms[modality].arrays()[name])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int16, np.uint16, np.float64])
+def test_a_label_of_any_type_is_its_whole_numbers(tmp_path: Path, make_case: Make, kind: type) -> None:
+    paths = make_case(1)
+    expected = nib.load(paths["seg"]).get_fdata()
+    rewrite(paths["seg"], lambda label: label.astype(kind))
+    label = prepare_case(found(tmp_path)).label
+    assert label.dtype == np.uint8
+    np.testing.assert_array_equal(label, expected)
+
+
+def test_a_label_of_another_origin_is_taken_with_a_warning(
+    tmp_path: Path, make_case: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = make_case(1)
+    expected = nib.load(paths["seg"]).get_fdata()
+    rewrite(paths["seg"], lambda label: label, np.diag([-1.0, -1.0, 1.0, 1.0]))
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(prepare_case(found(tmp_path)).label, expected)
+    (said,) = caplog.messages
+    assert str(paths["seg"]) in said
+    assert "239.0" in said
+    assert "taken voxel by voxel" in said
+
+
+@pytest.mark.parametrize(("shift_mm", "refused"), [(5e-4, False), (2e-3, True)])
+def test_affines_are_one_within_a_thousandth(tmp_path: Path, make_case: Make, shift_mm: float, refused: bool) -> None:
+    paths = make_case(1)
+    affine = nib.load(paths["t2"]).affine
+    affine[1, 3] += shift_mm
+    rewrite(paths["t2"], lambda image: image, affine)
+    if refused:
+        with pytest.raises(GridError, match=r"case BraTS2021_00001: t1 and t2 do not lie on one grid \(affine .*239\.0.*239\.002"):
+            prepare_case(found(tmp_path))
+    else:
+        prepare_case(found(tmp_path))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def put(value: float, kind: type) -> Callable[[Path], None]:
+    def change(array: np.ndarray) -> np.ndarray:
+        array = array.astype(kind)
+        array[5, 4, 3] = value
+        return array
+
+    return lambda path: rewrite(path, change)
+
+
+BAD: dict[str, tuple[str, Callable[[Path], None], type[BratsError], str]] = {
+    "a modality missing": ("t2", Path.unlink, CaseError, r"lacks t2 \(found: t1, t1ce, flair\); all of t1, t1ce, t2, flair are"),
+    "truncated": ("t1ce", cut, ImageError, r"t1ce\.nii\.gz: cannot be read as NIfTI .*damaged, truncated or of another kind"),
+    "empty": ("flair", lambda p: p.write_bytes(b""), ImageError, r"flair\.nii\.gz: the file is empty \(0 bytes\); copy it again"),
+    "text": ("t1", lambda p: p.write_text("id,age\n1,60\n"), ImageError, r"t1\.nii\.gz: cannot be read as NIfTI"),
+    "NaN": ("t1", put(np.nan, np.float32), ImageError, r"t1\.nii\.gz: 1 voxels are NaN or infinite; expected finite ones"),
+    "infinite": ("t2", put(-np.inf, np.float32), ImageError, r"t2\.nii\.gz: 1 voxels are NaN or infinite"),
+    "too large for a float": ("t2", put(1e300, np.float64), ImageError, r"t2\.nii\.gz: 1 voxels are NaN or infinite"),
+    "another shape": (
+        "t2", lambda p: rewrite(p, lambda a: a[:, :, :-1]), GridError, r"t1 and t2 do not lie on one grid \(shape \(13, 11, 9\) "
+        r"and \(13, 11, 8\)\); register the scans to one grid first"),
+    "another affine": (
+        "flair", lambda p: rewrite(p, lambda a: a, np.diag([-1.0, -1, 1, 1])), GridError,
+        r"t1 and flair do not lie on one grid \(affine \[\[-1\.0,.*239\.0.* and \[\[-1\.0,"),
+    "all zero": ("t1ce", lambda p: rewrite(p, np.zeros_like), ImageError, r"t1ce\.nii\.gz: all 1287 voxels are 0; expected a scan"),
+    "vanishing as float32": (
+        "t1", lambda p: rewrite(p, lambda a: a * 1e-60), ImageError, r"t1\.nii\.gz: all 1287 voxels are 0"),
+    "four axes": (
+        "t1", lambda p: rewrite(p, lambda a: np.stack([a, a], -1)), ImageError, r"shape \(13, 11, 9, 2\); expected one 3-D volume"),
+    "label outside its set": (
+        "seg", put(3, np.uint8), LabelError, r"the label of BraTS2021_00001 holds the values \[0, 1, 2, 3\], but .*L17 \[0, 1, 2, 4\]"),
+    "label of fractions": ("seg", put(2.5, np.float32), LabelError, r"seg\.nii\.gz: the label holds 2\.5 in 1 voxels; expected whole"),
+    "label below zero": ("seg", put(-1, np.int16), LabelError, r"seg\.nii\.gz: the label holds -1 in 1 voxels"),
+    "label above 255": ("seg", put(258, np.int16), LabelError, r"seg\.nii\.gz: the label holds 258 in 1 voxels"),
+    "label of NaN": ("seg", put(np.nan, np.float32), ImageError, r"seg\.nii\.gz: 1 voxels are NaN or infinite"),
+    "label of another shape": (
+        "seg", lambda p: rewrite(p, lambda a: a[:-1]), GridError,
+        r"seg\.nii\.gz: the label has shape \(12, 11, 9\); expected the images' shape \(13, 11, 9\)"),
+    "label truncated": ("seg", cut, ImageError, r"seg\.nii\.gz: cannot be read as NIfTI"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_cannot_be_read_correctly_is_refused(tmp_path: Path, make_case: Make, what: str) -> None:
+    paths = make_case(1)
+    name, spoil, kind, says = BAD[what]
+    spoil(paths[name])
+    with pytest.raises(kind, match=says) as caught:
+        prepare_case(found(tmp_path))
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
+    assert "BraTS2021_00001" in str(caught.value)
+
+
+def test_a_label_set_may_be_asked_for(tmp_path: Path, make_case: Make) -> None:
+    make_case(1)
+    assert prepare_case(found(tmp_path), "L17").label_set == "L17"
+    with pytest.raises(LabelError, match="--label-set L23"):
+        prepare_case(found(tmp_path), "L23")
+    with pytest.raises(OptionError, match=r"label set is 'L71'"):
+        prepare_case(found(tmp_path), "L71")

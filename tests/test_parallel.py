@@ -1,0 +1,129 @@
+"""One function over many cases: in this process and in spawned ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from brats3d.errors import CaseError, LabelError, OptionError, SpaceError
+from brats3d.parallel import map_cases, worker_count
+
+
+def answer(item: int) -> tuple[int, int]:
+    """Return the item's square and the process; 3 is refused, 7 and 8 end everything."""
+    if item == 3:
+        raise LabelError("case 3 is refused")
+    if item == 7:
+        raise SpaceError("the disk is full")
+    if item == 8:
+        raise ZeroDivisionError("a bug")
+    return item * item, os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_refused_item_does_not_stop_the_others(workers: int) -> None:
+    got = dict(map_cases(answer, [1, 3, 2, 5], workers=workers))
+    refused = got.pop(3)
+    assert isinstance(refused, LabelError)
+    assert str(refused) == "case 3 is refused"
+    answers = {item: a[0] for item, a in got.items() if not isinstance(a, CaseError)}
+    assert answers == {1: 1, 2: 4, 5: 25}
+    in_this_process = {a[1] == os.getpid() for a in got.values() if not isinstance(a, CaseError)}
+    assert in_this_process == {workers == 1}
+
+
+@pytest.mark.parametrize(("workers", "item", "problem"), [(1, 7, SpaceError), (1, 8, ZeroDivisionError), (2, 7, SpaceError)])
+def test_any_other_exception_ends_the_whole(workers: int, item: int, problem: type[Exception]) -> None:
+    with pytest.raises(problem, match="the disk is full|a bug"):
+        list(map_cases(answer, [item, 1, 2], workers=workers))
+
+
+def test_no_items_give_nothing() -> None:
+    assert list(map_cases(answer, [])) == []
+
+
+@pytest.mark.parametrize(("workers", "items", "count"), [(1, 9, 1), (4, 3, 3), (4, 0, 1), (2, 9, 2)])
+def test_never_more_workers_than_items(workers: int, items: int, count: int) -> None:
+    assert worker_count(workers, items) == count
+    assert worker_count(None, items) == max(1, min(os.cpu_count() or 1, items))
+
+
+@pytest.mark.parametrize("workers", [0, -2])
+def test_fewer_than_one_worker_is_refused(workers: int) -> None:
+    with pytest.raises(OptionError, match=rf"workers is {workers}; expected 1 or more\."):
+        list(map_cases(answer, [1], workers=workers))
+
+
+# A command over six cases of a second each; what is begun leaves a file, what is finished another.
+COMMAND = """
+import sys, time
+from functools import partial
+from pathlib import Path
+from brats3d.console import run
+from brats3d.parallel import map_cases
+
+def work(case, out):
+    import os
+    (Path(out) / f"begun-{case}-{os.getpid()}").touch()
+    time.sleep(1)
+    (Path(out) / f"finished-{case}").touch()
+
+def main(argv):
+    for _ in map_cases(partial(work, out=argv[0]), range(6), workers=2):
+        pass
+    return 0
+
+if __name__ == "__main__":
+    sys.exit(run(main, sys.argv[1:]))
+"""
+
+
+def start(folder: Path) -> tuple[subprocess.Popen, set[int]]:
+    """Start the command in a process group of its own; returns it and its workers, once two cases are in work."""
+    script, out = folder / "command.py", folder / "out"
+    script.write_text(COMMAND)
+    out.mkdir()
+    command = [sys.executable, str(script), str(out)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("begun-*"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process, {int(p.name.split("-")[2]) for p in out.glob("begun-*")}
+
+
+@pytest.mark.slow
+def test_ctrl_c_lets_the_cases_in_work_finish(tmp_path: Path) -> None:
+    process, _ = start(tmp_path)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    begun, finished = ({p.name.split("-")[1] for p in (tmp_path / "out").glob(f"{kind}-*")} for kind in ("begun", "finished"))
+    assert begun == finished
+    assert len(finished) < 6
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    process, workers = start(tmp_path)
+    process.kill()
+    process.wait(60)
+    deadline = time.monotonic() + 30
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert len(list((tmp_path / "out").glob("finished-*"))) < 6
+
+
+def alive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"  # an orphan nobody has reaped is dead

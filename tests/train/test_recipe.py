@@ -1,0 +1,215 @@
+"""Recipes: what is shipped, what is written back, and what is refused with which sentence."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brats3d.errors import OptionError
+from brats3d.train import Recipe, change_recipe, read_recipe, shipped_recipes
+from brats3d.train.recipe import Data, Training
+from brats3d.train.recipe_files import parse_recipe, with_training
+
+ODD = """
+regions = ["ET", "WT"]
+[network]
+name = "isensee2017_paper"
+options = { base_filters = 3, depth = 3, segmentation_levels = 2, dropout = 0.25 }
+[data]
+patch_size = [8, 12, 20]
+spacing_mm = 2
+foreground = 0
+[augmentation]
+flip_axes = []
+[loss.options]
+smooth = 0.5
+weights = [1.0, 3.0]
+[optimiser]
+name = "adamw"
+weight_decay = 1e-4
+[training]
+precision = "mixed_bfloat16"
+[prediction]
+flips = [2, 0]
+thresholds = [0.25, 0.75]
+"""
+
+
+def test_the_recipes_of_the_issue_are_shipped() -> None:
+    assert {"cpu_small", "isensee2017"} <= set(shipped_recipes())
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_shipped_recipe_comes_back_from_what_it_writes(name: str, tmp_path: Path) -> None:
+    recipe = read_recipe(name)
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe.to_toml(), encoding="utf-8")
+    assert read_recipe(str(path)) == recipe
+    assert recipe != Recipe()
+
+
+def test_isensee2017_trains_as_the_issue_says() -> None:
+    recipe = read_recipe("isensee2017")
+    assert (recipe.network.name, recipe.data.patch_size, recipe.data.batch_size) == ("isensee2017", (128, 128, 128), 2)
+    assert (recipe.optimiser.name, recipe.optimiser.learning_rate) == ("adam", 5e-4)
+    assert (recipe.schedule.name, recipe.schedule.decay) == ("exponential", 0.985)
+    assert recipe.regions == ("WT", "TC", "ET")
+
+
+def test_cpu_small_has_the_steps_and_the_smooth_term_of_the_issue() -> None:
+    recipe = read_recipe("cpu_small")
+    assert 2500 <= recipe.training.epochs * recipe.data.batches <= 3100
+    assert recipe.loss.options["smooth"] == 1
+
+
+def test_an_odd_recipe_comes_back_and_keeps_every_key() -> None:
+    recipe = parse_recipe(ODD, "here")
+    assert parse_recipe(recipe.to_toml(), "again") == recipe
+    assert (recipe.data.spacing_mm, recipe.data.patch_size, recipe.prediction.flips) == (2.0, (8, 12, 20), (2, 0))
+    assert type(recipe.data.spacing_mm) is float
+    tables = tomllib.loads(recipe.to_toml())
+    assert tables.keys() == asdict(recipe).keys() == {f.name for f in fields(Recipe)}
+    for section, keys in asdict(recipe).items():
+        if isinstance(keys, dict):
+            assert tables[section].keys() == keys.keys(), section
+    assert tables["training"].keys() == {f.name for f in fields(Training)}
+    assert tables["data"].keys() == {f.name for f in fields(Data)}
+
+
+def test_an_empty_recipe_is_the_default() -> None:
+    assert parse_recipe("", "here") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[networks]", "recipe here has an unknown key 'networks' (did you mean 'network'?)"),
+        ("[data]\npatchsize = [16, 16, 16]", "recipe here [data] has an unknown key 'patchsize' (did you mean 'patch_size'?)"),
+        ("[loss.options]\nsmoth = 1", "loss dice_bce has an unknown key 'smoth' (did you mean 'smooth'?)"),
+        ("[network.options]\nbase_filter = 1", "unknown key 'base_filter' (did you mean 'base_filters'?)"),
+        ("[network]\nname = 'isense2017'", "network is 'isense2017' (did you mean 'isensee2017'?)"),
+        ("[optimiser]\nname = 'adm'", "optimiser.name is 'adm' (did you mean 'adam'?)"),
+        ("[data]\nnormalisation = 'zscor'", "data.normalisation is 'zscor'"),
+        ("regions = ['WT', 'CT']", "regions is 'CT'"),
+        ("regions = ['WT', 'TC', 'WT']", "regions is ['WT', 'TC', 'WT']; expected different regions out of WT, TC, ET"),
+        ("regions = []", "regions is []; expected different regions"),
+        ("regions = 'WT'", "regions = 'WT'; expected a list such as ['WT', 'TC', 'ET']"),
+        ("regions = ['WT']", "prediction.thresholds is [0.5, 0.5, 0.5]; expected one a region, which are WT"),
+        ("data = 3", "recipe here [data] is 3; expected a table of keys such as patch_size"),
+        ("[network]\noptions = [1]", "recipe here [network] has options = [1]; expected a value such as {}"),
+        ("[network]\nname = 3", "recipe here [network] has name = 3; expected a value such as 'isensee2017'"),
+        ("[training]\nepochs = 3.5", "recipe here [training] has epochs = 3.5; expected a value such as 300"),
+        ("[training]\nepochs = true", "has epochs = True; expected a value such as 300"),
+        ("[optimiser]\nlearning_rate = '1e-3'", "has learning_rate = '1e-3'; expected a value such as 0.0005"),
+        ("[data]\npatch_size = [32, 32]", "has patch_size = [32, 32]; expected a value such as (128, 128, 128)"),
+        ("[data]\npatch_size = [32, 'x', 32]", "has patch_size = [32, 'x', 32]"),
+        ("[data]\npatch_size = [32.0, 32, 32]", "has patch_size = [32.0, 32, 32]"),
+        ("[data]\npatch_size = 32", "has patch_size = 32; expected a value such as (128, 128, 128)"),
+        ("[augmentation]\nflip_axes = ['x']", "recipe here [augmentation] has flip_axes = ['x']"),
+        ("[optimiser]\nlearning_rate = nan", "optimiser.learning_rate is nan; expected a number from 1e-09 to 10"),
+        ("[training]\nepochs = 0", "training.epochs is 0; expected a number from 1 to 1000000"),
+        ("[data]\nforeground = 1.5", "data.foreground is 1.5; expected a number from 0 to 1"),
+        ("[data]\nreaders = -1", "data.readers is -1; expected a number from 0"),
+        ("[schedule]\nname = 'linear'", "schedule.name is 'linear'"),
+        ("[prediction]\nflips = [3]", "prediction.flips is 3; expected a number from 0 to 2"),
+        ("[prediction]\nthresholds = [0.5, 0.5, 2]", "prediction.thresholds is 2; expected a number from 0 to 1"),
+        ("x = = 3", "recipe here is not TOML (Invalid value"),
+    ],
+)  # fmt: skip
+def test_what_no_run_could_use_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(OptionError) as refusal:
+        parse_recipe(text, "here")
+    assert sentence in str(refusal.value)
+
+
+def test_a_patch_that_the_stride_does_not_divide_is_refused_with_both() -> None:
+    with pytest.raises(OptionError, match=r"data.patch_size is \(128, 120, 128\); the network's stride is 16, .*\(128, 128, 128\)"):
+        parse_recipe("[data]\npatch_size = [128, 120, 128]", "here")
+    assert parse_recipe("[data]\npatch_size = [128, 120, 128]\n[network.options]\ndepth = 4", "here").data.patch_size[1] == 120
+
+
+def test_a_recipe_that_is_not_there() -> None:
+    with pytest.raises(OptionError, match=r"recipe is 'cpu_smal' \(did you mean 'cpu_small'\?\).*isensee2017"):
+        read_recipe("cpu_smal")
+    with pytest.raises(OptionError, match=r"mine.toml: no such recipe file; .*cpu_small"):
+        read_recipe("mine.toml")
+
+
+def test_a_file_of_bytes_is_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00[data]")
+    with pytest.raises(OptionError, match="mine.toml is not TOML"):
+        read_recipe(str(tmp_path / "mine.toml"))
+
+
+def value(recipe: Recipe, address: str) -> Any:
+    found: Any = recipe
+    for name in address.split("."):
+        found = found[name] if isinstance(found, dict) else getattr(found, name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("training.epochs=3", 3),
+        ("optimiser.learning_rate=1", 1.0),
+        ("optimiser.name=sgd", "sgd"),
+        ("optimiser.name='adamw'", "adamw"),
+        ("data.patch_size=[16, 32, 48]", (16, 32, 48)),
+        ("network.options.base_filters=4", 4),
+        ("network.options={base_filters=4, depth=4}", {"base_filters": 4, "depth": 4}),
+        ("loss.options.smooth = 2.5", 2.5),
+        ("prediction.flips=[]", ()),
+    ],
+)
+def test_settings_change_one_key_and_no_other(setting: str, expected: Any) -> None:
+    before = read_recipe("cpu_small")
+    after = change_recipe(before, [setting])
+    address = setting.split("=")[0].strip()
+    assert value(after, address) == expected
+    assert type(value(after, address)) is type(expected)
+    old, new = tomllib.loads(before.to_toml()), tomllib.loads(after.to_toml())
+    section, key, *_ = address.split(".")
+    assert old[section][key] != new[section][key]
+    old[section][key] = new[section][key]
+    assert old == new
+
+
+def test_later_settings_win_and_none_changes_nothing() -> None:
+    recipe = read_recipe("cpu_small")
+    assert change_recipe(recipe, []) == recipe
+    assert change_recipe(recipe, ["training.epochs=3", "training.epochs=4"]).training.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("epochs=3", "setting 'epochs=3' is not of the form section.key=value"),
+        ("training.epochs", "setting 'training.epochs' is not of the form section.key=value"),
+        ("training.epochs=", "is not of the form section.key=value, such as training.epochs=30"),
+        ("trainin.epochs=3", "the section of 'trainin.epochs=3' is 'trainin' (did you mean 'training'?)"),
+        ("training.epoch=3", "unknown key 'epoch' (did you mean 'epochs'?)"),
+        ("training.epochs=abc", "has epochs = 'abc'; expected a value such as 300"),
+        ("training.epochs=-1", "training.epochs is -1; expected a number from 1"),
+        ("training.epochs.more=5", "setting 'training.epochs.more=5' goes into epochs, which is 28; expected a table"),
+        ("data.patch_size.x=3", "goes into patch_size, which is [48, 64, 48]; expected a table"),
+        ("data.patch_size=[48, 64, 40]", "data.patch_size is (48, 64, 40); the network's stride is 16"),
+        ("network.options.filters=4", "network isensee2017 has an unknown key 'filters'"),
+    ],
+)
+def test_settings_that_cannot_be_used(setting: str, sentence: str) -> None:
+    with pytest.raises(OptionError) as refusal:
+        change_recipe(change_recipe(read_recipe("cpu_small"), ["training.epochs=28", "data.patch_size=[48,64,48]"]), [setting])
+    assert sentence in str(refusal.value)
+
+
+def test_seed_and_precision_replace_the_recipes_own_where_they_are_given() -> None:
+    recipe = read_recipe("cpu_small")
+    assert with_training(recipe, seed=None, precision=None) == recipe
+    assert with_training(recipe, seed=5, precision=None).training == Training(**{**asdict(recipe.training), "seed": 5})
+    with pytest.raises(OptionError, match="training.seed is -1"):
+        with_training(recipe, seed=-1)
