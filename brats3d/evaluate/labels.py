@@ -193,10 +193,10 @@ def _settle(file: LabelFile, recorded: str | None, values: np.ndarray) -> str:
                 " the record."
             )
         return recorded
-    if requested is not None and not file.side.names_bind:
+    if requested is not None and (file.named is None or not file.side.names_bind):
         return requested
     if file.named is None:
-        raise LabelError("nothing records the label set; say it with --label-set NAME.")
+        raise LabelError(f"the store does not record the label set of {file.case}; say it with --label-set NAME.")
     return settle_label_set(file.named, values.tolist(), requested)
 
 

@@ -54,12 +54,19 @@ def save_model(path: Path | str, network: keras.Model, card: Card) -> str:
         The file's sha256, hexadecimal.
 
     Raises:
-        ModelError: the file name does not end with ``.keras``, or network and card contradict each other.
+        ModelError: the file name does not end with ``.keras``, a layer is no stock one, or network and card contradict each
+            other.
         SpaceError: the disk is full.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise ModelError(f"{path}: a model's file name must end with .keras.")
+    own = [layer.name for layer in network.layers if not type(layer).__module__.startswith("keras.")]
+    if own:
+        raise ModelError(
+            f"{path}: the network's layers {', '.join(own[:3])} are no stock Keras layers, and would not open elsewhere;"
+            " copy the weights into a network of stock layers and save that."
+        )
     check_card(network, card, "the network to save")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
     try:

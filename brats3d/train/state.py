@@ -106,7 +106,7 @@ def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
                     raise KeyError(f"schema {file.attrs['schema']}, expected {SCHEMA}")
                 values = [file["variables"][name][()] for name in sorted(file["variables"])]
                 return int(file.attrs["epoch"]), values, json.loads(file["record"][()])
-        except (OSError, KeyError, ValueError) as problem:
+        except (OSError, KeyError, ValueError, RuntimeError) as problem:  # h5py raises all four for damaged files
             problems.append(f"{path.name}: {problem}")
     found = "; ".join(problems) or "no state files"
     raise ModelError(f"{folder}: no training state to go on from ({found}); start the run anew with another --out.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import zipfile
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ def tiny(name: str, **more: Any) -> keras.Model:
     return build_model(name, **{**TINY[name], **more})
 
 
+@functools.cache
+def shared(name: str) -> keras.Model:
+    """Return a tiny network that no test changes."""
+    return tiny(name)
+
+
 def card(name: str) -> Card:
     edge = 2 * stride(name, TINY[name])
     return Card(
@@ -46,10 +53,9 @@ def images(*size: int, batch: int = 1, channels: int = 4) -> np.ndarray:
 
 
 @pytest.fixture(autouse=True)
-def _clean_keras() -> Iterator[None]:
+def _full_precision() -> Iterator[None]:
     yield
     keras.mixed_precision.set_dtype_policy("float32")
-    keras.utils.clear_session()
 
 
 def test_every_network_is_tested() -> None:
@@ -58,7 +64,7 @@ def test_every_network_is_tested() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ends_with_logits_and_probabilities(name: str) -> None:
-    network = tiny(name)
+    network = shared(name)
     assert [layer.name for layer in network.layers[-2:]] == ["logits", "probabilities"]
     x = images(8, 8, 8)
     logits = np.asarray(training_model(network)(x))
@@ -69,23 +75,21 @@ def test_ends_with_logits_and_probabilities(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_consists_of_stock_layers(name: str) -> None:
-    for layer in tiny(name).layers:
+    for layer in shared(name).layers:
         assert type(layer).__module__.startswith("keras."), layer.name
         assert type(layer).__name__ != "Lambda"
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_seed_decides_the_weights(name: str) -> None:
-    first, again, other = tiny(name, seed=1), tiny(name, seed=1), tiny(name, seed=2)
-    pairs = list(zip(first.get_weights(), again.get_weights(), strict=True))
-    assert all(np.array_equal(a, b) for a, b in pairs)
-    kernels = [i for i, w in enumerate(first.get_weights()) if w.ndim == 5]
-    assert all(not np.array_equal(first.get_weights()[i], other.get_weights()[i]) for i in kernels)
+    first, again, other = (network.get_weights() for network in (shared(name), tiny(name), tiny(name, seed=2)))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(not np.array_equal(a, b) for a, b in zip(first, other, strict=True) if a.ndim == 5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_config_round_trip(name: str) -> None:
-    network = tiny(name)
+    network = shared(name)
     again = type(network).from_config(network.get_config())
     assert json.dumps(again.get_config(), sort_keys=True) == json.dumps(network.get_config(), sort_keys=True)
     again.set_weights(network.get_weights())
@@ -94,7 +98,7 @@ def test_config_round_trip(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_size_divisible_by_its_stride(name: str) -> None:
-    network, step = tiny(name), stride(name, TINY[name])
+    network, step = shared(name), stride(name, TINY[name])
     for size in [(step, 2 * step, 3 * step), (5 * step, step, 2 * step)]:
         found = np.asarray(network(images(*size)))
         assert found.shape == (1, *size, 3)
@@ -109,7 +113,7 @@ def test_any_number_of_channels_and_regions(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_samples_of_a_batch_do_not_meet(name: str) -> None:
-    network = tiny(name)
+    network = shared(name)
     batch = images(8, 8, 8, batch=2)
     both = np.asarray(network(batch))
     for i in range(2):
@@ -119,7 +123,7 @@ def test_samples_of_a_batch_do_not_meet(name: str) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_save_and_load_to_the_bit_under_every_policy(name: str, policy: str, tmp_path: Path) -> None:
-    plain = tiny(name)
+    plain = shared(name)
     keras.mixed_precision.set_dtype_policy(policy)
     network = tiny(name)
     x = images(8, 8, 8)

@@ -51,7 +51,9 @@ np.savez("found.npz", backend=keras.backend.backend(), **found)
 
 
 @pytest.mark.parametrize(("backend", "tolerance"), [("tensorflow", 1e-6), ("jax", 2e-5)])
-def test_files_open_without_brats3d_and_numbers_are_the_same(backend: str, tolerance: float, tmp_path: Path) -> None:
+def test_files_open_without_brats3d_and_numbers_are_the_same(
+    backend: str, tolerance: float, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed; run: pip install 'brats3d[{backend}]'")
     rng = np.random.default_rng(0)
@@ -77,7 +79,16 @@ def test_files_open_without_brats3d_and_numbers_are_the_same(backend: str, toler
         expected[f"{name}.keras"] = np.asarray(network(images))
     expected["predictor"] = np.moveaxis(np.asarray(network(images))[0], -1, 0)
     command = [sys.executable, "-c", SCRIPT, str(Path(brats3d.__file__).parents[1]), *(f"{name}.keras" for name in TINY)]
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": "",
+        "CUDA_VISIBLE_DEVICES": "",
+        # JAX compiles every initialiser of a network; the next run of the tests finds that done
+        "JAX_COMPILATION_CACHE_DIR": str(pytestconfig.cache.mkdir("jax") if pytestconfig.cache else tmp_path),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
     found = np.load(tmp_path / "found.npz")
     assert str(found["backend"]) == backend

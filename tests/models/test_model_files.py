@@ -228,6 +228,13 @@ def test_names_and_contradictions_are_refused_when_saving(tmp_path: Path) -> Non
     headless = keras.Model(images, keras.layers.Conv3D(3, 1, name="out")(images))
     with pytest.raises(ModelError, match=r"its last layers are .*out; expected logits, probabilities"):
         save_model(tmp_path / "m.keras", headless, card())
+
+    class Own(keras.layers.LeakyReLU):
+        pass
+
+    odd = keras.Model(images, Own(name="mine")(images))
+    with pytest.raises(ModelError, match="the network's layers mine are no stock Keras layers"):
+        save_model(tmp_path / "m.keras", odd, card())
     (tmp_path / "m.h5").write_text("x")
     with pytest.raises(ModelError, match=r"its name does not end with \.keras"):
         read_card(tmp_path / "m.h5")

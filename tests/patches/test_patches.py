@@ -46,8 +46,12 @@ def assert_same(first: Sample, second: Sample) -> None:
     np.testing.assert_array_equal(first.targets, second.targets)
 
 
+PAD, NEAR = 25, 5e-3
+FRAME = [(0, 0)] + [(PAD, PAD)] * 3
+
+
 def twin(case: PreparedCase, factor: int) -> np.ndarray:
-    """Normalised images and regions of a whole case, averaged over blocks by plain loops: (7, X, Y, Z)."""
+    """Normalised images and regions of a whole case, averaged over blocks by plain loops, in a frame of PAD zeros."""
     channels = []
     for image in case.images:
         inside = image[image != 0].astype(float)
@@ -55,19 +59,17 @@ def twin(case: PreparedCase, factor: int) -> np.ndarray:
         channels.append(np.where(image == 0, 0, np.clip((image - clamped.mean()) / clamped.std(), -5, 5)))
     channels += [np.isin(case.label, values) for values in ((1, 2, 4), (1, 4), (4,))]
     fine = np.array(channels, float)
+    if factor == 1:
+        return np.pad(fine, FRAME)
     coarse = np.zeros((7, *(-(-n // factor) for n in fine.shape[1:])))
     for i, j, k in itertools.product(*(range(n) for n in coarse.shape[1:])):
         block = fine[:, i * factor : (i + 1) * factor, j * factor : (j + 1) * factor, k * factor : (k + 1) * factor]
         coarse[:, i, j, k] = block.sum((1, 2, 3)) / factor**3  # what is missing of a last block counts as zeros
-    return coarse
+    return np.pad(coarse, FRAME)
 
 
-PAD, NEAR = 25, 5e-3
-
-
-def corners_of(sample: Sample, whole: np.ndarray) -> np.ndarray:
+def corners_of(sample: Sample, padded: np.ndarray) -> np.ndarray:
     """Return every corner at which a sample is what a whole case holds, zeros around it: (N, 3)."""
-    padded = np.pad(whole, [(0, 0)] + [(PAD, PAD)] * 3)
     patch = np.concatenate([sample.images, sample.targets])
     size = patch.shape[1:]
     brightest = np.unravel_index(np.abs(patch[0]).argmax(), size)
@@ -166,8 +168,8 @@ def test_other_patches_lie_anywhere_in_the_brain(size: int, low: int, high: int)
 def test_the_share_of_patches_with_tumour(store: Path, foreground: float) -> None:
     """Tumours are 11³ of about 30³ voxels: a patch of one voxel hits one by chance in 5% of the draws."""
     reading = CaseReader(plan(store, patch_size=(1, 1, 1), foreground=foreground))
-    hits = np.mean([reading.sample(0, index).targets[0].any() for index in range(600)])
-    assert hits == pytest.approx(foreground + (1 - foreground) * 0.05, abs=0.05 if 0 < foreground < 1 else 0.03)
+    hits = np.mean([reading.sample(0, index).targets[0].any() for index in range(300)])
+    assert hits == pytest.approx(foreground + (1 - foreground) * 0.05, abs=0.07 if 0 < foreground < 1 else 0.03)
 
 
 L17 = LABEL_SETS["L17"]

@@ -281,8 +281,8 @@ def test_the_real_cases_are_stored_as_they_are(tmp_path: Path, real_data: Path) 
     table = {}
     for line in (real_data / "README.md").read_text().splitlines():
         cells = [c.strip() for c in line.strip("|").split("|")]
-        if cells[0] in names and len(cells) == 12:
-            table[cells[0]] = [float(ml) for ml in cells[8].split("/")]
+        if cells[0] in names and len(cells) == 13:
+            table[cells[0]] = [float(ml) for ml in cells[9].split("/")]
     assert sorted(table) == names
     suffixes = {"t1": ("t1", "t1n"), "t1ce": ("t1ce", "t1c"), "t2": ("t2", "t2W"), "flair": ("flair", "t2f"), "seg": ("seg",)}
     for name, case in open_store(store).items():

@@ -37,7 +37,7 @@ def network(optimiser: str = "sgd", filters: int = 3) -> Any:
     x = keras.layers.BatchNormalization()(keras.layers.SpatialDropout3D(0.5, seed=2)(x))
     out = keras.layers.Conv3D(1, 1, kernel_initializer=keras.initializers.HeNormal(seed=3))(x)
     model = keras.Model(given, out)
-    model.compile(OPTIMISERS[optimiser](), "mse", jit_compile=False)
+    model.compile(OPTIMISERS[optimiser](), "mse", run_eagerly=True)  # a graph costs seconds; test_run.py has one
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -121,6 +121,15 @@ def test_a_truncated_state_falls_back_to_the_one_before(two_states: Path, share:
     epochs, values, record = state.load_state(two_states)
     assert (epochs, record) == (1, {"epoch": 1})
     state.restore(network(), values)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+def test_a_state_whose_end_never_reached_the_disk_falls_back(two_states: Path, share: float) -> None:
+    newest = two_states / "state-00002.h5"
+    content = newest.read_bytes()
+    kept = int(len(content) * share)
+    newest.write_bytes(content[:kept] + bytes(len(content) - kept))
+    assert state.load_state(two_states)[0] == 1
 
 
 def test_a_flipped_bit_in_the_weights_falls_back(two_states: Path) -> None:

@@ -1,0 +1,264 @@
+"""What an evaluation refuses and how it says so, and what it does with its output folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from two_cases import FIRST, GRID, SECOND, SHAPE, expected, files_of, label, write_list
+
+from brats3d import images
+from brats3d.console import run
+from brats3d.errors import ArrayError, GridError, NoCasesError, OutputExistsError, SpaceError
+from brats3d.evaluate import command as evaluate_command
+from brats3d.evaluate import evaluate_case, evaluate_cases
+from brats3d.evaluate.__main__ import main
+from brats3d.geometry import Grid
+from brats3d.images import Volume
+
+# --- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_a_case_on_one_side_only_is_refused_by_name_with_exit_code_3(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions, references = folders
+    (predictions / f"{FIRST}.nii.gz").rename(predictions / "BraTS2021_00007.nii.gz")
+    assert run(main, [str(predictions), str(references), "--out", str(tmp_path / "out")]) == 3
+    printed = capsys.readouterr()
+    assert f"refused {FIRST}: there is a reference, but no prediction in {predictions}; predict it" in printed.err
+    assert f"refused BraTS2021_00007: there is a prediction, but no reference in {references}; add it" in printed.err
+    assert "1 cases scored, 2 refused" in printed.out
+    assert set(json.loads((tmp_path / "out" / "summary.json").read_text())["refused"]) == {FIRST, "BraTS2021_00007"}
+
+
+def test_nothing_in_common_is_an_error_that_lists_what_is_there(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions, references = folders
+    for number, path in enumerate(sorted(predictions.iterdir())):
+        path.rename(predictions / f"mask{number}.nii.gz")
+    assert run(main, [str(predictions), str(references), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "no case has both a prediction and a reference" in said
+    assert f"holds 2 (mask0, mask1), {references} holds 2 ({FIRST}, {SECOND})" in said
+    assert files_of(tmp_path / "out") == []
+
+
+def test_folders_that_are_missing_or_empty_are_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(NoCasesError, match="nowhere: no such folder; expected the predictions"):
+        evaluate_cases(tmp_path / "nowhere", folders[1], out=tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("nothing")
+    with pytest.raises(NoCasesError, match=r"empty: no reference found among 1 entries \(notes.txt\)"):
+        evaluate_cases(folders[0], tmp_path / "empty", out=tmp_path / "out")
+
+
+def write_raw(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
+    nib.save(nib.Nifti1Image(array, GRID.affine if affine is None else affine), path)
+
+
+def shifted() -> np.ndarray:
+    affine = GRID.affine.copy()
+    affine[0, 3] += 0.5
+    return affine
+
+
+BAD_MASKS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "values outside the set": (lambda p: write_raw(p, label(0) + np.uint8(5)), "holds the values .5, 6, 7, 9."),
+    "no whole numbers": (lambda p: write_raw(p, label(0) * np.float32(0.7)), "expected whole numbers from 0 to 255"),
+    "NaN": (lambda p: write_raw(p, np.full(SHAPE, np.nan, np.float32)), "990 voxels are NaN or infinite"),
+    "empty file": (lambda p: p.write_bytes(b""), r"the file is empty \(0 bytes\)"),
+    "truncated": (lambda p: p.write_bytes(p.read_bytes()[:200]), "cannot be read as NIfTI"),
+    "text": (lambda p: p.write_text("this is no image"), "cannot be read as NIfTI"),
+    "4-D": (lambda p: write_raw(p, np.zeros((*SHAPE, 3), np.uint8)), r"the mask has shape \(9, 10, 11, 3\); expected one 3-D"),
+    "another shape": (
+        lambda p: write_raw(p, label(0)[1:]),
+        r"do not lie on one grid \(shape \(8, 10, 11\) and \(9, 10, 11\)\)",
+    ),
+    "another origin": (lambda p: write_raw(p, label(0), shifted()), "do not lie on one grid .affine .*4.5.* and .*4.0"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_MASKS)
+def test_a_bad_mask_is_refused_and_others_go_on(folders: tuple[Path, Path], tmp_path: Path, kind: str) -> None:
+    spoil, message = BAD_MASKS[kind]
+    spoil(folders[0] / f"{FIRST}.nii.gz")
+    found = evaluate_cases(*folders, out=tmp_path / "out")
+    assert list(found.scores) == [SECOND]
+    assert list(found.refused) == [FIRST]
+    assert re.search(message, found.refused[FIRST]), found.refused[FIRST]
+    assert f"{FIRST}.nii.gz" in found.refused[FIRST]
+    assert files_of(tmp_path / "out") == ["scores.csv", "summary.json"]
+
+
+def test_a_listed_mask_that_is_gone_and_scans_without_a_label_are_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predictions, references = folders
+    write_list(predictions, {FIRST: "L17", SECOND: "L17"})
+    (predictions / f"{FIRST}.nii.gz").unlink()
+    (references / SECOND / f"{SECOND}_seg.nii.gz").unlink()
+    found = evaluate_cases(predictions, references, out=tmp_path / "out")
+    assert "no such file" in found.refused[FIRST]
+    assert f"{SECOND} (BraTS 2021): found t1; missing t1ce, t2, flair; expected a label" in found.refused[SECOND]
+
+
+def test_a_label_with_another_origin_than_its_scans_is_taken_with_a_warning(
+    folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = folders[1] / FIRST / f"{FIRST}_seg.nii.gz"
+    write_raw(path, label(5), shifted())
+    found = evaluate_cases(*folders, out=tmp_path / "out")
+    assert found.scores[FIRST] == expected(0)
+    assert f"{path}: the label's header differs from its scans'" in caplog.text
+
+
+def test_volumes_and_arrays() -> None:
+    mine, theirs = Volume(label(0), GRID), Volume(label(5), GRID)
+    found = evaluate_case(mine, theirs, label_set="L17")
+    assert found == expected(0) == evaluate_case(label(0), label(5), label_set="L17", spacing_mm=GRID.spacing_mm)
+    np.testing.assert_array_equal(mine.array, label(0))
+    with pytest.raises(GridError, match=r"do not lie on one grid \(affine"):
+        evaluate_case(mine, Volume(label(5), Grid(SHAPE, shifted())), label_set="L17")
+    with pytest.raises(ArrayError, match="the prediction is a Volume, the reference a ndarray"):
+        evaluate_case(mine, label(5), label_set="L17")
+
+
+# --- the output folder --------------------------------------------------------------------------------------------------
+
+
+def test_results_are_not_overwritten_without_force(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    line = [*map(str, folders), "--out", str(out)]
+    assert run(main, line) == 0
+    before = (out / "scores.csv").read_text()
+    images.write(folders[0] / f"{FIRST}.nii.gz", label(5), GRID)
+    assert run(main, line) == 2
+    assert f"{out} holds scores.csv and summary.json already; choose another --out, or use --force" in capsys.readouterr().err
+    assert (out / "scores.csv").read_text() == before
+    assert run(main, [*line, "--force"]) == 0
+    assert (out / "scores.csv").read_text() != before
+    with pytest.raises(OutputExistsError, match=r"scores.csv is a file; expected a folder"):
+        evaluate_cases(*folders, out=out / "scores.csv")
+
+
+def test_a_stopped_evaluation_goes_on(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, real = tmp_path / "out", evaluate_command.evaluate_pair
+    scored: list[str] = []
+
+    def stop_at_second(pair: object, protocol: str) -> object:
+        if pair.case == SECOND:
+            raise KeyboardInterrupt
+        return real(pair, protocol)
+
+    def count(pair: object, protocol: str) -> object:
+        scored.append(pair.case)
+        return real(pair, protocol)
+
+    monkeypatch.setattr(evaluate_command, "evaluate_pair", stop_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_cases(*folders, out=out)
+    assert files_of(out) == [".scores.unfinished"]
+    with (out / ".scores.unfinished").open("a") as file:
+        file.write('{"case": "cut o')  # as a kill may leave it
+    monkeypatch.setattr(evaluate_command, "evaluate_pair", count)
+    with pytest.raises(OutputExistsError, match=r"unfinished evaluation with other settings \(protocol\)"):
+        evaluate_cases(*folders, out=out, protocol="brats2021")
+    found = evaluate_cases(*folders, out=out)
+    assert scored == [SECOND]
+    assert found.kept == (FIRST,)
+    assert "going on, 1 of 2 cases are scored already" in caplog.text
+    assert found.scores == {FIRST: expected(0), SECOND: expected(1)}
+    assert files_of(out) == ["scores.csv", "summary.json"]
+
+
+def test_a_mask_that_changed_since_the_stop_is_scored_again(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = evaluate_command.evaluate_pair
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_command, "write_results", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_cases(*folders, out=tmp_path / "out")
+    images.write(folders[0] / f"{FIRST}.nii.gz", label(7), GRID)
+    found = evaluate_cases(*folders, out=tmp_path / "out")
+    assert found.kept == (SECOND,)
+    assert found.scores[FIRST] != expected(0)
+    assert evaluate_command.evaluate_pair is real
+
+
+def test_a_full_disk_is_said_and_leaves_no_results(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SpaceError, match=r"scores.csv: no space left on the disk; 0.\d+ MB are needed"):
+        evaluate_cases(*folders, out=tmp_path / "out")
+    assert files_of(tmp_path / "out") == [".scores.unfinished"]
+
+
+BAD_OPTIONS = [
+    (["--protocol", "lesionwise"], "invalid choice"),
+    (["--label-set", "L71"], "label set is 'L71' .did you mean 'L17'"),
+    (["--workers", "0"], "workers is 0; expected 1 or more"),
+    (["--cases", "nowhere.txt"], "nowhere.txt: cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS)
+def test_bad_options_end_with_2_and_write_nothing(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    try:
+        code = run(main, [*map(str, folders), "--out", str(tmp_path / "out"), *options])
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert files_of(tmp_path / "out") == []
+
+
+def test_the_command_prints_every_case_and_the_means(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(main, [*map(str, folders), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    for number, case in enumerate((FIRST, SECOND)):
+        line = next(line for line in printed.splitlines() if line.startswith(case))
+        scores = expected(number)
+        assert line.split()[1:] == [f"{getattr(scores[r], m):.3f}" for m in ("dice", "hd95_mm") for r in ("WT", "TC", "ET")]
+    assert any(line.startswith("ET ") for line in printed.splitlines())
+    assert run(main, [*map(str, folders), "--out", str(tmp_path / "out2"), "--json", "--quiet"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["cases"][FIRST]["ET"]["dice"] == expected(0)["ET"].dice
+    assert told["regions"]["WT"]["cases"] == 2
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_same_and_load_no_framework(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from brats3d.evaluate import evaluate_cases\n"
+        "if __name__ == '__main__':\n"
+        "    evaluate_cases(Path(sys.argv[1]), Path(sys.argv[2]), out=Path(sys.argv[3]), workers=2)\n"
+        "    print([m for m in ('keras', 'tensorflow', 'jax', 'matplotlib') if m in sys.modules])\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(program)
+    line = [sys.executable, str(script), *map(str, folders), str(tmp_path / "two")]
+    ended = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (ended.stdout.strip(), ended.returncode) == ("[]", 0), ended.stderr
+    evaluate_cases(*folders, out=tmp_path / "one")
+    assert (tmp_path / "one" / "scores.csv").read_text() == (tmp_path / "two" / "scores.csv").read_text()
