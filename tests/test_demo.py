@@ -33,7 +33,9 @@ def test_quick_demo(tmp_path: Path) -> None:
 
 
 def run_brats3d(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "brats3d", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "brats3d", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_brats3d_lists_its_commands() -> None:

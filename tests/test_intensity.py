@@ -139,7 +139,9 @@ def test_an_image_that_does_not_vary_is_refused(kind: type) -> None:
     constant = np.zeros((6, 7, 8), kind)
     constant[1:5] = 300
     constant[2, 3, 4] = 999  # one odd voxel lies beyond the 98th percentile
-    with pytest.raises(ImageError, match=r"do not vary \(2nd percentile 300, 98th 300, standard deviation .*\); expected a scan"):
+    with pytest.raises(
+        ImageError, match=r"do not vary \(2nd percentile 300, 98th 300, standard deviation .*\); expected a scan"
+    ):
         clamped_zscore(histogram_of(constant))
 
 

@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 def evaluate_cases(
-    predictions: Path,
-    references: Path,
+    predictions: Path | str,
+    references: Path | str,
     *,
-    out: Path,
+    out: Path | str,
     cases: str | None = None,
     label_set: str | None = None,
     reference_label_set: str | None = None,
@@ -61,6 +61,7 @@ def evaluate_cases(
         OptionError: no such label set or protocol, a list of cases that cannot be read, or fewer than one worker.
         SpaceError: the disk is full.
     """
+    predictions, references, out = Path(predictions), Path(references), Path(out)
     _check_options(out, (label_set, reference_label_set), protocol, workers, force=force)
     mine = Labels(Side("prediction", predictions, "--label-set", label_set, names_bind=False))
     theirs = Labels(Side("reference", references, "--reference-label-set", reference_label_set, names_bind=True))

@@ -20,7 +20,7 @@ COUNT_SHARES = (0.7, 0.22, 0.08)
 """Shares of cases with one, two and three lesions."""
 LOW_GRADE_SHARE = 0.18
 """Share of cases without enhancing tumour."""
-RIM_VOXELS = 2.0
+RIM_VOXELS = 2.3
 CORE_VOXELS = 1.5
 """On coarse grids the rim and the radius of the core within it are at least so many voxels, or nothing of them would stay."""
 
@@ -34,6 +34,8 @@ class Lesion:
         to_unit: (3, 3) from mm in the box to mm along axes in which the lesion is a ball: turn and stretch, volume kept.
         radius_mm: of the tumour core, rim included.
         rim_mm: mean thickness of the enhancing rim; 0 where nothing enhances.
+        gap_level: the rim is missing where ``gaps`` is below: -2 is a complete rim, 0 half of one.
+        gaps: where the rim is open.
         wall_mm: mean thickness of the solid, non-enhancing part around the liquid one; negative where most of it is liquid.
         oedema_mm: mean distance from the core's edge to that of the oedema.
         shape: (core, rim, oedema, detail) deform the surfaces, the last one all of them.
@@ -43,6 +45,8 @@ class Lesion:
     to_unit: np.ndarray
     radius_mm: float
     rim_mm: float
+    gap_level: float
+    gaps: Waves
     wall_mm: float
     oedema_mm: float
     shape: tuple[Waves, Waves, Waves, Waves]
@@ -70,6 +74,8 @@ def _draw_lesion(rng: np.random.Generator, head: Head, enhancing: bool, size: fl
         to_unit=(stretch / np.prod(stretch) ** (1 / 3))[:, None] * draw_rotation(rng, 60.0),
         radius_mm=radius,
         rim_mm=rng.uniform(4.5, 7.5) if enhancing else 0.0,
+        gap_level=rng.uniform(-2.2, -0.2),
+        gaps=draw_blobs(rng, 0.6 * radius),
         wall_mm=radius * (rng.uniform(-0.3, 0.5) if enhancing else rng.uniform(0.2, 1.2)),
         oedema_mm=size * (rng.uniform(4, 12) if enhancing else rng.uniform(3, 8)),
         shape=(
@@ -120,6 +126,7 @@ def _surfaces(lesion: Lesion, lattice: Lattice) -> tuple[np.ndarray, ...]:
     bumps, thickness, spread, detail = (waves.on(lattice) for waves in lesion.shape)
     core = (distance - radius * (1 + np.float32(0.14) * bumps)) / np.maximum(slope, np.float32(0.5)) + np.float32(0.7) * detail
     rim = np.maximum(lesion.rim_mm * np.clip(1 + np.float32(0.35) * thickness, 0.7, 1.8), thinnest)
+    rim *= lesion.gaps.on(lattice) > lesion.gap_level
     reach = lesion.oedema_mm * np.clip(1 + np.float32(0.6) * spread, 0.1, 2.2) + detail
     wall = np.maximum(lesion.wall_mm + 0.3 * radius * spread, 0)
     return core - np.maximum(reach, 0), core, core + rim, core + rim + wall

@@ -74,7 +74,7 @@ def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_S
     images = np.zeros((4, *shape), np.int16)
     label, tissues = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     images[(slice(None), *slices)] = acquire(rng, scan, covers, depth, lattice) * brain
-    label[slices] = label_of(tissue) * brain
+    label[slices] = label_of(tissue)
     tissues[slices] = _tissue_map(covers) * brain
     return Phantom(images, label, tissues)
 

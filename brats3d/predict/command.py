@@ -57,10 +57,10 @@ class Predictions:
 
 
 def predict_cases(
-    model: Path,
-    sources: Sequence[Path],
+    model: Path | str,
+    sources: Sequence[Path | str],
     *,
-    out: Path,
+    out: Path | str,
     cases: str | None = None,
     label_set: str | None = None,
     probabilities: bool = False,
@@ -93,10 +93,12 @@ def predict_cases(
         OutputExistsError: the folder holds other predictions, or all of these already.
         SpaceError: the disk is full; finished cases stay.
     """
+    model, out = Path(model), Path(out)
+    paths = [Path(s) for s in sources]
     card = read_card(model)
     if label_set is not None:
         check_paintable(card, label_set)
-    found = _open_sources(sources, label_set)
+    found = _open_sources(paths, label_set)
     chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
     identity = {"file": model.name, "checksum": file_checksum(model)}
     options = {"label_set": label_set, "probabilities": probabilities}

@@ -1,9 +1,9 @@
 """From a case to probabilities on its stored grid, and to a mask on its source's grid.
 
 What the network sees at once matters where it normalises by instance. Measured on four real cases it had not seen, a network
-trained on 64×64×48 windows of 2 mm reached mean Dice WT 0.86, TC 0.72, ET 0.71 in windows of that size over the tight brain box;
-0.70, 0.61, 0.69 where the box had a margin of zeros up to whole strides; 0.67, 0.57, 0.58 on the whole brain at once. So the box is
-widened to whole blocks only, and a card may ask for windows always.
+trained on 64×64×48 windows of 2 mm reached mean Dice WT 0.86, TC 0.72, ET 0.71 in windows of that size over the tight brain
+box; 0.70, 0.61, 0.69 where the box had a margin of zeros up to whole strides; 0.67, 0.57, 0.58 on the whole brain at once. So
+the box is widened to whole blocks only, and a card may ask for windows always.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def _never(size: tuple[int, int, int]) -> bool:
 def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase, card: Card) -> np.ndarray:
     """Return a case's region probabilities on its stored grid.
 
-    The brain box, widened to whole blocks and no further, is read, normalised as the card says, averaged to the model's grid and
-    predicted; the result comes back to the stored grid by linear interpolation between block centres.
+    The brain box, widened to whole blocks and no further, is read, normalised as the card says, averaged to the model's grid
+    and predicted; the result comes back to the stored grid by linear interpolation between block centres.
 
     Args:
         predictor: (M, X, Y, Z) → (R, X, Y, Z) on the model's grid.

@@ -42,9 +42,9 @@ class StoreReport:
 
 
 def build_store(
-    source: Path,
+    source: Path | str,
     *,
-    out: Path,
+    out: Path | str,
     cases: str | None = None,
     label_set: str | None = None,
     codec: Literal["blosc2", "gzip"] = "blosc2",
@@ -75,6 +75,7 @@ def build_store(
         OptionError: a case asked for is not there, no label set of that name, or fewer than one worker.
         SpaceError: the disk has too little room; finished cases stay.
     """
+    source, out = Path(source), Path(out)
     if label_set is not None:
         named_label_set(label_set)
     found = find_cases(source)

@@ -91,7 +91,7 @@ class StoreListing:
         return asdict(self)
 
 
-def describe_store(store: Path, *, verify: bool = False, workers: int = 1, progress: Progress = silent) -> StoreListing:
+def describe_store(store: Path | str, *, verify: bool = False, workers: int = 1, progress: Progress = silent) -> StoreListing:
     """List the cases of a store from their files.
 
     Args:

@@ -39,9 +39,9 @@ class TrainingResult:
 
 
 def train_model(
-    store: Path,
+    store: Path | str,
     *,
-    out: Path,
+    out: Path | str,
     recipe: str | None = None,
     fold: int | None = None,
     seed: int | None = None,
@@ -75,6 +75,7 @@ def train_model(
         ModelError: there is no whole training state to go on from.
         StoreError: a case file is damaged.
     """
+    store, out = Path(store), Path(out)
     folder = RunFolder(out)
     changes: dict[str, Any] = {"seed": seed, "precision": precision}
     if resume:

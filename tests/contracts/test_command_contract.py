@@ -121,7 +121,9 @@ def test_existing_output_is_left_alone(command: str, world: World, capsys: pytes
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["preprocess", "evaluate"])
-def test_command_prints_what_its_function_returns(command: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_what_its_function_returns(
+    command: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = world.arguments(command)
     arguments[arguments.index("--out") + 1] = tmp_path / "out"
     assert call(command, *arguments, "--json", "--quiet") == 0

@@ -130,6 +130,8 @@ def test_save_and_load_to_the_bit_under_every_policy(name: str, policy: str, tmp
     assert {network.output.dtype, training_model(network).output.dtype} == {"float32"}
     if (name, policy) != ("unet3d", "mixed_float16"):  # TensorFlow has no 3-D max pooling of float16 on a CPU
         assert np.isfinite(np.asarray(training_model(network)(x))).all()
+    heads = [layer for layer in network.layers if layer.name.startswith(("seg", "logits", "probabilities"))]
+    assert {layer.compute_dtype for layer in heads} == {"float32"}
     assert network.get_layer("enc0_a_conv").compute_dtype == policy.removeprefix("mixed_")
     checksum = save_model(tmp_path / "m.keras", network, card(name))
     loaded = load_model(tmp_path / "m.keras")

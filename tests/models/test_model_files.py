@@ -36,8 +36,9 @@ def card(**fields: Any) -> Card:
 
 def test_a_card_comes_back_from_json() -> None:
     full = card(
-        spacing_mm=2.0, regions=("WT", "ET"), label_set="L17", thresholds=(0.4, 0.6), flips=(0, 1), training_cases=("a", "b"),
-        postprocessing={"step": {"ml": 0.5}}, scores={"WT": 0.9}, created_with="brats3d 0.1", licence="CC0",
+        spacing_mm=2.0, regions=("WT", "ET"), label_set="L17", thresholds=(0.4, 0.6), window="always", flips=(0, 1),
+        training_cases=("a", "b"), postprocessing={"step": {"ml": 0.5}}, scores={"WT": 0.9}, created_with="brats3d 0.1",
+        licence="CC0",
     )  # fmt: skip
     text = full.to_json()
     assert card_from_json(text, "here") == full
@@ -61,6 +62,7 @@ def test_a_card_comes_back_from_json() -> None:
         ({"thresholds": (0.5,)}, "1 thresholds for the regions WT, TC, ET"),
         ({"thresholds": (0.5, 0.5, 1.0)}, "the card's thresholds is (0.5, 0.5, 1.0); expected numbers from 0 to below 1"),
         ({"flips": (0, 0)}, "the card's flips is (0, 0); expected different axes"),
+        ({"window": "allways"}, "the card's window is 'allways' (did you mean 'always'?)"),
         ({"schema": 2}, "the card's schema is 2; expected schema 1"),
     ],
 )

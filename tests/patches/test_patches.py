@@ -102,6 +102,8 @@ def test_a_sample_depends_on_its_number_only(store: Path, augmentation: Augmenta
     for number in reversed(numbers):
         assert_same(second.sample(*number), forwards[number])
     assert len({s.images.tobytes() for s in forwards.values()}) == len(numbers)
+    of_one_case = CaseReader(replace(asked, cases=("c0",)))
+    assert len({of_one_case.sample(*n).images.tobytes() for n in numbers}) == len(numbers)
     other = CaseReader(replace(asked, seed=4)).sample(0, 0)
     assert not np.array_equal(other.images, forwards[0, 0].images)
 
@@ -138,7 +140,7 @@ def test_a_patch_larger_than_the_case_overhangs_with_zeros(store: Path, cases: d
     sample = CaseReader(plan(store, patch_size=(44, 50, 41), foreground=0)).sample(0, 0)
     (corner,) = corners_of(sample, twin(cases[NAMES[case_of(0, 0, 0, len(NAMES))]], 1))
     assert (corner <= 3).all()  # the whole brain, which begins at 3 and ends 5 before the end, lies inside
-    assert (corner + (44, 50, 41) >= np.array([35, 32, 30])).all()
+    assert (corner >= np.array([35, 32, 30]) - (44, 50, 41)).all()
 
 
 @pytest.mark.parametrize("size", [(8, 8, 8), (9, 7, 6), (16, 5, 4), (2, 1, 3)])
@@ -170,6 +172,13 @@ def test_the_share_of_patches_with_tumour(store: Path, foreground: float) -> Non
     reading = CaseReader(plan(store, patch_size=(1, 1, 1), foreground=foreground))
     hits = np.mean([reading.sample(0, index).targets[0].any() for index in range(300)])
     assert hits == pytest.approx(foreground + (1 - foreground) * 0.05, abs=0.07 if 0 < foreground < 1 else 0.03)
+
+
+@pytest.mark.parametrize("spacing_mm", [None, 2.0])
+def test_the_tumour_lies_in_the_middle_half_of_a_foreground_patch(store: Path, spacing_mm: float | None) -> None:
+    reading = CaseReader(plan(store, foreground=1, spacing_mm=spacing_mm))
+    for index in range(60):
+        assert reading.sample(0, index).targets[0, 2:7, 2:6, 1:5].any()  # of 9×8×6 voxels
 
 
 L17 = LABEL_SETS["L17"]
@@ -238,7 +247,11 @@ def test_a_damaged_case_is_named(tmp_path: Path, make_prepared: Make, dataset: s
 @pytest.mark.parametrize(
     ("fields", "problem", "says"),
     [
-        ({"spacing_mm": 1.5}, OptionError, r"a model grid of 1\.5 mm is no whole multiple of the scan's voxels of 1 × 1 × 1 mm"),
+        (
+            {"spacing_mm": 1.5},
+            OptionError,
+            r"a model grid of 1\.5 mm is no whole multiple of the scan's voxels of 1 × 1 × 1 mm",
+        ),
         ({"spacing_mm": 0.4}, OptionError, r"a model grid of 0\.4 mm is no whole multiple"),
         ({"regions": ("WT", "RC")}, OptionError, "L17 does not define RC; it has WT, TC, ET"),
         ({"normalisation": "zscore"}, OptionError, "normalisation is 'zscore'"),

@@ -31,7 +31,9 @@ NAMES = [f"BraTS2021_{n:05d}" for n in range(1, 5)]
 def cohort(tmp_path: Path, make_case: Make) -> dict[str, dict[str, Path]]:
     """Four cases of different shapes, the last without a label; case → its files."""
     shapes = [(13, 11, 9), (9, 13, 11), (11, 9, 13), (12, 11, 10)]
-    return {name: make_case(i, shape=shape, labelled=i < 4) for i, (name, shape) in enumerate(zip(NAMES, shapes, strict=True), 1)}
+    return {
+        name: make_case(i, shape=shape, labelled=i < 4) for i, (name, shape) in enumerate(zip(NAMES, shapes, strict=True), 1)
+    }
 
 
 def entries(store: Path) -> list[str]:
@@ -233,7 +235,9 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(tmp_path: Path, cohort: dic
 
 
 @pytest.mark.slow
-def test_a_killed_command_leaves_a_store_that_the_same_command_finishes(tmp_path: Path, cohort: dict, command: Callable) -> None:
+def test_a_killed_command_leaves_a_store_that_the_same_command_finishes(
+    tmp_path: Path, cohort: dict, command: Callable
+) -> None:
     script = """
 import os, sys
 from brats3d.console import run
@@ -293,6 +297,6 @@ def test_the_real_cases_are_stored_as_they_are(tmp_path: Path, real_data: Path) 
         voxels = {value: sample.count for value, sample in case.tumour.items()}
         enhancing = voxels[3 if case.label_set == "L23" else 4]
         found = [n / 1000 for n in (sum(voxels.values()), voxels[1] + enhancing, enhancing)]
-        assert found == pytest.approx(table[name], abs=0.005)
+        assert found == pytest.approx(table[name], abs=0.0051)  # the table has two decimals
         np.testing.assert_array_equal(case.grid.affine, [[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
         case.close()

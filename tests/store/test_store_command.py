@@ -37,7 +37,14 @@ def test_it_lists_the_cases(store: Path, capsys: pytest.CaptureFixture[str]) -> 
         "case", "corpus", "grade", "shape", "label set", "label values: ml", "MB"]  # fmt: skip
     # blocks of 11³, 7³ and 3³ voxels, one in another, of 8 mm³ each
     cells = [c.strip() for c in lines[2].split("  ") if c.strip()]
-    assert cells[:-1] == ["c1", "plain", "-", "40×37×35", "L17", f"1:{8 * 316 / 1000:g} 2:{8 * 988 / 1000:g} 4:{8 * 27 / 1000:g}"]
+    assert cells[:-1] == [
+        "c1",
+        "plain",
+        "-",
+        "40×37×35",
+        "L17",
+        f"1:{8 * 316 / 1000:g} 2:{8 * 988 / 1000:g} 4:{8 * 27 / 1000:g}",
+    ]
     assert lines[3].split()[:5] == ["c2", "plain", "-", "40×37×35", "-"]
     assert lines[-1] == "3 cases, 0 damaged"
 

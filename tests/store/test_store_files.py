@@ -157,6 +157,15 @@ print([m for m in sys.modules if m.startswith("brats3d")])"""
     assert done.stdout.splitlines() == [f"c0 1 t1 t1ce t2 flair {sums[0]} {sums[1]}", "[]"]
 
 
+def test_a_case_written_again_does_not_change_under_its_readers(tmp_path: Path, make_prepared: Make) -> None:
+    before, after = make_prepared(), make_prepared(labelled=False, kind=np.float32)
+    with StoredCase(write_case(tmp_path, before)) as reader:
+        with StoredCase(write_case(tmp_path, after)) as again:
+            assert again.label is None
+        np.testing.assert_array_equal(reader.images[:], before.images)
+        np.testing.assert_array_equal(reader.label[:], before.label)
+
+
 def test_an_open_case_travels_by_pickle(tmp_path: Path, make_prepared: Make) -> None:
     with StoredCase(write_case(tmp_path, make_prepared())) as case, pickle.loads(pickle.dumps(case)) as again:
         np.testing.assert_array_equal(again.label[:], case.label[:])
@@ -218,7 +227,9 @@ def change(path: Path, how: str) -> None:
 def test_a_flipped_byte_is_found(tmp_path: Path, make_prepared: Make, dataset: str) -> None:
     path = write_case(tmp_path, make_prepared())
     flip_byte(path, dataset)
-    with pytest.raises(StoreError, match=r"c0\.h5: the case file is damaged \(.*\); delete it and run brats3d\.preprocess again"):
+    with pytest.raises(
+        StoreError, match=r"c0\.h5: the case file is damaged \(.*\); delete it and run brats3d\.preprocess again"
+    ):
         verify_file(path)
     if dataset in ("images", "label"):  # a whole patch elsewhere can still be read; this one is refused
         with StoredCase(path) as case, pytest.raises(StoreError, match=r"c0\.h5: the case file is damaged"):

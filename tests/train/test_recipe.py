@@ -127,7 +127,9 @@ def test_what_no_run_could_use_is_refused(text: str, sentence: str) -> None:
 
 
 def test_a_patch_that_the_stride_does_not_divide_is_refused_with_both() -> None:
-    with pytest.raises(OptionError, match=r"data.patch_size is \(128, 120, 128\); the network's stride is 16, .*\(128, 128, 128\)"):
+    with pytest.raises(
+        OptionError, match=r"data.patch_size is \(128, 120, 128\); the network's stride is 16, .*\(128, 128, 128\)"
+    ):
         parse_recipe("[data]\npatch_size = [128, 120, 128]", "here")
     assert parse_recipe("[data]\npatch_size = [128, 120, 128]\n[network.options]\ndepth = 4", "here").data.patch_size[1] == 120
 

@@ -165,7 +165,9 @@ def test_states_that_are_all_broken_are_refused_by_name(two_states: Path) -> Non
     os.truncate(two_states / "state-00001.h5", 100)
     with h5py.File(two_states / "state-00002.h5", "r+") as file:
         file.attrs["schema"] = 7
-    with pytest.raises(ModelError, match=r"\(state-00002.h5: .*schema 7, expected 1.*; state-00001.h5: .*\); start the run anew"):
+    with pytest.raises(
+        ModelError, match=r"\(state-00002.h5: .*schema 7, expected 1.*; state-00001.h5: .*\); start the run anew"
+    ):
         state.load_state(two_states)
 
 
@@ -175,7 +177,9 @@ def test_values_that_do_not_fit_are_refused_and_nothing_is_assigned() -> None:
     other = [v + 1 for v in state.snapshot(network(filters=4))]
     with pytest.raises(ModelError, match=r"holds \d+ arrays that do not fit the network's \d+ variables"):
         state.restore(model, other)
-    with pytest.raises(ModelError, match=f"holds {len(before) - 1} arrays that do not fit the network's {len(before)} variables"):
+    with pytest.raises(
+        ModelError, match=f"holds {len(before) - 1} arrays that do not fit the network's {len(before)} variables"
+    ):
         state.restore(model, before[:-1])
     assert all(equal(state.snapshot(model), before))
 

@@ -1,0 +1,196 @@
+"""`PatchDataset` as its users meet it: what a batch is, which patches an epoch has, and a plain ``model.fit``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from brats3d.data import EpochSetter, PatchDataset, check_batch
+from brats3d.errors import ArrayError, LabelError, NoCasesError, OptionError, StoreError
+from brats3d.patches import CaseReader
+from brats3d.store import PreparedCase, open_store, write_case
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def store(make_prepared: Callable[..., PreparedCase], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five labelled cases and one without a label."""
+    folder = tmp_path_factory.mktemp("store")
+    for number in range(5):
+        write_case(folder, make_prepared(f"c{number}"))
+    write_case(folder, make_prepared("bare", labelled=False))
+    return folder
+
+
+CASES = ["c0", "c1", "c2", "c3", "c4"]
+
+
+def dataset(store: Path, cases: list[str] | None = CASES, **options: object) -> PatchDataset:
+    return PatchDataset(store, cases, **{"patch_size": (9, 8, 6), "batch_size": 2, **options})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("readers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("spacing_mm", "kind"), [(None, np.uint8), (2.0, np.float32)])
+def test_batches_are_full_and_have_the_channels_last(store: Path, spacing_mm: float | None, kind: type, readers: int) -> None:
+    data = dataset(store, spacing_mm=spacing_mm, readers=readers, regions=("ET", "WT"), seed=7)
+    assert data.num_batches == 2, "five cases make two full batches of two"
+    reader = CaseReader(data.plan)
+    for number, (images, targets) in enumerate(data):
+        assert (images.shape, images.dtype) == ((2, 9, 8, 6, 4), np.float32)
+        assert (targets.shape, targets.dtype) == ((2, 9, 8, 6, 2), kind)
+        for row in range(2):
+            sample = reader.sample(0, 2 * number + row)
+            np.testing.assert_array_equal(images[row], np.moveaxis(sample.images, 0, -1))
+            np.testing.assert_array_equal(targets[row], np.moveaxis(sample.targets, 0, -1))
+    data.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "batches"),
+    [({}, 2), ({"batch_size": 4}, 1), ({"batch_size": 16}, 1), ({"batches": 9}, 9), ({"batch_size": 1}, 5)],
+)
+def test_how_many_batches_an_epoch_has(store: Path, options: dict, batches: int) -> None:
+    data = dataset(store, **options)
+    assert data.num_batches == batches == len(list(data))
+    assert {images.shape[0] for images, _ in data} == {options.get("batch_size", 2)}
+    data.close()
+
+
+def test_an_item_may_be_asked_for_any_number_of_times(store: Path) -> None:
+    data = dataset(store, batches=6)
+    first = {n: data[n] for n in (0, 1, 0, 5, 3)}
+    data.set_epoch(1)
+    other = data[3]
+    data.set_epoch(0)
+    for n in (3, 5, 1, 0):
+        np.testing.assert_array_equal(data[n][0], first[n][0])
+    assert not np.array_equal(other[0], first[3][0])
+    assert data.waited > 0
+    data.close()
+
+
+def test_augmentation_is_on_unless_it_is_none(store: Path) -> None:
+    plain, augmented = dataset(store, augmentation=None), dataset(store)
+    assert plain.plan.augmentation is None
+    assert augmented.plan.augmentation is not None
+    assert not np.array_equal(plain[0][0], augmented[0][0])
+    plain.close()
+    augmented.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem", "says"),
+    [
+        (
+            {"batch_size": 3, "replicas": 2},
+            OptionError,
+            "a batch of 3 does not divide by 2 replicas; use a batch_size of 2 or 4",
+        ),
+        ({"batch_size": 1, "replicas": 4}, OptionError, "a batch of 1 does not divide by 4 replicas; use a batch_size of 4"),
+        ({"batch_size": 0}, OptionError, "a batch of 0 does not divide by 1 replicas; use a batch_size of 1"),
+        ({"cases": None}, LabelError, "case bare of .* has no label; expected labelled cases: leave it out of the cases"),
+        ({"cases": ["c1", "c9"]}, OptionError, "1 of the 2 cases asked for are not among the 6 of the store .*: c9"),
+        ({"cases": []}, NoCasesError, "no case of .* is asked for"),
+        ({"patch_size": (9, 8)}, ArrayError, r"patch_size is \(9, 8\); expected three numbers of voxels"),
+        ({"patch_size": (9, 0, 8)}, ArrayError, r"patch_size is \(9, 0, 8\)"),
+        ({"foreground": 1.5}, OptionError, "foreground is 1.5; expected a number from 0 to 1"),
+        ({"batches": 0}, OptionError, "batches is 0; expected a number from 1"),
+        ({"readers": -1}, OptionError, "readers is -1"),
+        ({"regions": ("WT", "RC")}, OptionError, "case c0 is labelled with L17, which does not define RC"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_training(
+    store: Path, options: dict, problem: type[Exception], says: str
+) -> None:
+    with pytest.raises(problem, match=says):
+        dataset(store, **options)
+
+
+def test_a_store_that_is_none_or_damaged_is_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoCasesError, match="no such folder"):
+        dataset(tmp_path / "gone")
+    (tmp_path / "c0.h5").write_bytes((store / "c0.h5").read_bytes()[:999])
+    with pytest.raises(StoreError, match=r"c0\.h5: the case file is damaged"):
+        dataset(tmp_path, ["c0"])
+
+
+@pytest.mark.parametrize(("batch_size", "replicas"), [(2, 1), (2, 2), (6, 3)])
+def test_a_batch_that_divides_is_taken(batch_size: int, replicas: int) -> None:
+    check_batch(batch_size, replicas)
+
+
+class Watching(keras.Sequential):
+    """A user's own network, which remembers what it was trained with."""
+
+    def __init__(self) -> None:
+        super().__init__([keras.layers.Input((None, None, None, 4)), keras.layers.Conv3D(3, 1, activation="sigmoid")])
+        self.compile(optimizer="sgd", loss="binary_crossentropy", run_eagerly=True)
+        self.seen: list[np.ndarray] = []
+
+    def train_step(self, data: Batch) -> dict:
+        self.seen.append(np.array(data[0]))
+        return super().train_step(data)
+
+
+network = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="overrides TensorFlow's train_step")
+
+
+def batches_of(store: Path, epochs: range) -> list[np.ndarray]:
+    """What the batches of these epochs are, asked for one by one."""
+    data = dataset(store)
+    expected = []
+    for epoch in epochs:
+        data.set_epoch(epoch)
+        expected += [data[n][0] for n in range(2)]
+    data.close()
+    return expected
+
+
+@pytest.mark.network
+@network
+@pytest.mark.parametrize("first", [0, 2], ids=["from the start", "resumed"])
+def test_every_epoch_of_a_plain_fit_has_its_own_patches(store: Path, caplog: pytest.LogCaptureFixture, first: int) -> None:
+    model, data = Watching(), dataset(open_store(store))
+    validation = dataset(store, ["c3"], batch_size=1, augmentation=None)
+    with caplog.at_level(logging.WARNING):
+        history = model.fit(
+            data, epochs=4, initial_epoch=first, shuffle=False, verbose=0, validation_data=validation,
+            callbacks=[data.epoch_setter()],
+        )  # fmt: skip
+    assert caplog.messages == []
+    assert np.isfinite(history.history["loss"] + history.history["val_loss"]).all()
+    expected = batches_of(store, range(first, 4))
+    assert len(model.seen) == len(expected)
+    for ours, theirs in zip(model.seen, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len({batch.tobytes() for batch in model.seen}) == len(model.seen)
+    data.close()
+    validation.close()
+
+
+@pytest.mark.network
+@network
+def test_what_a_fit_left_to_its_defaults_is_told_once(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, data = Watching(), dataset(store, batches=12)
+    with caplog.at_level(logging.WARNING):
+        model.fit(data, epochs=4, verbose=0)
+    assert caplog.messages == [
+        "batches are asked for out of order, so reading ahead is in vain: pass shuffle=False to fit.",
+        "every epoch sees the same patches: pass callbacks=[dataset.epoch_setter()] to fit.",
+    ]
+    assert len({batch.tobytes() for batch in model.seen}) == 12
+    data.close()
+
+
+def test_one_callback_sets_the_epoch_of_several_datasets(store: Path) -> None:
+    data = [dataset(store, seed=s) for s in (1, 2)]
+    EpochSetter(*data).on_epoch_begin(5)
+    assert [d.epoch for d in data] == [5, 5]
+    for d in data:
+        d.close()

@@ -1,0 +1,40 @@
+"""The README's Python examples run, word for word but for the recipe, on synthetic heads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from brats3d.__main__ import COMMANDS
+from brats3d.phantom import write_cohort
+
+README = Path(__file__).parents[1] / "README.md"
+SHORT = 'recipe="demo", settings=["training.epochs=1", "data.batches=2", "network.options.base_filters=2"]'
+"""Stands in for the half hour of cpu_small."""
+
+
+@pytest.mark.slow
+# keras.Sequential on NumPy 2 (see pyproject.toml)
+def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = README.read_text(encoding="utf-8")
+    assert 'recipe="cpu_small"' in text
+    examples = re.findall(r"```python\n(.*?)```", text.replace('recipe="cpu_small"', SHORT), re.S)
+    assert len(examples) == 2
+    write_cohort(tmp_path / "scans", cases=6, shape=(64, 64, 41), seed=0)
+    monkeypatch.chdir(tmp_path)
+    for example in examples:
+        exec(compile(example, str(README), "exec"), {})
+    assert (tmp_path / "SCORES" / "scores.csv").is_file()
+
+
+def test_shell_examples_name_commands_that_exist() -> None:
+    named = set(re.findall(r"python -m brats3d\.(\w+)", README.read_text(encoding="utf-8")))
+    assert named
+    assert named <= set(COMMANDS)
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
+        assert (README.parent / target).exists(), f"README links to {target}, which does not exist"
