@@ -161,12 +161,29 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert "refused c2: c2 has no t1; add it." in err
 
 
+class Said:
+    """A result with nothing to say."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {}
+
+
+def talk(*, force: bool = False) -> Said:
+    """Say something at two levels."""
+    log = logging.getLogger("brats3d.somewhere")
+    log.info("by the way")
+    log.warning("mind this")
+    return Said()
+
+
 @pytest.mark.parametrize(
-    ("option", "level"), [("--quiet", logging.ERROR), ("--verbose", logging.INFO), ("--force", logging.WARNING)]
+    ("option", "shown"),
+    [("--quiet", ""), ("--verbose", "INFO: by the way\nWARNING: mind this\n"), ("--force", "WARNING: mind this\n")],
 )
-def test_loudness(option: str, level: int) -> None:
-    call("m", "a", "--out", "o", option)
-    assert logging.getLogger("brats3d").level == level
+def test_loudness(option: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.call(talk, [option], example="talk", show=lambda said: "said") == 0
+    assert capsys.readouterr() == ("said\n", shown)
+    assert logging.getLogger("brats3d").level == logging.NOTSET
 
 
 def raising(problem: BaseException) -> Any:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from brats3d.console.exits import EXIT_CODES
+from brats3d.console.messages import messages_on_stderr
 from brats3d.console.progress import Progress, bar, silent
 
 
@@ -46,13 +47,10 @@ def call(
     parser = build_parser(function, example=example, prog=prog)
     options = vars(parser.parse_args(argv))
     as_json, quiet, verbose = (options.pop(name) for name in ("json", "quiet", "verbose"))
-    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.setLevel(level)  # the handler's, not the logger's: a run's own log file may want more
     if "progress" in inspect.signature(function).parameters:
         options["progress"] = silent if quiet else bar()
-    result = function(**options)
+    with messages_on_stderr(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING):
+        result = function(**options)
     print(json.dumps(result.as_dict(), indent=2) if as_json else show(result), flush=True)
     refused = getattr(result, "refused", {})
     for case, sentence in refused.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -60,6 +61,7 @@ class ReaderPool:
         self._size = batch_size
         self._jobs: dict[tuple[int, int], Future[Batch]] = {}
         self._lock = Lock()
+        self._reader: CaseReader | None = None
         self._executor: Executor
         self._read: Callable[..., Batch]
         if readers:
@@ -67,9 +69,9 @@ class ReaderPool:
             self._executor = ProcessPoolExecutor(readers, context, initializer=_start_reader, initargs=(plan,))
             self._read = _read_in_process
         else:
-            reader = CaseReader(plan)
+            self._reader = CaseReader(plan)
             self._executor = ThreadPoolExecutor(2, thread_name_prefix="reader")
-            self._read = lambda *job: read_batch(reader, *job)
+            self._read = partial(read_batch, self._reader)
 
     def get(self, epoch: int, number: int, batches: int) -> Batch:
         """Return a batch, and ask for those after it.
@@ -90,9 +92,11 @@ class ReaderPool:
         return job.result()
 
     def close(self) -> None:
-        """Drop the jobs not begun and end the readers."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Drop the jobs not begun, end the readers, and close the case files."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
         self._jobs.clear()
+        if self._reader is not None:
+            self._reader.close()
 
 
 _IN_PROCESS: dict[str, Any] = {}

@@ -148,6 +148,12 @@ class CaseReader:
                 self._open.popitem(last=False)
             return case
 
+    def close(self) -> None:
+        """Close the case files; nothing is to be read after."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
+
     @staticmethod
     def _coding(case: StoredCase) -> regions.LabelSet:
         if case.label_set is None:

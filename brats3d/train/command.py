@@ -74,6 +74,7 @@ def train_model(
         HealthError: the first-minutes check found that the run is doomed.
         ModelError: there is no whole training state to go on from.
         StoreError: a case file is damaged.
+        SpaceError: the disk is full; what is finished stays.
     """
     store, out = Path(store), Path(out)
     folder = RunFolder(out)
@@ -87,6 +88,7 @@ def train_model(
                 f"{out} is a run with another recipe or fold than asked for; a resumed run keeps its own: leave them out."
             )
     else:
+        folder.check_new()
         chosen = with_training(change_recipe(read_recipe(recipe or "isensee2017"), settings), **changes)
     from brats3d.train.run import run_training
 

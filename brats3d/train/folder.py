@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,8 @@ class RunFolder:
         """Return the path of the scores of ``validation`` or ``test``."""
         return self.path / part / "scores.csv"
 
-    def open_new(self) -> None:
-        """Make the folder of a new run; what a run left that never finished an epoch may be written over.
+    def check_new(self) -> None:
+        """Refuse a folder that holds a run; what a run left that never finished an epoch may be written over.
 
         Raises:
             OutputExistsError: a run lies there already.
@@ -46,7 +48,6 @@ class RunFolder:
         early = {self.recipe.name, self.split.name, self.text.name}
         if self.path.exists() and any(entry.name not in early for entry in self.path.iterdir()):
             raise OutputExistsError(f"{self.path} holds a run already; use --resume to go on with it, or another --out.")
-        self.path.mkdir(parents=True, exist_ok=True)
 
     def open_old(self) -> None:
         """Check that there is a run to go on with.
@@ -74,21 +75,26 @@ def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: the file.
         rows: a mapping column → value an epoch; all have the same columns.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), restval="")
-        writer.writeheader()
-        writer.writerows({k: "" if v is None else v for k, v in row.items()} for row in rows)
-    os.replace(temporary, path)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
-def log_to(path: Path) -> logging.Handler:
-    """Send the library's messages to a file as well; returns the handler, to be removed when the run ends."""
+@contextmanager
+def messages_in(path: Path) -> Iterator[None]:
+    """Send the library's messages to a file as well, for as long as the context lasts."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.setLevel(logging.INFO)
     logger = logging.getLogger("brats3d")
-    if logger.getEffectiveLevel() > logging.INFO:
-        logger.setLevel(logging.INFO)
+    before = logger.level
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
     logger.addHandler(handler)
-    return handler
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        handler.close()

@@ -185,7 +185,19 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run, besides the cases."""
+    """Everything that decides a run, besides the cases.
+
+    Attributes:
+        network: which network.
+        data: what a batch is.
+        augmentation: how patches are changed.
+        loss: what is minimised.
+        optimiser: how weights move.
+        schedule: how the learning rate changes.
+        training: how long, on what, and when to look.
+        prediction: how the trained model is to be used.
+        regions: the output channels, in order.
+    """
 
     network: Network = field(default_factory=Network)
     data: Data = field(default_factory=Data)

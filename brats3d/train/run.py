@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,13 +15,13 @@ import brats3d
 from brats3d.cases import Split, load_split, make_split
 from brats3d.console import Progress
 from brats3d.data import PatchDataset, check_batch
-from brats3d.errors import LabelError, check_range
+from brats3d.errors import LabelError, SpaceError, check_range
 from brats3d.evaluate import write_scores
 from brats3d.models import Card, load_model, stride
 from brats3d.store import Store, open_store
 from brats3d.train.command import TrainingResult
 from brats3d.train.devices import Devices, pick_devices
-from brats3d.train.folder import RunFolder, log_to, write_text
+from brats3d.train.folder import RunFolder, messages_in, write_text
 from brats3d.train.health import check_batches, check_learning
 from brats3d.train.networks import learning_network, stock_network
 from brats3d.train.recipe import Recipe
@@ -43,6 +44,9 @@ def run_training(store: Path, recipe: Recipe, folder: RunFolder, fold: int | Non
 
     Returns:
         Best epoch, validation and test scores.
+
+    Raises:
+        SpaceError: the disk is full; what is finished stays.
     """
     opened = open_store(store)
     devices = pick_devices(recipe.training.replicas)
@@ -51,18 +55,21 @@ def run_training(store: Path, recipe: Recipe, folder: RunFolder, fold: int | Non
     ids = split.folds[split.fold or 0]
     dataset = _dataset(opened, recipe, ids.train, len(devices.names))
     if fold is not None:
-        folder.open_new()
+        folder.check_new()
+        folder.path.mkdir(parents=True, exist_ok=True)
         write_text(folder.recipe, recipe.to_toml())
         split.save(folder.split)
-    handler = log_to(folder.text)
     try:
-        parts = _parts(opened, recipe, folder, ids.train, ids.validation, dataset, devices)
-        record = _train(parts, devices, fold is None, progress)
-        return _test(parts, ids.test, record)
+        with messages_in(folder.text):
+            parts = _parts(opened, recipe, folder, ids.train, ids.validation, dataset, devices)
+            record = _train(parts, devices, fold is None, progress)
+            return _test(parts, ids.test, record)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SpaceError(f"{folder.path}: no space left on the disk; make some, then go on with --resume.") from problem
     finally:
         dataset.close()
-        logging.getLogger("brats3d").removeHandler(handler)
-        handler.close()
 
 
 def _new_split(store: Store, recipe: Recipe, fold: int) -> Split:

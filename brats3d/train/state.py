@@ -7,6 +7,7 @@ what the recorder knows as JSON. ``load_weights`` is not used: it drops the opti
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import h5py
 import keras
 import numpy as np
 
-from brats3d.errors import ModelError
+from brats3d.errors import ModelError, SpaceError
 
 SCHEMA = 1
 KEPT = 2
@@ -59,20 +60,34 @@ def save_state(folder: Path, epoch: int, network: keras.Model, record: dict[str,
 
     Returns:
         The file.
+
+    Raises:
+        SpaceError: the disk is full; the states that were there stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"state-{epoch:05d}.h5"
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    for left in folder.glob(".state-*"):
+        left.unlink()  # of a run that was killed while it wrote
+    with h5py.File(temporary, "w", driver="core", backing_store=False) as file:
+        file.attrs["schema"], file.attrs["epoch"] = SCHEMA, epoch
+        file.attrs["backend"] = keras.backend.backend()
+        file.create_dataset("record", data=json.dumps(record))
+        for number, value in enumerate(snapshot(network)):
+            file.create_dataset(f"variables/{number:05d}", data=value, fletcher32=value.ndim > 0 and value.size > 0)
+        file.flush()
+        content = file.id.get_file_image()
     try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["schema"], file.attrs["epoch"] = SCHEMA, epoch
-            file.attrs["backend"] = keras.backend.backend()
-            file.create_dataset("record", data=json.dumps(record))
-            for number, value in enumerate(snapshot(network)):
-                file.create_dataset(f"variables/{number:05d}", data=value, fletcher32=value.ndim > 0 and value.size > 0)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with temporary.open("wb") as raw:
+            raw.write(content)
+            raw.flush()
+            os.fsync(raw.fileno())
         os.replace(temporary, path)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        size = len(content) / 1e6
+        raise SpaceError(f"{path}: no space left on the disk; {size:.1f} MB are needed for a training state.") from problem
     finally:
         temporary.unlink(missing_ok=True)
     for old in state_files(folder)[KEPT:]:

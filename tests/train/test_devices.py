@@ -52,7 +52,8 @@ for network in two.values():
 found["devices"] = [str(network.weights[0].value.device) for network in two.values()]
 cases = sorted(store)[:5]
 scores = [Scorer(store, best.card, networks).score(cases) for networks in ({"cpu:0": best.network}, two)]
-found["scores"] = [[(case, region, row.dice, row.hd95_mm) for case, rows in s.items() for region, row in rows.items()] for s in scores]
+found["scores"] = [[(c, region, row.dice, row.hd95_mm) for c, rows in s.items() for region, row in rows.items()]
+    for s in scores]
 json.dump(found, open("found.json", "w"))
 """
 SGD = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from brats3d.errors import ModelError
+from brats3d.errors import ModelError, SpaceError
 
 keras = pytest.importorskip("keras")
 state = pytest.importorskip("brats3d.train.state")
@@ -201,3 +202,19 @@ def test_an_interrupt_while_writing_leaves_the_states_as_they_were(
         state.save_state(two_states, 3, network(), {"epoch": 3})
     assert sorted(p.name for p in two_states.iterdir()) == ["state-00001.h5", "state-00002.h5"]
     assert state.load_state(two_states)[0] == 2
+
+
+def test_a_full_disk_says_how_much_is_needed_and_leaves_the_states(two_states: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SpaceError, match=r"state-00003.h5: no space left on the disk; 0.1 MB are needed for a training state"):
+        state.save_state(two_states, 3, network(), {})
+    assert sorted(p.name for p in two_states.iterdir()) == ["state-00001.h5", "state-00002.h5"]
+
+
+def test_what_a_kill_left_behind_goes_with_the_next_state(two_states: Path) -> None:
+    (two_states / ".state-00003.h5.4711").write_bytes(b"half")
+    state.save_state(two_states, 3, network(), {})
+    assert sorted(p.name for p in two_states.iterdir()) == ["state-00002.h5", "state-00003.h5"]
