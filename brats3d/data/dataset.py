@@ -104,6 +104,8 @@ class PatchDataset(keras.utils.PyDataset):
 
         Raises:
             StoreError: a case file is damaged.
+            ImageError: a modality cannot be normalised.
+            OptionError: the case's voxels do not make whole blocks of the plan's spacing, or no normalisation has its name.
         """
         if not self._order_warned and index not in (0, 1, self._last, self._last + 1):  # 0 and 1: Keras looks at shapes first
             log.warning("batches are asked for out of order, so reading ahead is in vain: pass shuffle=False to fit.")

@@ -36,7 +36,7 @@ class PatchPlan:
         foreground: share of the patches with a tumour voxel in their middle half, balanced over the regions.
         augmentation: None changes nothing.
         seed: of all randomness.
-        memory_mb: how much of the averaged cases may be kept in memory (used only where they are averaged).
+        memory_mb: how much of the averaged cases a reader may keep in memory (used only where they are averaged).
     """
 
     store: Path
