@@ -98,6 +98,7 @@ def test_the_folder_holds_what_the_architecture_says(plain: Any) -> None:
     text = (folder / "run.log").read_text()
     assert all(f"epoch {epoch}: " in text for epoch in range(4))
     assert "test: WT" in text
+    assert "every epoch sees the same patches" not in text
     assert logging.getLogger("brats3d").handlers == []
 
 
