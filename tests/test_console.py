@@ -231,8 +231,9 @@ def test_run_leaves_the_signal_handler_as_it_was() -> None:
 
 
 SLEEPER = """
-import sys, time
+import signal, sys, time
 from brats3d.console import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts jobs in the background has it ignored
 def main(argv):
     print("ready", flush=True)
     {body}

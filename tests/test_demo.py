@@ -19,7 +19,7 @@ def test_quick_demo(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    rows = list(csv.DictReader((tmp_path / "d" / "scores" / "scores.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "d" / "scores" / "scores.csv").read_text().splitlines()))
     assert {row["case"] for row in rows} == set(result["test_cases"])
     whole = [float(row["dice"]) for row in rows if row["region"] == "WT"]
     assert result["dice"]["WT"] == pytest.approx(sum(whole) / len(whole))

@@ -256,13 +256,13 @@ def test_a_case_without_a_label_is_named(store: Path, tmp_path: Path, capsys: py
 
 def test_a_run_that_never_finished_an_epoch_may_be_written_over(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.open_new()
+    folder.check_new()
     for path in (folder.recipe, folder.split, folder.text):
         path.write_text("x")
-    folder.open_new()
+    folder.check_new()
     folder.log.write_text("x")
     with pytest.raises(OutputExistsError, match="holds a run already"):
-        folder.open_new()
+        folder.check_new()
     with pytest.raises(OptionError, match="holds no run to resume"):
         RunFolder(tmp_path).open_old()
 
