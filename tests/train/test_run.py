@@ -257,6 +257,7 @@ def test_a_case_without_a_label_is_named(store: Path, tmp_path: Path, capsys: py
 def test_a_run_that_never_finished_an_epoch_may_be_written_over(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.check_new()
+    folder.path.mkdir()
     for path in (folder.recipe, folder.split, folder.text):
         path.write_text("x")
     folder.check_new()
