@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 # Tests that need real cases look here and skip, saying so, where it does not exist.
 export BRATS3D_TEST_DATA ?= $(wildcard $(abspath ../shared/data))
 
-.PHONY: demo test lint tests clean
+.PHONY: demo test lint tests check-peers clean
 
 demo: $(VENV)/.base
 	$(PY) -m brats3d.demo --out demo --force
@@ -23,6 +23,11 @@ lint: $(VENV)/.test
 tests: $(VENV)/.test
 	$(PY) -m pytest
 
+# The scores against surface-distance, MedPy and MONAI, in an environment of their own.
+check-peers:
+	$(MAKE) VENV=.venv-peers .venv-peers/.bench
+	.venv-peers/bin/python benchmarks/check_peers.py $(BRATS3D_TEST_DATA)/brats
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; found: $$($(PYTHON) --version). Say which with: make PYTHON=python3.12"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python has no venv with pip. On Debian and Ubuntu: apt install python3-venv"; exit 2; }
@@ -36,5 +41,9 @@ $(VENV)/.test: setup.cfg | $(VENV)/bin/python
 	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@ $(VENV)/.base
 
+$(VENV)/.bench: setup.cfg | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-peers demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,76 +1,92 @@
-"""Question: how long do Dice and HD95 of WT, TC and ET take for one real case, against surface-distance with NumPy?
+"""Question: how long do the case-wise scores of WT, TC and ET take for one real case, against other packages?
 
-Both score the same full-size labels, turn about, in one process and one thread; CPU seconds, of which the median of the
-repetitions counts, and the values must agree. Three predictions a case: the reference's outlines moved by a smooth random
-field of about 1.5 mm, the same shifted by 4 voxels, and by 12.
+All score the same full-size labels, turn about, in one process and one thread; CPU seconds, of which the median of the
+repetitions counts, and the values must agree where the definitions do. Three predictions a case: the reference's outlines moved
+by a smooth random field of about 1.5 mm, the same shifted by 4 voxels, and by 12.
+
+- *Dice and HD95* (surface-distance's definition) of brats3d: `case_scores` by a protocol without HD, ASSD and surface Dice,
+  which need the farthest points too.
+- *all*: `case_scores`, every case-wise score (`RegionScores`).
+- surface-distance with NumPy: Dice and HD95.
+- MONAI's DiceMetric and HausdorffDistanceMetric, where MONAI is installed (the extra ``bench``). Its HD95 is another one.
 
     python benchmarks/scores.py DATA --cases 3 --repeat 3
 
-DATA holds BraTS case folders with labels; surface-distance comes with the extra ``bench``.
+DATA holds BraTS case folders with labels.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import time
+import unittest.mock
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import surface_distance
-from scipy import ndimage
+from real_labels import RealLabel, labels_of_cases, wobble
 
-from brats3d import images
-from brats3d.cases import find_cases
 from brats3d.console import text_table
-from brats3d.regions import LABEL_SETS, REGIONS, LabelSet, paint_regions, region_masks, whole_numbers
-from brats3d.scores import case_scores
+from brats3d.regions import REGIONS
+from brats3d.scores import PROTOCOLS, case_scores, protocols
 
 Scores = dict[str, tuple[float, float]]
 SHIFTS = (0, 4, 12)
 
 
-def ours(prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...], coding: LabelSet) -> Scores:
-    """Every score that `case_scores` gives, not these two alone."""
-    found = case_scores(prediction, reference, spacing_mm, label_set=coding)
+def every_score(prediction: np.ndarray, label: RealLabel) -> Scores:
+    found = case_scores(prediction, label.array, label.spacing_mm, label_set=label.coding)
     return {region: (scores.dice, scores.hd95_mm) for region, scores in found.items()}
 
 
-def peer(prediction: np.ndarray, reference: np.ndarray, spacing_mm: tuple[float, ...], coding: LabelSet) -> Scores:
+def dice_and_hd95(prediction: np.ndarray, label: RealLabel) -> Scores:
+    fewer = dataclasses.replace(PROTOCOLS["casewise"], undefined=("hd_mm", "assd_mm", "nsd"))
+    with unittest.mock.patch.object(protocols, "PROTOCOLS", {"casewise": fewer}):
+        return every_score(prediction, label)
+
+
+def package(prediction: np.ndarray, label: RealLabel) -> Scores:
     found = {}
     for region in REGIONS:
-        p, r = (np.isin(label, coding.regions[region]) for label in (prediction, reference))
-        distances = surface_distance.compute_surface_distances(r, p, spacing_mm)
+        p, r = (np.isin(side, label.coding.regions[region]) for side in (prediction, label.array))
+        distances = surface_distance.compute_surface_distances(r, p, label.spacing_mm)
         hd95 = surface_distance.compute_robust_hausdorff(distances, 95)
         found[region] = (2 * np.count_nonzero(p & r) / (np.count_nonzero(p) + np.count_nonzero(r)), float(hd95))
     return found
 
 
-def wobble(label: np.ndarray, coding: LabelSet) -> np.ndarray:
-    """Return a prediction: every region's outline moved by a smooth random field."""
-    rng = np.random.default_rng(0)
-    field = ndimage.gaussian_filter(rng.standard_normal(label.shape, np.float32), 4)
-    field *= 1.5 / field.std()
-    masks = []
-    for mask in region_masks(label, coding):
-        depth = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
-        masks.append(depth + field > 0.5)
-    return paint_regions(np.stack(masks), coding)
+def monai(prediction: np.ndarray, label: RealLabel) -> Scores:
+    import torch
+    from monai.metrics import DiceMetric, HausdorffDistanceMetric
+
+    torch.set_num_threads(1)
+    channels = [
+        torch.from_numpy(np.stack([np.isin(side, label.coding.regions[region]) for region in REGIONS])[None]).float()
+        for side in (prediction, label.array)
+    ]
+    dice, hd95 = DiceMetric(reduction="none"), HausdorffDistanceMetric(percentile=95, reduction="none")
+    found = dice(*channels)[0], hd95(*channels, spacing=label.spacing_mm)[0]
+    return {region: (float(d), float(h)) for region, d, h in zip(REGIONS, *found, strict=True)}
 
 
-def compare(*arguments: object, repeat: int) -> tuple[Scores, float, float]:
-    """Return our scores, our seconds and the peer's."""
-    spent: dict[Callable[..., Scores], list[float]] = {ours: [], peer: []}
-    found: dict[Callable[..., Scores], Scores] = {}
+def compare(prediction: np.ndarray, label: RealLabel, contenders: list[Callable[..., Scores]], repeat: int) -> list[float]:
+    """Return the CPU seconds of each contender, having compared what they say."""
+    spent: dict[str, list[float]] = {each.__name__: [] for each in contenders}
+    found: dict[str, Scores] = {}
     for _ in range(repeat):
-        for function, times in spent.items():
+        for each in contenders:
             start = time.process_time()
-            found[function] = function(*arguments)
-            times.append(time.process_time() - start)
-    np.testing.assert_allclose(*([scores[r] for r in REGIONS] for scores in found.values()), atol=1e-9)
-    return found[ours], statistics.median(spent[ours]), statistics.median(spent[peer])
+            found[each.__name__] = each(prediction, label)
+            spent[each.__name__].append(time.process_time() - start)
+    expected = np.array([found["package"][r] for r in REGIONS])
+    for name, scores in found.items():
+        columns = slice(0, 1 if name == "monai" else 2)
+        np.testing.assert_allclose(np.array([scores[r] for r in REGIONS])[:, columns], expected[:, columns], atol=1e-6)
+    return [statistics.median(times) for times in spent.values()]
 
 
 def main() -> None:
@@ -79,20 +95,28 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # the package uses names that SciPy has moved
+    warnings.simplefilter("ignore")  # the peers use names that SciPy and NumPy have moved
+    contenders = [dice_and_hd95, every_score, package]
+    try:
+        import monai as _  # noqa: F401
+
+        contenders.append(monai)
+    except ImportError:
+        print("MONAI is not installed: left out")
     rows, ratios = [], []
-    for case in [c for c in find_cases(options.data) if c.label][: options.cases]:
-        volume = images.read(case.label)
-        label = np.asfortranarray(whole_numbers(volume.array))  # as a reader gives it
-        coding = LABEL_SETS["L23" if 3 in label else "L17"]
-        near = wobble(label, coding)
+    for label in labels_of_cases(options.data, options.cases):
+        near = wobble(label.array, label.coding)
         for shift in SHIFTS:
             prediction = np.asfortranarray(np.roll(near, shift, axis=0))
-            scores, own, other = compare(prediction, label, volume.grid.spacing_mm, coding, repeat=options.repeat)
-            ratios.append(other / own)
-            rows.append([case.id, shift, *scores["WT"], own, other, other / own])
-    print(text_table(["case", "shift", "dice WT", "hd95 WT", "ours s", "surface-distance s", "ratio"], rows))
-    print(f"times faster: median {statistics.median(ratios):.1f}, least {min(ratios):.1f}")
+            dice = every_score(prediction, label)["WT"][0]
+            own, every, *peers = compare(prediction, label, contenders, options.repeat)
+            ratios.append([every / own, *(peer / own for peer in peers), *(peer / every for peer in peers)])
+            rows.append([label.case, shift, dice, own, *ratios[-1]])
+    names = ["surface-distance", "MONAI"][: len(contenders) - 2]
+    columns = ["all ÷ own", *(f"{n} ÷ own" for n in names), *(f"{n} ÷ all" for n in names)]
+    print(text_table(["case", "shift", "dice WT", "own: Dice and HD95, s", *columns], rows))
+    for column, values in zip(columns, zip(*ratios, strict=True), strict=True):
+        print(f"{column}: median {statistics.median(values):.2f}, from {min(values):.2f} to {max(values):.2f}")
 
 
 if __name__ == "__main__":

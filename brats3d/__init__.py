@@ -7,9 +7,13 @@ imaging library.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# The library reports, the caller decides where: a program that wants to see the messages configures logging.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "find_cases": "brats3d.cases",

@@ -10,8 +10,12 @@ Every refusal is one sentence: what was found, where, what was expected, what to
 from __future__ import annotations
 
 import difflib
+import numbers
 from collections.abc import Iterable
 from typing import Any
+
+ALL_ZERO = "all voxels are 0; expected a scan: check the file, or leave out the case."
+"""What every room says of an image of zeros, behind the name of the file or the modality."""
 
 
 class BratsError(Exception):
@@ -44,8 +48,16 @@ class ModelError(BratsError):
     """A model file cannot be used: no model, no card, or another job's card."""
 
 
+class WorkerError(BratsError):
+    """A process that worked for this one died."""
+
+
 class HealthError(BratsError):
-    """The first-minutes check found that a training run is doomed."""
+    """A training run is doomed: the first-minutes check found so, or its loss is no number any more."""
+
+
+class TrainingError(BratsError):
+    """A case was refused, and a training run needs all of its cases: unlike a refused case elsewhere, it ends the whole."""
 
 
 class CaseError(BratsError):
@@ -72,6 +84,11 @@ class StoreError(CaseError):
 
 class ArrayError(BratsError, ValueError):
     """An array argument has a shape, type or value that the function does not take."""
+
+
+def first_line(problem: BaseException) -> str:
+    """Return the first line of an exception's text without its full stop, to be set into a sentence."""
+    return (str(problem).splitlines() or [""])[0].strip().rstrip(".")
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
@@ -114,8 +131,8 @@ def check_keys(where: str, found: Iterable[str], allowed: Iterable[str]) -> None
             raise OptionError(f"{where} has an unknown key {key!r}{nearest(key, allowed)}; known keys: {', '.join(allowed)}.")
 
 
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a number outside ``low`` to ``high`` (both included), and NaN.
+def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Refuse a number outside ``low`` to ``high`` (both included), NaN, and what is no number.
 
     Args:
         name: what the number is, as the user knows it.
@@ -126,8 +143,24 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     Raises:
         OptionError: names the value and the range.
     """
-    if not low <= value <= high:
-        raise OptionError(f"{name} is {value!r}; expected a number from {low} to {high}.")
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
+        bounds = f"of at least {low}" if high == float("inf") else f"from {low} to {high}"
+        raise OptionError(f"{name} is {value!r}; expected a number {bounds}.")
+
+
+def check_whole(name: str, value: int, low: int) -> None:
+    """Refuse what is no whole number of at least ``low``.
+
+    Args:
+        name: what the number is, as the user knows it.
+        value: the number found.
+        low: the smallest that can be used.
+
+    Raises:
+        OptionError: names the value and the bound.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
+        raise OptionError(f"{name} is {value!r}; expected a whole number of at least {low}.")
 
 
 def check_shapes_equal(**shapes: tuple[int, ...]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.errors import ArrayError, OptionError
+from brats3d.errors import ArrayError, GridError
 
 STORED_AXES = "LPS"
 AFFINE_TOLERANCE = 1e-3
@@ -82,10 +82,6 @@ class Grid:
         if not worst <= AFFINE_TOLERANCE:
             return f"affine {np.round(self.affine, 3).tolist()} and {np.round(other.affine, 3).tolist()}"
         return ""
-
-    def diagonal_mm(self) -> float:
-        """Length of the grid's diagonal, voxels × spacing, in mm."""
-        return float(np.linalg.norm(np.array(self.shape) * self.spacing_mm))
 
 
 def _axis_plan(grid: Grid) -> tuple[list[int], list[bool]]:
@@ -179,9 +175,23 @@ def widen_box(box: Box, multiple: int | Sequence[int]) -> Box:
     return np.stack([box[:, 0] // block * block, -(-box[:, 1] // block) * block], 1)
 
 
-def grow_box(box: Box, sizes: tuple[int, int, int]) -> Box:
-    """Return a box with the same first corner, at least ``sizes`` large along each axis."""
-    return np.stack([box[:, 0], np.maximum(box[:, 1], box[:, 0] + np.array(sizes))], 1)
+def box_at(corner: Sequence[int], size: Sequence[int]) -> Box:
+    """Return the box of a first voxel and a size; it may lie outside the volume.
+
+    Args:
+        corner: first voxel along each axis, may be negative.
+        size: voxels along each axis.
+
+    Raises:
+        ArrayError: not three whole numbers each, or a size below 1.
+    """
+    first, sizes = np.asarray(corner), np.asarray(size)
+    for name, numbers in (("corner", first), ("size", sizes)):
+        if numbers.shape != (3,) or not np.issubdtype(numbers.dtype, np.integer):
+            raise ArrayError(f"the {name} of the box is {numbers.tolist()}; expected three whole numbers of voxels.")
+    if sizes.min() < 1:
+        raise ArrayError(f"the size of the box is {sizes.tolist()}; expected at least 1 voxel along each axis.")
+    return np.stack([first, first + sizes], 1)
 
 
 def crop_padded(array: np.ndarray, box: Box) -> np.ndarray:
@@ -212,15 +222,15 @@ def block_factor(spacing_mm: tuple[float, float, float], wanted_mm: float) -> tu
         wanted_mm: the model's spacing.
 
     Raises:
-        OptionError: along some axis the ratio is further than 5% from a whole number of at least 1.
+        GridError: along some axis the ratio is further than 5% from a whole number of at least 1.
     """
     ratios = [wanted_mm / s for s in spacing_mm]
     whole = [max(1, round(r)) for r in ratios]
     if any(abs(r - w) > 0.05 * w for r, w in zip(ratios, whole, strict=True)):
         found = " × ".join(f"{s:.4g}" for s in spacing_mm)
-        raise OptionError(
+        raise GridError(
             f"a model grid of {wanted_mm} mm is no whole multiple of the scan's voxels of {found} mm;"
-            " resample the scan to the BraTS grid (1 mm), or train with a spacing_mm that its voxels divide."
+            " resample the scan to 1 mm, or use a model whose spacing_mm is a whole multiple of these voxels."
         )
     return whole[0], whole[1], whole[2]
 
@@ -276,3 +286,23 @@ def block_expand(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray:
             fine[..., k] = moved + array.dtype.type(abs(offset)) * (neighbour - moved)
         array = np.moveaxis(fine.reshape(*moved.shape[:-1], n * f), -1, axis - 3)
     return np.ascontiguousarray(array)
+
+
+def resample_label(label: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
+    """Return a label on another grid of the same world space: each voxel takes the value of the nearest one.
+
+    Args:
+        label: (X, Y, Z) whole numbers on the source grid. Not modified.
+        source: where it lies.
+        target: where it is wanted.
+
+    Returns:
+        An array of the target's shape and the label's type; 0 where the source does not reach.
+    """
+    from scipy import ndimage
+
+    to_source = np.linalg.inv(source.affine) @ target.affine
+    moved = ndimage.affine_transform(
+        label, to_source[:3, :3], to_source[:3, 3], output_shape=target.shape, order=0, mode="constant", cval=0
+    )
+    return np.asarray(moved)

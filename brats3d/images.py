@@ -10,7 +10,6 @@ Masks are written to a temporary name, read back, compared with the grid they sh
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brats3d.errors import ImageError, MissingExtraError, SpaceError
+from brats3d.errors import ArrayError, ImageError, MissingExtraError, first_line
+from brats3d.files import whole_file
 from brats3d.geometry import Grid
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _read_nifti(path: Path) -> Volume:
         raise
     except Exception as problem:  # nibabel, zlib and isal raise many kinds; each means the same to the user
         raise ImageError(
-            f"{path}: cannot be read as NIfTI ({type(problem).__name__}: {_first_line(problem)});"
+            f"{path}: cannot be read as NIfTI ({type(problem).__name__}: {first_line(problem)});"
             " the file is damaged, truncated or of another kind: copy it again from its source."
         ) from problem
     if array.ndim == 4 and array.shape[3] == 1:
@@ -106,9 +106,11 @@ def _open(path: Path) -> Iterator[Any]:
 
 
 def _check_size(path: Path, shape: tuple[int, ...]) -> None:
-    voxels = int(np.prod([int(n) for n in shape], dtype=object)) if shape else 0
-    if not 0 < voxels <= MAX_VOXELS or min(shape) < 1:
-        raise ImageError(f"{path}: the header asks for shape {shape}; expected a brain scan of at most {MAX_VOXELS} voxels.")
+    asked = f"{path}: the header asks for shape {shape}"
+    if not shape or min(shape) < 1:
+        raise ImageError(f"{asked}, an axis of 0 voxels; the header is damaged: copy the file again from its source.")
+    if int(np.prod([int(n) for n in shape], dtype=object)) > MAX_VOXELS:
+        raise ImageError(f"{asked}; expected a brain scan of at most {MAX_VOXELS} voxels: copy it again, or crop it.")
 
 
 def _grid(path: Path, image: nib.Nifti1Image) -> Grid:
@@ -116,14 +118,20 @@ def _grid(path: Path, image: nib.Nifti1Image) -> Grid:
     affine = np.asarray(image.affine, float)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise ImageError(f"{path}: the affine {np.round(affine, 4).tolist()} cannot be inverted; the header is damaged.")
-    qform, qcode = header.get_qform(coded=True)
-    sform, scode = header.get_sform(coded=True)
+    try:
+        qform, qcode = header.get_qform(coded=True)
+        sform, scode = header.get_sform(coded=True)
+    except ValueError as problem:  # a quaternion longer than 1
+        raise ImageError(
+            f"{path}: the qform cannot be read ({first_line(problem)}); the header is damaged: copy the file again."
+        ) from problem
+    for name, form in (("qform", qform), ("sform", sform)):
+        if form is not None and not np.isfinite(form).all():
+            raise ImageError(
+                f"{path}: the {name} {np.round(form, 4).tolist()} is not finite; the header is damaged: copy the file again."
+            )
     x, y, z = (int(n) for n in image.shape[:3])
     return Grid((x, y, z), affine, qform, sform, int(qcode), int(scode), int(header["xyzt_units"]))
-
-
-def _first_line(problem: BaseException) -> str:
-    return (str(problem).splitlines() or [""])[0].strip().rstrip(".")
 
 
 def _read_metaimage(path: Path) -> Volume:
@@ -173,12 +181,15 @@ def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
         grid: where it lies.
 
     Raises:
+        ArrayError: the array has not the grid's shape.
         ImageError: what was written does not read back as what was meant (a failing disk).
         SpaceError: the disk is full.
     """
     import nibabel as nib
 
     path = Path(path)
+    if array.ndim not in (3, 4) or array.shape[-3:] != grid.shape:
+        raise ArrayError(f"{path}: the array has shape {array.shape}; expected the grid's, {grid.shape}, regions before it.")
     if array.ndim == 4:
         array = np.moveaxis(array, 0, -1)
     header = nib.Nifti1Header()
@@ -189,25 +200,16 @@ def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
     image.set_qform(grid.affine if grid.qform is None and grid.qform_code else grid.qform, grid.qform_code)
     image.set_sform(grid.affine if grid.sform is None and grid.sform_code else grid.sform, grid.sform_code)
     image.header["xyzt_units"] = grid.xyzt_units
-    suffix = ".nii.gz" if path.name.lower().endswith(".gz") else ".nii"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
-    try:
+    with whole_file(path, megabytes=array.nbytes / 1e6) as temporary:
         _write_bytes(temporary, image.to_bytes())
         written = read(temporary)
         different = written.grid.differences(grid)
         if different or not np.array_equal(written.array.reshape(array.shape), array):
             raise ImageError(f"{path}: what was written reads back differently ({different or 'voxels'}); check the disk.")
-        os.replace(temporary, path)
-    except OSError as problem:
-        if isinstance(problem, SpaceError) or problem.errno == 28:
-            raise SpaceError(f"{path}: no space left on the disk; {array.nbytes / 1e6:.0f} MB are needed at most.") from problem
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
-    if path.name.endswith(".gz"):
+    if path.name.lower().endswith(".gz"):
         from isal import igzip
 
         # mtime 0 and no name, so that the same mask is the same bytes

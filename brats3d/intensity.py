@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from brats3d.errors import ImageError, check_option
+from brats3d.errors import ALL_ZERO, ImageError, check_option
 
 QUANTILES = 1001
 CLIP_SD = 5.0
@@ -103,11 +103,11 @@ def histogram_of(array: np.ndarray) -> Histogram:
         counts = counts[values - least]
         inside = values != 0
         if not inside.any():
-            raise ImageError(f"all {array.size} voxels are 0; expected a scan: check the file, or leave out the case.")
+            raise ImageError(ALL_ZERO)
         return Counts(values[inside].astype(np.float64), counts[inside].astype(np.int64))
     inside_values = array[array != 0]
     if inside_values.size == 0:
-        raise ImageError(f"all {array.size} voxels are 0; expected a scan: check the file, or leave out the case.")
+        raise ImageError(ALL_ZERO)
     return Quantiles(np.quantile(inside_values, np.linspace(0, 1, QUANTILES)).astype(np.float64))
 
 

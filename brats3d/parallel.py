@@ -6,6 +6,7 @@ Ctrl-C reaches the parent alone, which then lets the cases in work finish.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -13,12 +14,20 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from brats3d.errors import CaseError, OptionError
+from brats3d.errors import CaseError, OptionError, WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def core_count() -> int:
+    """Return how many cores this process may use, which a batch system may have made fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def worker_count(workers: int | None, items: int) -> int:
@@ -29,7 +38,7 @@ def worker_count(workers: int | None, items: int) -> int:
     """
     if workers is not None and workers < 1:
         raise OptionError(f"workers is {workers}; expected 1 or more.")
-    return max(1, min(workers or os.cpu_count() or 1, items))
+    return max(1, min(workers or core_count(), items))
 
 
 def map_cases(
@@ -48,17 +57,24 @@ def map_cases(
 
     Raises:
         OptionError: fewer than one worker.
+        WorkerError: a worker process was killed.
     """
     count = worker_count(workers, len(items))
     if count == 1:
         for item in items:
             yield item, _answer(function, item)
         return
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=start_worker)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, context, initializer=start_worker, initargs=(shown_level(),))
     try:
         jobs = {pool.submit(_answer, function, item): item for item in items}
         for job in as_completed(jobs):
             yield jobs[job], job.result()
+    except BrokenProcessPool as problem:
+        raise WorkerError(
+            "a worker process was killed, most often for lack of memory; finished cases stay: give the command again with"
+            " fewer --workers."
+        ) from problem
     finally:
         # On a stop, cases not begun are dropped and those in work end whole.
         pool.shutdown(wait=True, cancel_futures=True)
@@ -71,8 +87,24 @@ def _answer(function: Callable[[Item], Result], item: Item) -> Result | CaseErro
         return problem
 
 
-def start_worker() -> None:
-    """Prepare a spawned process: Ctrl-C is the parent's affair, and it ends when its parent does."""
+def shown_level() -> int:
+    """Return the level from which this process shows the library's messages on a stream; above all levels where on none."""
+    logger = logging.getLogger("brats3d")
+    streams = [h for h in (*logger.handlers, *logging.getLogger().handlers) if type(h) is logging.StreamHandler]
+    return max(logger.getEffectiveLevel(), min((h.level for h in streams), default=logging.CRITICAL + 1))
+
+
+def start_worker(level: int) -> None:
+    """Prepare a spawned process: Ctrl-C is the parent's affair, messages look like its own, and it ends when its parent does.
+
+    Args:
+        level: the parent's `shown_level`; nothing of the parent's logging reaches a spawned process by itself.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger = logging.getLogger("brats3d")
+    logger.addHandler(handler)
+    logger.setLevel(level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -14,13 +14,16 @@ BraTS-2024-Metrics ``metrics_*.py``), CaPTk ``cbicaITKUtilities.h``, nnU-Net ``r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
 from brats3d.errors import ArrayError, LabelError, OptionError, check_option
+
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+"""The four modalities of BraTS, in the order used everywhere."""
 
 REGIONS = ("WT", "TC", "ET")
 """The three regions every BraTS year scores, in the order used everywhere."""
@@ -34,7 +37,7 @@ class LabelSet:
         name: short name, such as ``L17``.
         used_by: which challenges wrote it.
         tissues: label value → tissue.
-        regions: region name → the values it unites.
+        regions: region name → the values it unites; single tissues that a challenge scores are regions too.
         paint: (region, value) in the order in which regions are painted into a label.
     """
 
@@ -43,6 +46,11 @@ class LabelSet:
     tissues: Mapping[int, str]
     regions: Mapping[str, tuple[int, ...]]
     paint: tuple[tuple[str, int], ...]
+
+    @property
+    def title(self) -> str:
+        """The name and who used it, for messages."""
+        return f"{self.name} ({self.used_by})"
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -68,18 +76,18 @@ LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType({
         _row("L13", "BraTS 2012 re-issue to 2016", {1: "necrosis", 2: "edema", 3: "non-enhancing", 4: "enhancing"},
              {"WT": (1, 2, 3, 4), "TC": (1, 3, 4), "ET": (4,)}, [("WT", 2), ("TC", 1), ("ET", 4)]),
         _row("L17", "BraTS 2017 to 2022, TCIA", {1: "NCR+NET", 2: "ED", 4: "ET"},
-             {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}, [("WT", 2), ("TC", 1), ("ET", 4)]),
+             {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,), "NETC": (1,), "SNFH": (2,)}, [("WT", 2), ("TC", 1), ("ET", 4)]),
         _row("L23", "BraTS 2023; SSA and MET 2024", {1: "NCR", 2: "ED", 3: "ET"},
-             {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}, [("WT", 2), ("TC", 1), ("ET", 3)]),
+             {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,), "NETC": (1,), "SNFH": (2,)}, [("WT", 2), ("TC", 1), ("ET", 3)]),
         _row("L24", "BraTS 2024 GLI; 2025 GLI and MET", {1: "NETC", 2: "SNFH", 3: "ET", 4: "RC"},
-             {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,), "RC": (4,)},
+             {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,), "RC": (4,), "NETC": (1,), "SNFH": (2,)},
              [("WT", 2), ("TC", 1), ("ET", 3), ("RC", 4)]),
         _row("LPED", "BraTS 2024 PED and later", {1: "ET", 2: "NETC", 3: "CC", 4: "ED"},
-             {"WT": (1, 2, 3, 4), "TC": (1, 2, 3), "ET": (1,), "CC": (3,)},
+             {"WT": (1, 2, 3, 4), "TC": (1, 2, 3), "ET": (1,), "CC": (3,), "NETC": (2,), "ED": (4,)},
              [("WT", 4), ("TC", 2), ("CC", 3), ("ET", 1)]),
         _row("LMSD", "Medical Segmentation Decathlon, Task01", {1: "edema", 2: "non-enhancing", 3: "ET"},
              {"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)}, [("WT", 1), ("TC", 2), ("ET", 3)]),
-        _row("GTV", "BraTS 2024 MEN-RT", {1: "gross tumour volume"}, {"WT": (1,)}, [("WT", 1)]),
+        _row("GTV", "BraTS 2024 MEN-RT", {1: "gross tumour volume"}, {"WT": (1,), "GTV": (1,)}, [("WT", 1)]),
     )
 })  # fmt: skip
 
@@ -107,14 +115,18 @@ def label_set(name: str) -> LabelSet:
     return LABEL_SETS[name]
 
 
+ROUNDING = 1e-3
+"""How far a label in floating point may lie from a whole number: scale factors and resampling tools leave 2.9999998."""
+
+
 def whole_numbers(label: np.ndarray) -> np.ndarray:
     """Return a label of any number type as uint8, refusing what is no label.
 
     Args:
-        label: (X, Y, Z) array of any type; float files are common, and hold whole numbers.
+        label: (X, Y, Z) array of any type; float files are common, and hold whole numbers within `ROUNDING`.
 
     Returns:
-        (X, Y, Z) uint8 with the same values. A copy, except where the input is uint8 already.
+        (X, Y, Z) uint8 with the same values, rounded. A copy, except where the input is uint8 already.
 
     Raises:
         LabelError: a value is no whole number from 0 to 255; the message names the first one found.
@@ -122,15 +134,30 @@ def whole_numbers(label: np.ndarray) -> np.ndarray:
     label = np.asarray(label)
     if label.dtype == np.uint8:
         return label
+    floating = np.issubdtype(label.dtype, np.floating)
     with np.errstate(invalid="ignore"):
-        whole = label.astype(np.uint8)
-    wrong = whole != label
+        whole = (np.rint(label) if floating else label).astype(np.uint8)
+        wrong = ~(np.abs(label - whole) <= ROUNDING) if floating else whole != label
     if wrong.any():
         raise LabelError(
             f"the label holds {label[wrong][0]!s} in {int(wrong.sum())} voxels; expected whole numbers from 0 to 255:"
             " check that the file is a label and not an image or a resampled mask."
         )
     return whole
+
+
+def label_sets_with(values: Iterable[int]) -> list[LabelSet]:
+    """Return the label sets that know all of these values, in the order of `LABEL_SETS`."""
+    found = set(values)
+    return [coding for coding in LABEL_SETS.values() if found <= set(coding.values)]
+
+
+def fitting_sets(values: Iterable[int]) -> str:
+    """Return as words which label sets know all of these values, or what to check where none does."""
+    fitting = ", ".join(coding.title for coding in label_sets_with(values))
+    if not fitting:
+        return "no known label set has them: check that the file is a tumour label"
+    return f"the values would fit {fitting}"
 
 
 def check_values(label: np.ndarray, coding: LabelSet) -> None:
@@ -146,9 +173,8 @@ def check_values(label: np.ndarray, coding: LabelSet) -> None:
     found = [int(v) for v in np.unique(label)]
     extra = sorted(set(found) - set(coding.values))
     if extra:
-        fits = [s.name for s in LABEL_SETS.values() if set(found) <= set(s.values)]
-        advice = f"the values would fit {', '.join(fits)}" if fits else "no known label set has these values"
-        raise LabelError(f"the label holds {extra}, which {coding.name} {list(coding.values)} does not know; {advice}.")
+        unknown = f"the label holds {extra}, which {coding.name} {list(coding.values)} does not know"
+        raise LabelError(f"{unknown}; {fitting_sets(found)}.")
 
 
 def region_masks(label: np.ndarray, coding: LabelSet, regions: Sequence[str] = REGIONS) -> np.ndarray:
@@ -157,21 +183,23 @@ def region_masks(label: np.ndarray, coding: LabelSet, regions: Sequence[str] = R
     Args:
         label: (X, Y, Z) whole numbers of that coding.
         coding: what the values mean.
-        regions: names of the regions wanted, in order.
+        regions: the regions wanted, in order: names, or single values of the coding as text (``"4"``).
 
     Returns:
         (R, X, Y, Z) bool. A region without a voxel is all False.
 
     Raises:
         OptionError: the coding does not define a region asked for.
+        LabelError: the label holds what is no whole number from 0 to 255.
     """
-    missing = [r for r in regions if r not in coding.regions]
+    known = {**coding.regions, **{str(value): (value,) for value in coding.values}}
+    missing = [r for r in regions if r not in known]
     if missing:
         raise OptionError(f"{coding.name} does not define {', '.join(missing)}; it has {', '.join(coding.regions)}.")
     lookup = np.zeros((len(regions), 256), bool)
     for row, region in zip(lookup, regions, strict=True):
-        row[list(coding.regions[region])] = True
-    return lookup[:, label]
+        row[list(known[region])] = True
+    return lookup[:, whole_numbers(label)]
 
 
 def paint_regions(masks: np.ndarray, coding: LabelSet, regions: Sequence[str] = REGIONS) -> np.ndarray:
@@ -220,8 +248,9 @@ def convert_label(label: np.ndarray, source: LabelSet, target: LabelSet) -> np.n
 
     Raises:
         OptionError: no conversion between the two is known.
-        LabelError: the label holds a value without a counterpart.
+        LabelError: the label holds a value without a counterpart, or what is no whole number.
     """
+    label = whole_numbers(label)
     if source == target:
         check_values(label, source)
         return np.array(label, np.uint8)

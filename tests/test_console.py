@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import email.message
+import errno
 import json
 import logging
+import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+import brats3d
 from brats3d import console
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OptionError
@@ -199,11 +205,25 @@ def raising(problem: BaseException) -> Any:
         (OptionError("epochs is 0; expected 1 or more."), 2, "error: epochs is 0; expected 1 or more.\n"),
         (CaseError("c1 lacks t2."), 3, "error: c1 lacks t2.\n"),
         (KeyboardInterrupt(), 130, "stopped by Ctrl-C"),
-        (console.Terminated("signal 15"), 75, "the same command goes on"),
+        (console.Terminated("signal 15"), 75, "SIGTERM; what is finished stays. Give the same command again to go on"),
+        (MemoryError(), 2, "error: out of memory; what is finished stays: use fewer workers"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2, "went away; what is finished stays."),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "out/a.h5"),
+            2,
+            "error: out/a.h5: Permission denied; check who may read and write there.\n",
+        ),
+        (OSError(errno.EROFS, "x"), 2, "error: Read-only file system; choose a place that can be written to.\n"),
+        (OSError(errno.EIO, "x", "a"), 2, "error: a: Input/output error; check the disk.\n"),
+        (OSError(errno.EDQUOT, "x", "a"), 2, "error: a: Disk quota exceeded; make room"),
+        (OSError(errno.EMFILE, "x", "a"), 2, "Too many open files; raise the limit (ulimit -n)"),
+        (OSError(errno.EINVAL, "Invalid argument"), 1, "OSError: [Errno 22] Invalid argument\nThis is a bug"),
+        (OSError("no number"), 1, "OSError: no number\nThis is a bug in brats3d"),
         (
             ZeroDivisionError("division by zero"),
             1,
-            "ZeroDivisionError: division by zero\nThis is a bug in brats3d; please report",
+            "ZeroDivisionError: division by zero\nThis is a bug in brats3d; please report it to the authors with this text:"
+            f" brats3d {brats3d.__version__}, Python {platform.python_version()}, ",
         ),
     ],
 )
@@ -228,6 +248,26 @@ def test_run_leaves_the_signal_handler_as_it_was() -> None:
     before = signal.getsignal(signal.SIGTERM)
     console.run(raising(KeyboardInterrupt()))
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_bug_is_reported_where_the_package_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    known = email.message.Message()
+    known["Project-URL"] = "Issues, https://example.org/issues"
+    monkeypatch.setattr(metadata, "metadata", lambda name: known)
+    assert console.run(raising(ZeroDivisionError())) == 1
+    assert "please report it to https://example.org/issues with this text" in capsys.readouterr().err
+
+
+def test_run_works_in_a_thread_and_beside_a_handler_that_python_did_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(console.run(lambda argv: 3)))
+    thread.start()
+    thread.join()
+    given: list[object] = []
+    monkeypatch.setattr(signal, "signal", lambda number, handler: given.append(handler))  # returns None, as for such a handler
+    codes.append(console.run(lambda argv: 3))
+    assert codes == [3, 3]
+    assert given[-1] is signal.SIG_DFL
 
 
 SLEEPER = """
@@ -261,14 +301,43 @@ def test_a_signal_ends_a_real_process(number: signal.Signals, code: int, body: s
     assert "Traceback" not in err
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
-    process = started("time.sleep(0.5); print('x' * 10**6, flush=True)")
+READERLESS = """
+import sys, time
+from pathlib import Path
+from brats3d.console import Progress, call, run, silent
+class Result:
+    refused = {"c1": "no t1"}
+def work(out: Path, *, progress: Progress = silent) -> Result:
+    \"\"\"Work on while nobody reads.\"\"\"
+    print("ready", flush=True)
+    time.sleep(0.5)
+    progress("cases", 1, 1)
+    out.touch()
+    return Result()
+def main(argv):
+    return call(work, argv, example="", show=lambda result: "x" * 10**6)
+sys.exit(run(main, [sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("deaf", [("stdout",), ("stdout", "stderr"), ("stderr",)])
+def test_work_goes_on_and_its_code_stays_when_the_reader_goes_away(tmp_path: Path, deaf: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", READERLESS, str(tmp_path / "finished")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    process.stdout.close()
-    assert process.wait(timeout=20) == 0
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    process.stderr.close()
+    assert process.stdout.readline() == "ready\n"
+    for name in deaf:
+        getattr(process, name).close()
+    out, err = process.stdout, process.stderr
+    shown = "" if out.closed else out.read()
+    told = "" if err is None or err.closed else err.read()
+    assert process.wait(timeout=20) == 3
+    assert (tmp_path / "finished").exists()
+    assert shown == ("" if "stdout" in deaf else "x" * 10**6 + "\n")
+    assert told == ("" if "stderr" in deaf else "cases: 1 of 1\nrefused c1: no t1\n")
+    for stream in (out, err):
+        if stream is not None:
+            stream.close()
 
 
 def test_a_table() -> None:

@@ -100,7 +100,7 @@ def test_augmentation_is_on_unless_it_is_none(store: Path) -> None:
         ({"patch_size": (9, 8)}, ArrayError, r"patch_size is \(9, 8\); expected three numbers of voxels"),
         ({"patch_size": (9, 0, 8)}, ArrayError, r"patch_size is \(9, 0, 8\)"),
         ({"foreground": 1.5}, OptionError, "foreground is 1.5; expected a number from 0 to 1"),
-        ({"batches": 0}, OptionError, "batches is 0; expected a number from 1"),
+        ({"batches": 0}, OptionError, "batches is 0; expected a number of at least 1"),
         ({"readers": -1}, OptionError, "readers is -1"),
         ({"regions": ("WT", "RC")}, OptionError, "case c0 is labelled with L17, which does not define RC"),
     ],

@@ -61,10 +61,28 @@ def test_check_range_takes_both_ends(value: float) -> None:
     errors.check_range("overlap", value, 0, 1)
 
 
-@pytest.mark.parametrize("value", [-1e-9, 1.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [-1e-9, 1.1, float("nan"), float("inf"), "0.5", True, None])
 def test_check_range_refuses(value: float) -> None:
     with pytest.raises(errors.OptionError, match=r"^overlap is .*; expected a number from 0 to 1\.$"):
         errors.check_range("overlap", value, 0, 1)
+
+
+def test_a_range_without_an_end_is_said_so() -> None:
+    errors.check_range("batches", 1e300, 1)
+    with pytest.raises(errors.OptionError, match=r"^batches is 0; expected a number of at least 1\.$"):
+        errors.check_range("batches", 0, 1, float("inf"))
+
+
+@pytest.mark.parametrize("value", [0, 1.0, "1", True, float("nan"), None])
+def test_check_whole(value: object) -> None:
+    errors.check_whole("depth", 1, 1)
+    with pytest.raises(errors.OptionError, match=r"^depth is .*; expected a whole number of at least 1\.$"):
+        errors.check_whole("depth", value, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("text", "line"), [("broken.\nread on", "broken"), ("", ""), (" a. ", "a")])
+def test_the_first_line_of_an_exception(text: str, line: str) -> None:
+    assert errors.first_line(ValueError(text)) == line
 
 
 def test_check_shapes_equal() -> None:

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from skimage.measure import block_reduce
 
 from brats3d import geometry
-from brats3d.errors import ArrayError, OptionError
+from brats3d.errors import ArrayError, GridError
 from brats3d.geometry import Grid
 
 SHAPE = (6, 7, 8)
@@ -101,11 +101,6 @@ def test_spacing_and_volume(axes: str, tilt: float) -> None:
     grid = grid_of(axes, tilt)
     np.testing.assert_allclose(grid.spacing_mm, nib.affines.voxel_sizes(grid.affine))
     assert grid.voxel_ml == pytest.approx(abs(np.linalg.det(grid.affine)) / 1000)
-    assert grid.diagonal_mm() == pytest.approx(np.sqrt(6.0**2 + 6.3**2 + 20.0**2))
-
-
-def test_the_diagonal_of_the_brats_grid() -> None:
-    assert Grid((240, 240, 155), np.eye(4)).diagonal_mm() == pytest.approx(373.1287, abs=1e-4)
 
 
 def test_differences() -> None:
@@ -136,12 +131,22 @@ def test_bounding_box_of_nothing() -> None:
     np.testing.assert_array_equal(geometry.bounding_box(np.zeros(SHAPE, bool)), np.zeros((3, 2)))
 
 
-def test_widen_and_grow() -> None:
+def test_widen_box() -> None:
     box = np.array([[3, 9], [8, 16], [0, 1]])
     np.testing.assert_array_equal(geometry.widen_box(box, 4), [[0, 12], [8, 16], [0, 4]])
     np.testing.assert_array_equal(geometry.widen_box(box, (4, 2, 3)), [[0, 12], [8, 16], [0, 3]])
     np.testing.assert_array_equal(geometry.widen_box(box, 1), box)
-    np.testing.assert_array_equal(geometry.grow_box(box, (8, 8, 8)), [[3, 11], [8, 16], [0, 8]])
+
+
+def test_box_at() -> None:
+    np.testing.assert_array_equal(geometry.box_at((-1, 0, 7), np.array([2, 3, 4])), [[-1, 1], [0, 3], [7, 11]])
+    for corner, size, says in (
+        ((0, 0), (1, 1, 1), r"the corner of the box is \[0, 0\]; expected three whole numbers"),
+        ((0, 0, 0), (1, 1.5, 1), r"the size of the box is \[1\.0, 1\.5, 1\.0\]; expected three whole numbers"),
+        ((0, 0, 0), (4, 0, 4), r"the size of the box is \[4, 0, 4\]; expected at least 1 voxel"),
+    ):
+        with pytest.raises(ArrayError, match=says):
+            geometry.box_at(corner, size)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +186,9 @@ def test_block_factor(spacing: tuple[float, float, float], wanted: float, factor
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.5), (0.9, 1.0, 1.0), (1.0, 1.9, 1.0)])
 def test_a_ratio_that_is_not_whole_is_refused(spacing: tuple[float, float, float]) -> None:
     found = " × ".join(f"{s:.4g}" for s in spacing)
-    with pytest.raises(OptionError, match=f"a model grid of 2.0 mm is no whole multiple of the scan's voxels of {found} mm"):
+    with pytest.raises(
+        GridError, match=f"2.0 mm is no whole multiple of the scan's voxels of {found} mm; resample the scan to 1 mm"
+    ):
         geometry.block_factor(spacing, 2.0)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from brats3d import images
-from brats3d.errors import BratsError, ImageError, MissingExtraError, SpaceError
+from brats3d.errors import ArrayError, BratsError, ImageError, MissingExtraError, SpaceError
 from brats3d.geometry import Grid
 
 SHAPE = (6, 7, 8)
@@ -142,6 +142,16 @@ def set_dims(path: Path, dims: list[int]) -> Path:
     return path
 
 
+FIELDS = {
+    "bad affine": (312, [0.0] * 4),  # srow_z
+    "bad sform": (280, [float("nan")]),  # srow_x
+    "long quaternion": (256, [0.9, 0.9, 0.9]),  # quatern_b, c, d
+    "undefined quaternion": (256, [float("nan")]),
+    "infinite offset": (268, [float("inf")]),  # qoffset_x
+}
+"""Damage → where in the header, and what is written there."""
+
+
 def damaged(folder: Path, how: str) -> Path:
     path = folder / "scan.nii.gz"
     if how == "absent":
@@ -153,9 +163,10 @@ def damaged(folder: Path, how: str) -> Path:
         path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
     elif how == "wrong checksum":
         path.write_bytes(content[:-8] + bytes(4) + content[-4:])
-    elif how == "bad affine":
+    elif how in FIELDS:
         plain = bytearray(gzip.decompress(content))
-        plain[312:328] = bytes(16)  # srow_z
+        start, values = FIELDS[how]
+        plain[start : start + 4 * len(values)] = struct.pack(f"<{len(values)}f", *values)
         path.write_bytes(gzip.compress(bytes(plain)))
     else:
         changed = {
@@ -185,10 +196,14 @@ def damaged(folder: Path, how: str) -> Path:
         ("text", "cannot be read as NIfTI"),
         ("flipped bit", "cannot be read as NIfTI"),
         ("wrong checksum", "cannot be read as NIfTI"),
-        ("huge", r"the header asks for shape \(32000, 32000, 32000\)"),
-        ("zero", r"the header asks for shape \(20, 0, 22\)"),
+        ("huge", r"the header asks for shape \(32000, 32000, 32000\); expected a brain scan of at most"),
+        ("zero", r"the header asks for shape \(20, 0, 22\), an axis of 0 voxels; the header is damaged: copy the file again"),
         ("flat", r"the image has 2 axes \(20, 21\); expected 3"),
         ("bad affine", "the affine .* cannot be inverted"),
+        ("bad sform", "the affine .* cannot be inverted"),
+        ("long quaternion", "the qform cannot be read .*; the header is damaged: copy the file again"),
+        ("undefined quaternion", "the qform .*nan.* is not finite; the header is damaged: copy the file again"),
+        ("infinite offset", "the qform .*inf.* is not finite"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, how: str, says: str) -> None:
@@ -222,6 +237,13 @@ def test_voxels_that_are_not_finite(value: float) -> None:
     array[1, 2, 3:5] = value
     with pytest.raises(ImageError, match=r"scan\.nii: 2 voxels are NaN or infinite"):
         images.check_finite("scan.nii", array)
+
+
+@pytest.mark.parametrize("shape", [(7, 6, 8), (3, 7, 6, 8), (6, 7), (1, 1, 6, 7, 8), (*SHAPE, 3)])
+def test_an_array_that_does_not_lie_on_the_grid_is_not_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ArrayError, match=r"mask\.nii\.gz: the array has shape .*; expected the grid's, \(6, 7, 8\)"):
+        images.write(tmp_path / "mask.nii.gz", np.zeros(shape, np.uint8), Grid(SHAPE, OBLIQUE))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def test_a_single_voxel(array: np.ndarray) -> None:
 @pytest.mark.parametrize("kind", [np.int16, np.uint8, np.float32])
 @pytest.mark.parametrize("shape", [(2, 3, 4), (0, 3, 4)])
 def test_an_image_of_zeros_is_refused(kind: type, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ImageError, match=rf"all {np.prod(shape)} voxels are 0; expected a scan: check the file"):
+    with pytest.raises(ImageError, match="all voxels are 0; expected a scan: check the file"):
         histogram_of(np.zeros(shape, kind))
 
 

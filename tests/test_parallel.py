@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,12 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from brats3d.errors import CaseError, LabelError, OptionError, SpaceError
-from brats3d.parallel import map_cases, worker_count
+from brats3d.console.messages import messages_on_stderr
+from brats3d.errors import CaseError, LabelError, OptionError, SpaceError, WorkerError
+from brats3d.parallel import map_cases, shown_level, worker_count
 
 
 def answer(item: int) -> tuple[int, int]:
-    """Return the item's square and the process; 3 is refused, 7 and 8 end everything."""
+    """Return the item's square and the process; 3 is refused, 7 to 9 end everything."""
+    logging.getLogger("brats3d.work").info("item %d", item)
+    logging.getLogger("brats3d.work").warning("mind item %d", item)
+    if item == 9 and multiprocessing.parent_process():
+        os._exit(1)
     if item == 3:
         raise LabelError("case 3 is refused")
     if item == 7:
@@ -44,6 +51,31 @@ def test_any_other_exception_ends_the_whole(workers: int, item: int, problem: ty
         list(map_cases(answer, [item, 1, 2], workers=workers))
 
 
+def test_a_worker_that_dies_is_told_and_what_to_do() -> None:
+    with pytest.raises(WorkerError, match=r"process was killed, .*; finished cases stay: .* fewer --workers\.$") as dead:
+        list(map_cases(answer, [9, 1, 2], workers=2))
+    assert dead.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"),
+    [
+        (logging.INFO, ["INFO: item 1", "WARNING: mind item 1"]),
+        (logging.WARNING, ["WARNING: mind item 1"]),
+        (logging.ERROR, []),
+    ],
+)
+def test_workers_messages_look_like_the_commands_own(level: int, shown: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with messages_on_stderr(level):
+        assert shown_level() == level
+        assert len(dict(map_cases(answer, [1, 2], workers=2))) == 2
+    assert [line for line in capfd.readouterr().err.splitlines() if line.endswith("1")] == shown
+
+
+def test_workers_are_silent_where_their_parent_is() -> None:
+    assert shown_level() > logging.CRITICAL
+
+
 def test_no_items_give_nothing() -> None:
     assert list(map_cases(answer, [])) == []
 
@@ -51,7 +83,14 @@ def test_no_items_give_nothing() -> None:
 @pytest.mark.parametrize(("workers", "items", "count"), [(1, 9, 1), (4, 3, 3), (4, 0, 1), (2, 9, 2)])
 def test_never_more_workers_than_items(workers: int, items: int, count: int) -> None:
     assert worker_count(workers, items) == count
-    assert worker_count(None, items) == max(1, min(os.cpu_count() or 1, items))
+
+
+def test_workers_are_as_many_as_the_cores_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 5})
+    assert (worker_count(None, 9), worker_count(None, 2), worker_count(None, 0)) == (3, 2, 1)
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on a Mac
+    assert worker_count(None, 9) == 7
 
 
 @pytest.mark.parametrize("workers", [0, -2])

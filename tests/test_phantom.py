@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -13,27 +14,53 @@ import pytest
 from scipy import ndimage
 
 from brats3d import geometry, images
-from brats3d.errors import ArrayError, ImageError, OutputExistsError
-from brats3d.phantom import BRATS_SHAPE, TISSUES, Phantom, fields, make_phantom, phantom_grid, write_cohort
+from brats3d.errors import ArrayError, ImageError, OptionError, OutputExistsError
+from brats3d.phantom import BRATS_SHAPE, Phantom, fields, make_phantom, phantom_grid, write_cohort
+from brats3d.phantom.head import anatomy, brain_depth, draw_head
+from brats3d.phantom.lesions import confine, draw_lesions, tumour
+from brats3d.phantom.scanner import layers
 
 SMALL = (40, 40, 26)
 ODD = (37, 52, 29)
 T1, T1CE, T2, FLAIR = range(4)
+TISSUES = ("background", "white", "grey", "nuclei", "hyperintensity", "fluid", "vessel", "choroid")
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped(Phantom):
+    """A phantom with its tissues, (X, Y, Z), index into `TISSUES`: what covers most of a voxel, or would without a tumour."""
+
+    tissues: np.ndarray
+
+
+def mapped(seed: list[int], shape: tuple[int, int, int]) -> Mapped:
+    phantom = make_phantom(np.random.default_rng(seed), shape)
+    rng = np.random.default_rng(seed)
+    head = draw_head(rng)
+    lesions = draw_lesions(rng, head)
+    lattice = fields.Lattice.of_shape(shape)
+    depth = brain_depth(head, lattice)
+    tissue, healthy = confine(tumour(lesions, lattice), anatomy(head, lattice, depth), depth)
+    tissues = np.full(shape, TISSUES.index("white"), np.uint8)
+    for name, share in layers(healthy, tissue, lattice):
+        if name in TISSUES:
+            tissues[share > 0.5] = TISSUES.index(name)
+    return Mapped(phantom.images, phantom.label, tissues * (depth > 0))
 
 
 @pytest.fixture(scope="module")
-def cohort() -> list[Phantom]:
+def cohort() -> list[Mapped]:
     """A dozen small phantoms; the fourth shape is odd and unequal."""
-    return [make_phantom(np.random.default_rng([0, k]), ODD if k == 3 else (64, 64, 41)) for k in range(12)]
+    return [mapped([0, k], ODD if k == 3 else (64, 64, 41)) for k in range(12)]
 
 
 @pytest.fixture(scope="module")
-def fine() -> list[Phantom]:
+def fine() -> list[Mapped]:
     """Phantoms in which a voxel of cortex is mostly cortex."""
-    return [make_phantom(np.random.default_rng([0, k]), (96, 96, 62)) for k in range(3)]
+    return [mapped([0, k], (96, 96, 62)) for k in range(3)]
 
 
-def median(phantom: Phantom, modality: int, tissue: str) -> float:
+def median(phantom: Mapped, modality: int, tissue: str) -> float:
     """The median intensity of a healthy tissue away from its edges and the tumour."""
     mask = (phantom.tissues == TISSUES.index(tissue)) & (phantom.label == 0)
     return float(np.median(phantom.images[modality][mask]))
@@ -50,8 +77,8 @@ def tumour_median(phantom: Phantom, modality: int, value: int) -> float:
 def test_equal_generators_give_equal_phantoms(shape: tuple[int, int, int]) -> None:
     first, second, other = (make_phantom(np.random.default_rng(seed), shape) for seed in (5, 5, 6))
     assert first.images.shape == (4, *shape)
-    assert (first.images.dtype, first.label.dtype, first.tissues.dtype) == (np.int16, np.uint8, np.uint8)
-    for name in ("images", "label", "tissues"):
+    assert (first.images.dtype, first.label.dtype) == (np.int16, np.uint8)
+    for name in ("images", "label"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
         assert (getattr(first, name) != getattr(other, name)).any()
 
@@ -66,7 +93,7 @@ def test_the_global_generator_has_no_say() -> None:
 @pytest.mark.parametrize("seed", [0, 1, 4])
 def test_fewer_voxels_are_the_same_head(seed: int) -> None:
     coarse, fine = (make_phantom(np.random.default_rng([9, seed]), shape) for shape in ((48, 48, 31), (96, 96, 62)))
-    for few, many in ((coarse.tissues > 0, fine.tissues > 0), (coarse.label > 0, fine.label > 0)):
+    for few, many in ((coarse.images[0] > 0, fine.images[0] > 0), (coarse.label > 0, fine.label > 0)):
         halved = many.reshape(48, 2, 48, 2, 31, 2).mean((1, 3, 5)) > 0.5
         assert 2 * (few & halved).sum() / (few.sum() + halved.sum()) > 0.9
 
@@ -80,7 +107,7 @@ def test_a_shape_without_room_for_a_head_is_refused(shape: tuple[int, ...]) -> N
 # -- anatomy and label -------------------------------------------------------------------------------------------------
 
 
-def test_background_is_zero_and_the_brain_is_not(cohort: list[Phantom]) -> None:
+def test_background_is_zero_and_the_brain_is_not(cohort: list[Mapped]) -> None:
     for phantom in cohort:
         for image in phantom.images:
             np.testing.assert_array_equal(image > 0, phantom.tissues > 0)
@@ -92,14 +119,14 @@ def test_background_is_zero_and_the_brain_is_not(cohort: list[Phantom]) -> None:
             assert not phantom.tissues.take(ends, axis).any(), "the brain lies free in the volume"
 
 
-def test_brain_has_a_human_size(cohort: list[Phantom]) -> None:
+def test_brain_has_a_human_size(cohort: list[Mapped]) -> None:
     for phantom in cohort:
         voxel_ml = phantom_grid(phantom.label.shape).voxel_ml  # type: ignore[arg-type]
         assert 1000 < (phantom.tissues > 0).sum() * voxel_ml < 1800
         assert 8 < (phantom.label > 0).sum() * voxel_ml < 350
 
 
-def test_label_values_are_those_of_l17_and_inside_the_brain(cohort: list[Phantom]) -> None:
+def test_label_values_are_those_of_l17_and_inside_the_brain(cohort: list[Mapped]) -> None:
     for phantom in cohort:
         assert set(np.unique(phantom.label)) <= {0, 1, 2, 4}
         assert not phantom.label[phantom.tissues == 0].any()
@@ -107,7 +134,7 @@ def test_label_values_are_those_of_l17_and_inside_the_brain(cohort: list[Phantom
         assert (phantom.label == 1).any()
 
 
-def test_a_cohort_has_tumours_with_and_without_enhancement_and_with_several_lesions(cohort: list[Phantom]) -> None:
+def test_a_cohort_has_tumours_with_and_without_enhancement_and_with_several_lesions(cohort: list[Mapped]) -> None:
     enhancing = [bool((phantom.label == 4).any()) for phantom in cohort]
     assert {True, False} == set(enhancing)
     assert np.mean(enhancing) > 0.5
@@ -116,7 +143,7 @@ def test_a_cohort_has_tumours_with_and_without_enhancement_and_with_several_lesi
     assert 1 < max(cores) <= 3
 
 
-def test_rims_are_two_voxels_thick(cohort: list[Phantom]) -> None:
+def test_rims_are_two_voxels_thick(cohort: list[Mapped]) -> None:
     """Most enhancing voxels belong to whole cubes of 2 × 2 × 2 of them, which a rim one voxel thick does not have."""
     shares = []
     for phantom in cohort:
@@ -138,7 +165,7 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("modality", ORDERS)
-def test_tissues_have_the_order_of_brightness_of_the_modality(modality: int, fine: list[Phantom]) -> None:
+def test_tissues_have_the_order_of_brightness_of_the_modality(modality: int, fine: list[Mapped]) -> None:
     """Compared with its surroundings, where the bias field is the same."""
     for phantom in fine:
         for brighter, darker in itertools.pairwise(ORDERS[modality]):
@@ -146,14 +173,14 @@ def test_tissues_have_the_order_of_brightness_of_the_modality(modality: int, fin
             assert np.nanmedian(here / there) > 1.05, (brighter, darker)
 
 
-def local_mean(phantom: Phantom, modality: int, tissue: str) -> np.ndarray:
+def local_mean(phantom: Mapped, modality: int, tissue: str) -> np.ndarray:
     """The mean of a healthy tissue within 7 voxels' cubes; NaN where a cube holds less than 5 of its voxels."""
     mask = ((phantom.tissues == TISSUES.index(tissue)) & (phantom.label == 0)).astype(float)
     total, count = (ndimage.uniform_filter(a, 7) for a in (mask * phantom.images[modality], mask))
     return np.where(count * 343 > 5, total / np.maximum(count, 1e-9), np.nan)
 
 
-def test_tumour_contrasts(cohort: list[Phantom]) -> None:
+def test_tumour_contrasts(cohort: list[Mapped]) -> None:
     for phantom in cohort:
         assert tumour_median(phantom, FLAIR, 2) > 1.1 * median(phantom, FLAIR, "white")
         assert tumour_median(phantom, T1, 1) < median(phantom, T1, "white")
@@ -163,7 +190,7 @@ def test_tumour_contrasts(cohort: list[Phantom]) -> None:
             assert tumour_median(phantom, T1CE, 4) > 1.5 * tumour_median(phantom, T1CE, 1)
 
 
-def test_what_is_bright_is_not_always_tumour(cohort: list[Phantom]) -> None:
+def test_what_is_bright_is_not_always_tumour(cohort: list[Mapped]) -> None:
     fluid, spots, vessels = [], [], []
     for phantom in cohort:
         fluid.append(median(phantom, T2, "fluid") / tumour_median(phantom, T2, 2))
@@ -174,7 +201,7 @@ def test_what_is_bright_is_not_always_tumour(cohort: list[Phantom]) -> None:
         assert 0.75 < np.median(ratios) < 1.3
 
 
-def test_scans_differ_in_gain_and_bias(cohort: list[Phantom]) -> None:
+def test_scans_differ_in_gain_and_bias(cohort: list[Mapped]) -> None:
     white = np.array([[median(phantom, m, "white") for m in range(4)] for phantom in cohort])
     assert (white.max(0) > 3 * white.min(0)).all()
     uneven = []
@@ -258,6 +285,22 @@ def test_the_size_of_a_cohort_does_not_change_a_case(tmp_path: Path) -> None:
         assert file.read_bytes() == (two / file.name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("cases", "shape", "problem", "says"),
+    [
+        (0, SMALL, OptionError, "cases is 0; expected a whole number of at least 1"),
+        (2.5, SMALL, OptionError, "cases is 2.5; expected a whole number"),
+        (1, (8, 40, 40), ArrayError, r"the phantom's shape is \(8, 40, 40\)"),
+    ],
+)
+def test_what_cannot_be_made_leaves_nothing(
+    tmp_path: Path, cases: int, shape: tuple[int, int, int], problem: type[Exception], says: str
+) -> None:
+    with pytest.raises(problem, match=says):
+        write_cohort(tmp_path / "new", cases=cases, shape=shape)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "Phantom_001").mkdir()
     with pytest.raises(OutputExistsError, match=r"Phantom_001 is there already; choose another folder"):
@@ -307,7 +350,7 @@ def test_threshold_search_equals_trying_each(thresholds: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_no_threshold_solves_the_phantoms(thresholds: ModuleType, cohort: list[Phantom]) -> None:
+def test_no_threshold_solves_the_phantoms(thresholds: ModuleType, cohort: list[Mapped]) -> None:
     """Neither one threshold for all cases nor, chosen with the reference at hand, the best of each."""
     rows = thresholds.best_thresholds(cohort)
     assert len(rows) == 12

@@ -13,12 +13,12 @@ from brats3d.regions import CONVERSIONS, LABEL_SETS, label_set
 REGION_VALUES = {
     "L12": {"WT": {1, 2}, "TC": {2}, "ET": None},
     "L13": {"WT": {1, 2, 3, 4}, "TC": {1, 3, 4}, "ET": {4}},
-    "L17": {"WT": {1, 2, 4}, "TC": {1, 4}, "ET": {4}},
-    "L23": {"WT": {1, 2, 3}, "TC": {1, 3}, "ET": {3}},
-    "L24": {"WT": {1, 2, 3}, "TC": {1, 3}, "ET": {3}, "RC": {4}},
-    "LPED": {"WT": {1, 2, 3, 4}, "TC": {1, 2, 3}, "ET": {1}, "CC": {3}},
+    "L17": {"WT": {1, 2, 4}, "TC": {1, 4}, "ET": {4}, "NETC": {1}, "SNFH": {2}},
+    "L23": {"WT": {1, 2, 3}, "TC": {1, 3}, "ET": {3}, "NETC": {1}, "SNFH": {2}, "RC": None},
+    "L24": {"WT": {1, 2, 3}, "TC": {1, 3}, "ET": {3}, "NETC": {1}, "SNFH": {2}, "RC": {4}},
+    "LPED": {"WT": {1, 2, 3, 4}, "TC": {1, 2, 3}, "ET": {1}, "NETC": {2}, "CC": {3}, "ED": {4}},
     "LMSD": {"WT": {1, 2, 3}, "TC": {2, 3}, "ET": {3}},
-    "GTV": {"WT": {1}, "TC": None, "ET": None},
+    "GTV": {"WT": {1}, "GTV": {1}, "TC": None, "ET": None},
 }
 CONVERTED = {
     ("L17", "L23"): [0, 1, 2, None, 3],
@@ -61,14 +61,25 @@ def test_region_masks_are_the_scripts_regions(name: str) -> None:
 def test_regions_that_are_not_in_the_table_are_not_defined(name: str) -> None:
     known = {region for region, values in REGION_VALUES[name].items() if values}
     assert set(LABEL_SETS[name].regions) == known
-    assert {region for region, _ in LABEL_SETS[name].paint} == known
+    painted = dict(LABEL_SETS[name].paint)
+    assert {"WT", "TC", "ET"} & known <= set(painted) <= known
+    assert all(value in LABEL_SETS[name].regions[region] for region, value in painted.items())
+
+
+@pytest.mark.parametrize("name", LABEL_SETS)
+def test_a_single_value_is_a_region_of_its_own(name: str) -> None:
+    label, values = some_label(name), LABEL_SETS[name].values
+    masks = regions.region_masks(label, label_set(name), [str(value) for value in values])
+    np.testing.assert_array_equal(masks, [label == value for value in values])
+    with pytest.raises(OptionError, match=rf"^{name} does not define 9; it has WT"):
+        regions.region_masks(label, label_set(name), ["WT", "9"])
 
 
 @pytest.mark.parametrize("name", LABEL_SETS)
 def test_labels_to_regions_to_labels_is_the_identity(name: str) -> None:
     coding = label_set(name)
     label = some_label(name)
-    names = list(coding.regions)
+    names = list(dict(coding.paint))
     painted = regions.paint_regions(regions.region_masks(label, coding, names), coding, names)
     assert painted.dtype == np.uint8
     if name == "L13":
@@ -163,7 +174,13 @@ def test_whole_numbers_of_any_type(kind: type) -> None:
     np.testing.assert_array_equal(whole, [[0, 1], [1, 0]])
 
 
-@pytest.mark.parametrize("value", [0.5, -1, 256, 3e9, float("nan"), float("inf"), -0.2])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_almost_whole_numbers_are_rounded(kind: type) -> None:
+    label = np.array([-1e-7, 0, 2.9999998, 4.0009, 254.9995], kind)
+    np.testing.assert_array_equal(regions.whole_numbers(label), [0, 0, 3, 4, 255])
+
+
+@pytest.mark.parametrize("value", [2.9985, 0.5, -1, 256, 3e9, float("nan"), float("inf"), -0.2])
 def test_what_is_no_whole_number_is_refused(value: float) -> None:
     label = np.zeros((2, 3, 4))
     label[1, 2, :2] = value
@@ -171,14 +188,31 @@ def test_what_is_no_whole_number_is_refused(value: float) -> None:
         regions.whole_numbers(label)
 
 
+@pytest.mark.parametrize("kind", [bool, np.int64, np.float32])
+def test_a_label_of_another_type_has_the_same_regions(kind: type) -> None:
+    label = (np.random.default_rng(0).random((6, 7, 8)) < 0.5).astype(kind)
+    masks = regions.region_masks(label, label_set("L17"), ["TC", "2"])
+    np.testing.assert_array_equal(masks, [label == 1, np.zeros_like(label, bool)])
+    np.testing.assert_array_equal(regions.convert_label(label, label_set("LMSD"), label_set("L23")), label * 2)
+
+
+@pytest.mark.parametrize("value", [0.5, -1, 300])
+def test_a_label_of_no_whole_numbers_has_no_regions(value: float) -> None:
+    for of_label in (regions.region_masks, lambda label, coding: regions.convert_label(label, coding, label_set("L23"))):
+        with pytest.raises(LabelError, match="expected whole numbers from 0 to 255"):
+            of_label(np.array([[[1, value]]]), label_set("L17"))
+
+
 def test_check_values_names_what_would_fit() -> None:
     regions.check_values(np.array([0, 4]), label_set("L17"))
     with pytest.raises(LabelError) as caught:
         regions.check_values(np.array([[0, 3], [3, 1]]), label_set("L17"))
     assert str(caught.value) == (
-        "the label holds [3], which L17 [0, 1, 2, 4] does not know; the values would fit L13, L23, L24, LPED, LMSD."
+        "the label holds [3], which L17 [0, 1, 2, 4] does not know; the values would fit L13 (BraTS 2012 re-issue to 2016),"
+        " L23 (BraTS 2023; SSA and MET 2024), L24 (BraTS 2024 GLI; 2025 GLI and MET), LPED (BraTS 2024 PED and later),"
+        " LMSD (Medical Segmentation Decathlon, Task01)."
     )
-    with pytest.raises(LabelError, match=r"\[9\].*no known label set has these values"):
+    with pytest.raises(LabelError, match=r"\[9\].*; no known label set has them: check that the file is a tumour label"):
         regions.check_values(np.array([9]), label_set("L17"))
 
 

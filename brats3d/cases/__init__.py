@@ -3,12 +3,13 @@
 Only names are read here; no image is opened.
 """
 
-from brats3d.cases.corpora import CORPORA, MODALITIES, Corpus
+from brats3d.cases.corpora import CORPORA, Corpus
 from brats3d.cases.find import Case, find_cases
 from brats3d.cases.labels import settle_label_set
 from brats3d.cases.patients import patient_of
 from brats3d.cases.selection import read_case_ids, select_ids
 from brats3d.cases.splits import Fold, Split, load_split, make_split
+from brats3d.regions import MODALITIES
 
 __all__ = [
     "CORPORA",

@@ -21,9 +21,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-MODALITIES = ("t1", "t1ce", "t2", "flair")
-"""The four modalities of BraTS, in the order used everywhere."""
-
 _LEGACY = {"t1": "t1", "t1ce": "t1ce", "t2": "t2", "flair": "flair"}
 _SINCE_2023 = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
 _VSD = {"MR_T1": "t1", "MR_T1c": "t1ce", "MR_T2": "t2", "MR_Flair": "flair"}

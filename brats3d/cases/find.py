@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brats3d.cases.corpora import CORPORA, MODALITIES, Corpus
+from brats3d.cases.corpora import CORPORA, Corpus
 from brats3d.cases.patients import patient_of
 from brats3d.errors import NoCasesError, OptionError
 from brats3d.images import SUFFIXES, strip_suffix
+from brats3d.regions import MODALITIES
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from brats3d.cases.corpora import CORPORA
 from brats3d.cases.find import Case
 from brats3d.errors import LabelError
-from brats3d.regions import LABEL_SETS, REGIONS, label_set
+from brats3d.regions import LABEL_SETS, REGIONS, fitting_sets, label_set, label_sets_with
 
 
-def settle_label_set(case: Case, values: Iterable[int], requested: str | None = None) -> str:
+def settle_label_set(case: Case, values: Iterable[int], requested: str | None = None, *, option: str = "--label-set") -> str:
     """Return the label set of a case's label, from its names and its values together.
 
     The names give candidates (`Case.label_sets`); those that know all values remain. Where several remain, they must put
@@ -24,6 +24,7 @@ def settle_label_set(case: Case, values: Iterable[int], requested: str | None = 
         case: the case; only its names count.
         values: the values of its label.
         requested: label set that the user asks for, or None.
+        option: the command's option for it, for messages.
 
     Returns:
         Name of a row of ``regions.LABEL_SETS``.
@@ -35,44 +36,43 @@ def settle_label_set(case: Case, values: Iterable[int], requested: str | None = 
     found = sorted({int(v) for v in values})
     fitting = [name for name in case.label_sets if name in _knowing(found)]
     if requested is not None:
-        _check_request(case, found, requested, fitting)
+        _check_request(case, found, requested, fitting, option)
         return requested
     if not fitting:
-        ways = _knowing(found)
-        advice = f"they would fit {', '.join(ways)}: say which with --label-set NAME" if ways else "no known label set has them"
-        raise LabelError(f"the label of {case.id} holds the values {found}, but {_expected(case)}; {advice}.")
+        way = f": say which with {option} NAME" if _knowing(found) else ""
+        raise LabelError(f"the label of {case.id} holds the values {found}, but {_expected(case)}; {fitting_sets(found)}{way}.")
     if len({_meaning(name, found) for name in fitting}) > 1:
         raise LabelError(
             f"the label of {case.id} holds the values {found}, which {' and '.join(fitting)} read differently, and names"
-            f" like {case.id} are used for both; say which it is with --label-set {' or '.join(fitting)}."
+            f" like {case.id} are used for both; say which it is with {option} {' or '.join(fitting)}."
         )
     return fitting[0]
 
 
-def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Sequence[str]) -> None:
+def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Sequence[str], option: str) -> None:
     coding = label_set(requested)
     if requested not in _knowing(found):
         raise LabelError(
-            f"the label of {case.id} holds the values {found}, which --label-set {requested} {list(coding.values)} does not"
-            f" know; they would fit {', '.join(_knowing(found)) or 'no known label set'}."
+            f"the label of {case.id} holds the values {found}, which {option} {requested} {list(coding.values)} does not"
+            f" know; {fitting_sets(found)}."
         )
     agreeing = {_meaning(name, found) for name in fitting}
     if CORPORA[case.corpus].binding and agreeing and _meaning(requested, found) not in agreeing:
         raise LabelError(
-            f"--label-set {requested} contradicts the name of {case.id}: {_expected(case)}, and its values {found} agree with"
+            f"{option} {requested} contradicts the name of {case.id}: {_expected(case)}, and its values {found} agree with"
             " that; leave the option out, or rename the case if it is not of that year."
         )
 
 
 def _knowing(found: Sequence[int]) -> list[str]:
-    return [name for name, coding in LABEL_SETS.items() if set(found) <= set(coding.values)]
+    return [coding.name for coding in label_sets_with(found)]
 
 
 def _expected(case: Case) -> str:
     codings = " or ".join(f"{name} {list(LABEL_SETS[name].values)}" for name in case.label_sets)
-    return (
-        f"{case.corpus} labels follow {codings}" if CORPORA[case.corpus].binding else f"a name of no year stands for {codings}"
-    )
+    if CORPORA[case.corpus].binding:
+        return f"{case.corpus} labels follow {codings}"
+    return f"names like {case.id} do not tell the year; such labels are taken for {codings}"
 
 
 def _meaning(name: str, values: Sequence[int]) -> tuple[tuple[bool, ...], ...]:

@@ -3,8 +3,9 @@
 Two names of one patient must never lie on both sides of a split. What names tell: the challenges of 2017, 2018 and 2019
 kept a case's suffix, only that 2018 put the collection's two digits behind ``TCIA`` (``Brats17_TCIA_623_1`` is
 ``Brats18_TCIA13_623_1``; no number occurs in two collections); BraTS-GLI-n of 2023 is BraTS2021_n; the last field is the
-time point. What they do not tell: 2020 and 2021 renumbered all cases, and the numbers of 2015 are not those of 2017
-(``brats_2013_pat0006_1`` is ``Brats18_2013_20_1``), so those names are never brought together.
+time point; names of BIDS begin with ``sub-PATIENT`` and go on with ``_ses-VISIT`` where there are several visits. What they
+do not tell: 2020 and 2021 renumbered all cases, and the numbers of 2015 are not those of 2017 (``brats_2013_pat0006_1`` is
+``Brats18_2013_20_1``), so those names are never brought together.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _RULES: tuple[_Rule, ...] = (
         r"brats-(?P<task>[a-z]+)-(?P<number>\d+)-(?P<time>\d{3})",
         lambda m: f"BraTS-{m['task'].upper()}-{m['number']}",
     ),
+    _rule(r"(?P<name>sub-[a-z0-9]+)(?:_ses-(?P<time>[a-z0-9]+))?(?:_.*)?", lambda m: m["name"].lower()),
     _rule(r"brats_(?P<name>(?:2013|tcia)_pat\d+)_(?P<time>\d+)", lambda m: f"brats_{m['name'].lower()}"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,9 @@ import numpy as np
 
 from brats3d.cases.find import Case
 from brats3d.errors import OptionError, check_keys, check_range
+from brats3d.files import write_file
+
+log = logging.getLogger(__name__)
 
 SCHEMA = 1
 PARTS = ("test", "validation", "train")
@@ -51,20 +54,17 @@ class Split:
     fold: int | None = None
 
     def save(self, path: Path | str) -> None:
-        """Write the split as JSON: under a temporary name first, so that what has the right name is whole.
+        """Write the split as JSON, whole or not at all.
 
         Args:
             path: file to write; an old one is replaced.
+
+        Raises:
+            SpaceError: the disk is full.
         """
-        path = Path(path)
         folds = [{part: list(getattr(fold, part)) for part in PARTS} for fold in self.folds]
         content = {"schema": SCHEMA, "seed": self.seed, "fold": self.fold, "folds": folds}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_file(path, json.dumps(content, indent=1) + "\n")
 
 
 def make_split(cases: Iterable[Case | tuple[str, str, str | None]], *, folds: int = 5, seed: int = 0) -> Split:
@@ -88,6 +88,9 @@ def make_split(cases: Iterable[Case | tuple[str, str, str | None]], *, folds: in
     check_range("folds", folds, 2, 1000)
     rows = [(c.id, c.patient, c.grade) if isinstance(c, Case) else c for c in cases]
     patients = _patients(rows)
+    alone = sum(case == patient for case, patient, _ in rows)
+    if alone:
+        log.info("%d of %d cases stand for themselves as patients: their names do not tell who they are.", alone, len(rows))
     _check_enough(len(patients), folds)
     order = _dealt(patients, rows, seed)
     return Split(seed, tuple(_fold(order, patients, k, folds) for k in range(folds)))

@@ -1,8 +1,8 @@
 """What commands share: options from a function's signature, progress, tables, exit codes.
 
 A command maps one to one onto a function: `call` builds the option parser from the function's signature and docstring, so
-option names are parameter names and defaults are the function's own; `run` is the only place that turns errors into exit
-codes. Only this room and the ``__main__`` modules write to a terminal.
+option names are parameter names and defaults the function's own, but where a command says otherwise; `run` is the only place
+that turns errors into exit codes. Only this room and the ``__main__`` modules write to a terminal.
 """
 
 from brats3d.console.arguments import build_parser, call

@@ -15,13 +15,15 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from brats3d.console.exits import EXIT_CODES
 from brats3d.console.messages import messages_on_stderr
 from brats3d.console.progress import Progress, bar, silent
+from brats3d.console.streams import say
 
 
 def call(
@@ -31,6 +33,7 @@ def call(
     example: str,
     show: Callable[[Any], str],
     prog: str = "",
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> int:
     """Parse arguments, call the function, print its result, and return the exit code.
 
@@ -40,31 +43,36 @@ def call(
         example: one real command line, shown by ``--help``.
         show: result → text for standard output. With ``--json`` the result's ``as_dict()`` is printed instead.
         prog: name shown in the usage line; by default the function's module, run with ``python -m``.
+        defaults: option → the command's own default, where a command may do what a function should not, such as using
+            every core.
 
     Returns:
-        0, or 3 where the result's ``refused`` (case → sentence) is not empty.
+        0, or 3 where the result's ``refused`` (case → sentence) is not empty, whether or not anybody read the result.
     """
-    parser = build_parser(function, example=example, prog=prog)
+    parser = build_parser(function, example=example, prog=prog, defaults=defaults)
     options = vars(parser.parse_args(argv))
     as_json, quiet, verbose = (options.pop(name) for name in ("json", "quiet", "verbose"))
     if "progress" in inspect.signature(function).parameters:
         options["progress"] = silent if quiet else bar()
     with messages_on_stderr(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING):
         result = function(**options)
-    print(json.dumps(result.as_dict(), indent=2) if as_json else show(result), flush=True)
+    say(json.dumps(result.as_dict(), indent=2) if as_json else show(result), sys.stdout)
     refused = getattr(result, "refused", {})
     for case, sentence in refused.items():
-        print(f"refused {case}: {sentence}", file=sys.stderr)
+        say(f"refused {case}: {sentence}", sys.stderr)
     return EXIT_CODES["refused"] if refused else EXIT_CODES["done"]
 
 
-def build_parser(function: Callable[..., Any], *, example: str, prog: str = "") -> argparse.ArgumentParser:
+def build_parser(
+    function: Callable[..., Any], *, example: str, prog: str = "", defaults: Mapping[str, Any] = MappingProxyType({})
+) -> argparse.ArgumentParser:
     """Return the option parser of a function.
 
     Args:
         function: a function with annotated parameters and a Google-style docstring.
         example: one real command line for the help text.
         prog: name shown in the usage line.
+        defaults: option → the command's own default, in place of the function's.
     """
     doc = inspect.getdoc(function) or ""
     parser = argparse.ArgumentParser(
@@ -78,7 +86,8 @@ def build_parser(function: Callable[..., Any], *, example: str, prog: str = "") 
     hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         if hints[name] != Progress:
-            _add(parser, parameter, hints[name], helps.get(name, ""))
+            own = parameter.replace(default=defaults[name]) if name in defaults else parameter
+            _add(parser, own, hints[name], helps.get(name, ""))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="no progress, errors only")

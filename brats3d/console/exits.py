@@ -6,17 +6,39 @@ resumed; 130 Ctrl-C.
 
 from __future__ import annotations
 
+import errno
 import os
+import platform
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
 from types import FrameType
 
+from brats3d import __version__
+from brats3d.console.streams import say
 from brats3d.errors import BratsError
 
 EXIT_CODES = {"done": 0, "bug": 1, "cannot": 2, "refused": 3, "terminated": 75, "interrupted": 130}
-ISSUES = "https://github.com/brats3d/brats3d/issues"
+GO_ON = "what is finished stays. Give the same command again to go on (train: with --resume)."
+
+ADVICE: Mapping[int, str] = {
+    errno.EACCES: "check who may read and write there",
+    errno.EPERM: "check who may read and write there",
+    errno.EROFS: "choose a place that can be written to",
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room, or ask for a larger quota",
+    errno.EIO: "check the disk",
+    errno.EMFILE: "raise the limit (ulimit -n), or use fewer workers",
+    errno.ENFILE: "end other programs, or use fewer workers",
+    errno.ESTALE: "check the network drive",
+    errno.ENOTDIR: "a file stands where a folder is expected: choose another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+"""What the system refuses and the user can mend → how; any other `OSError` is a bug of ours."""
 
 
 class Terminated(BaseException):
@@ -36,25 +58,60 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
     """
     # TensorFlow reads this at import; its start-up lines say nothing a user could act on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    previous = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return main(argv)
-    except BratsError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return problem.exit_code
+        with _catching_sigterm():
+            return main(argv)
     except KeyboardInterrupt:
-        print("stopped by Ctrl-C; what is finished stays.", file=sys.stderr)
+        say(f"stopped by Ctrl-C; {GO_ON}", sys.stderr)
         return EXIT_CODES["interrupted"]
     except Terminated:
-        print("stopped by SIGTERM; what is finished stays, the same command goes on.", file=sys.stderr)
+        say(f"stopped by SIGTERM; {GO_ON}", sys.stderr)
         return EXIT_CODES["terminated"]
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing to report, and nobody to report it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_CODES["done"]
-    except Exception:
-        traceback.print_exc()
-        print(f"This is a bug in brats3d; please report it with the lines above: {ISSUES}", file=sys.stderr)
-        return EXIT_CODES["bug"]
+    except Exception as problem:
+        code, sentence = _told(problem)
+        if code == EXIT_CODES["bug"]:
+            sentence = f"{traceback.format_exc()}{sentence}"
+        say(sentence, sys.stderr)
+        return code
+
+
+@contextmanager
+def _catching_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated`; only a process's main thread may ask for that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: somebody set one without Python
+
+
+def _told(problem: Exception) -> tuple[int, str]:
+    """Return the exit code of an exception and what the user is told."""
+    if isinstance(problem, BratsError):
+        return problem.exit_code, f"error: {problem}"
+    if isinstance(problem, MemoryError):
+        return EXIT_CODES["cannot"], (
+            "error: out of memory; what is finished stays: use fewer workers, smaller patches, or a machine with more memory."
+        )
+    if isinstance(problem, BrokenPipeError):
+        return EXIT_CODES["cannot"], f"error: who read the output, or worked for this process, went away; {GO_ON}"
+    if isinstance(problem, OSError) and problem.errno is not None and problem.errno in ADVICE:
+        where = f"{problem.filename}: " if problem.filename else ""
+        return EXIT_CODES["cannot"], f"error: {where}{os.strerror(problem.errno)}; {ADVICE[problem.errno]}."
+    return EXIT_CODES["bug"], (
+        f"This is a bug in brats3d; please report it to {_where_to_report()} with this text: brats3d {__version__},"
+        f" Python {platform.python_version()}, {platform.platform()}."
+    )
+
+
+def _where_to_report() -> str:
+    """Return the address that the installed package names, or who else there is."""
+    try:
+        known = metadata.metadata("brats3d")
+    except metadata.PackageNotFoundError:
+        return "the authors"
+    pages = [line.partition(", ")[2] for line in known.get_all("Project-URL") or []]
+    return next(iter([*pages, *(known.get_all("Home-page") or [])]), "the authors")

@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from brats3d.console.streams import reader_may_leave, say
+
 Progress = Callable[[str, int, int], None]
 """``progress(what, done, total)``: called whenever ``done`` of ``total`` steps of ``what`` are finished."""
 
@@ -33,12 +35,13 @@ def _terminal_bar() -> Progress:
     bars: dict[str, tqdm] = {}
 
     def report(what: str, done: int, total: int) -> None:
-        if what not in bars:
-            bars[what] = tqdm(total=total, desc=what, file=sys.stderr)
-        bars[what].total = total
-        bars[what].update(done - bars[what].n)
-        if done >= total:
-            bars.pop(what).close()
+        with reader_may_leave(sys.stderr):
+            if what not in bars:
+                bars[what] = tqdm(total=total, desc=what, file=sys.stderr)
+            bars[what].total = total
+            bars[what].update(done - bars[what].n)
+            if done >= total:
+                bars.pop(what).close()
 
     return report
 
@@ -50,6 +53,6 @@ def _lines() -> Progress:
         now = time.monotonic()
         if done >= total or now - last.get(what, -1e9) >= SECONDS_BETWEEN_LINES:
             last[what] = now
-            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+            say(f"{what}: {done} of {total}", sys.stderr)
 
     return report

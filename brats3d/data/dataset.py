@@ -36,12 +36,15 @@ class PatchDataset(keras.utils.PyDataset):
         >>> train = PatchDataset("STORE", cases, patch_size=(128, 128, 128), batch_size=2)  # doctest: +SKIP
         >>> model.fit(train, epochs=100, shuffle=False, callbacks=[train.epoch_setter()])  # doctest: +SKIP
 
+    ``waited`` is the time in seconds that was spent waiting for batches; it may be set back. ``problem`` is what reading a
+    batch raised last: TensorFlow's ``fit`` raises an error of its own for it.
+
     Args:
         store: folder of a store, or an open one.
         cases: ids of the cases to draw from; None takes all. Each needs a label.
         patch_size: voxels of the model's grid along X, Y, Z; patches may overhang the volume, zeros stand outside.
-        batch_size: samples a batch; with several replicas the global batch.
-        batches: batches an epoch; None gives every case once an epoch (at least one batch).
+        batch_size: samples per batch; with several replicas the global batch.
+        batches: batches per epoch; None gives every case once an epoch (at least one batch).
         replicas: devices that share a batch.
         readers: 0 reads in threads, N in N processes; the batches are the same.
         plan: the other settings of a `PatchPlan` (regions, spacing_mm, normalisation, foreground, augmentation, seed,
@@ -85,6 +88,7 @@ class PatchDataset(keras.utils.PyDataset):
         check_range("batches", self.batches, 1, float("inf"))
         self.epoch = 0
         self.waited = 0.0
+        self.problem: Exception | None = None
         self._epoch_was_set = False
         self._epochs_ended = 0
         self._last = 0
@@ -93,7 +97,7 @@ class PatchDataset(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> int:
-        """Batches an epoch."""
+        """Batches per epoch."""
         return self.batches
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,16 +109,22 @@ class PatchDataset(keras.utils.PyDataset):
         Raises:
             StoreError: a case file is damaged.
             ImageError: a modality cannot be normalised.
-            OptionError: the case's voxels do not make whole blocks of the plan's spacing, or no normalisation has its name.
+            GridError: the case's voxels do not make whole blocks of the plan's spacing.
+            OptionError: no normalisation has the plan's name.
+            WorkerError: a reader process was killed.
         """
         if not self._order_warned and index not in (0, 1, self._last, self._last + 1):  # 0 and 1: Keras looks at shapes first
             log.warning("batches are asked for out of order, so reading ahead is in vain: pass shuffle=False to fit.")
             self._order_warned = True
         self._last = index
         began = time.monotonic()
-        batch = self._pool.get(self.epoch, index, self.batches)
-        self.waited += time.monotonic() - began
-        return batch
+        try:
+            return self._pool.get(self.epoch, index, self.batches)
+        except Exception as problem:
+            self.problem = problem
+            raise
+        finally:
+            self.waited += time.monotonic() - began
 
     def set_epoch(self, epoch: int) -> None:
         """Make the following batches those of an epoch, counted from 0."""

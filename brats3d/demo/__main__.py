@@ -12,10 +12,11 @@ from brats3d.demo.journey import DemoResult, run_demo
 def _show(result: DemoResult) -> str:
     scores = ", ".join(f"{region} {value:.3f}" for region, value in result.dice.items())
     return (
-        "These are synthetic heads, made by a formula: the scores say that the chain works, not how it does on patients.\n"
-        f"mean Dice on {len(result.test_cases)} test heads: {scores}\n"
+        f"mean Dice on {len(result.test_cases)} synthetic test heads: {scores}\n"
         f"look at {result.picture}; in ITK-SNAP or Slicer, lay {result.out}/masks/CASE.nii.gz over {result.out}/scans/CASE\n"
-        f"training curves: {result.out}/run/curves.png; every score: {result.out}/scores/scores.csv; the model: {result.model}"
+        f"training curves: {result.out}/run/curves.png; every score: {result.out}/scores/scores.csv\n"
+        f"the model: {result.model}\n"
+        "These are synthetic heads, made by a formula: the scores say that the chain works, not how it does on patients."
     )
 
 

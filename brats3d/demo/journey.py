@@ -1,31 +1,41 @@
 """Make phantoms, store them, train, predict, evaluate, and draw one picture: the library's main job on heads of its own.
 
 Every step is the public function behind a command, on files in one folder, so that a reader finds there what a real project
-would leave.
+would leave. A marker is written to that folder first; what lies in a folder without it is never removed.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 
+import brats3d
 from brats3d import geometry, images, regions
 from brats3d.console import Progress, silent
-from brats3d.errors import OutputExistsError
-from brats3d.evaluate import Evaluation, evaluate_cases
+from brats3d.errors import OutputExistsError, check_option
+from brats3d.evaluate import evaluate_cases
 from brats3d.figures import CasePicture, cohort_figure, save
+from brats3d.files import write_file
 from brats3d.phantom import write_cohort
 from brats3d.predict import predict_cases
 from brats3d.preprocess import build_store
+from brats3d.scores import RegionScores
 from brats3d.store import Store, open_store
 from brats3d.train import train_model
 
 SHAPE = (64, 64, 41)
 PARTS = ("scans", "store", "run", "masks", "scores", "picture.png")
+MARKER = "demo.json"
+"""Says that a demo made what lies beside it."""
+MADE_BY = "brats3d.demo"
 PICTURED = 3
 
 
@@ -37,8 +47,12 @@ class _Size:
     settings: tuple[str, ...] = ()
 
 
-FULL = _Size(cases=20)
-QUICK = _Size(cases=6, settings=("training.epochs=1", "data.batches=4", "network.options.base_filters=4"))
+SIZES: Mapping[str, _Size] = MappingProxyType(
+    {
+        "full": _Size(cases=20),
+        "quick": _Size(cases=6, settings=("training.epochs=1", "data.batches=4", "network.options.base_filters=4")),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -65,52 +79,78 @@ class DemoResult:
 
 
 def run_demo(
-    *, out: Path | str = Path("demo"), quick: bool = False, seed: int = 0, force: bool = False, progress: Progress = silent
+    *,
+    out: Path | str = Path("demo"),
+    size: Literal["full", "quick"] = "full",
+    seed: int = 0,
+    force: bool = False,
+    progress: Progress = silent,
 ) -> DemoResult:
     """Walk the whole chain on synthetic heads: scans, store, training, masks, scores, picture.
 
     Args:
         out: folder for everything; made where it does not exist.
-        quick: only show that everything runs, in about a minute; the scores mean nothing then.
+        size: full takes about ten minutes on two cores; quick, about one, only shows that everything runs: its scores mean
+            nothing.
         seed: of the heads and of the training.
-        force: remove what an earlier demo left in the folder.
+        force: remove what an earlier demo left in the folder; what no demo made stays, and is refused.
         progress: called as each step advances.
 
     Returns:
-        Where things lie, and the mean Dice a region on the test cases.
+        Where things lie, and the mean Dice per region on the test cases.
 
     Raises:
-        OutputExistsError: the folder holds something already.
+        OptionError: no such size.
+        OutputExistsError: the folder holds an earlier demo, or something else where the demo would write.
+        SpaceError: the disk is full.
     """
     out = Path(out)
-    size = QUICK if quick else FULL
+    check_option("size", size, SIZES)
+    chosen = SIZES[size]
     _make_room(out, force=force)
-    write_cohort(out / "scans", cases=size.cases, shape=SHAPE, seed=seed, progress=progress)
+    made = {"made_by": MADE_BY, "version": brats3d.__version__, "size": size, "seed": seed}
+    write_file(out / MARKER, json.dumps(made) + "\n")
+    write_cohort(out / "scans", cases=chosen.cases, shape=SHAPE, seed=seed, progress=progress)
     build_store(out / "scans", out=out / "store", progress=progress)
-    run = train_model(out / "store", out=out / "run", recipe="demo", seed=seed, settings=size.settings, progress=progress)
+    run = train_model(out / "store", out=out / "run", recipe="demo", seed=seed, settings=chosen.settings, progress=progress)
     test = f"{out / 'run' / 'split.json'}:test"
     model = Path(run.run) / "best.keras"
     predict_cases(model, [out / "scans"], out=out / "masks", cases=test, progress=progress)
     scored = evaluate_cases(out / "masks", out / "store", out=out / "scores", cases=test, progress=progress)
-    _draw(open_store(out / "store"), out / "masks", scored, out / "picture.png")
-    dice = {region: float(np.mean([case[region].dice for case in scored.scores.values()])) for region in regions.REGIONS}
-    return DemoResult(str(out), tuple(scored.scores), dice, str(model), str(out / "picture.png"))
+    scores = scored.of()
+    _draw(open_store(out / "store"), out / "masks", scores, out / "picture.png")
+    dice = {region: float(np.mean([case[region].dice for case in scores.values()])) for region in regions.REGIONS}
+    return DemoResult(str(out), tuple(scores), dice, str(model), str(out / "picture.png"))
 
 
 def _make_room(out: Path, *, force: bool) -> None:
-    there = [out / part for part in PARTS if (out / part).exists()]
-    if there and not force:
-        raise OutputExistsError(
-            f"{out} holds an earlier demo ({there[0].name}, …); use --force to make it again, or another --out."
-        )
-    for part in there:
-        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    """Make the folder; remove an earlier demo from it where that is asked for, and never anything else."""
+    if out.exists() and not out.is_dir():
+        raise OutputExistsError(f"{out} is a file; expected a folder for the demo: choose another --out.")
+    there = [part for part in (*PARTS, MARKER) if os.path.lexists(out / part)]
+    if there and not _made_by_a_demo(out):
+        raise OutputExistsError(f"{out} holds {there[0]}, which no demo made; choose another --out.")
+    left = [out / part for part in there if part != MARKER]
+    if left and not force:
+        raise OutputExistsError(f"{out} holds an earlier demo ({there[0]}, …); use --force to make it again, or another --out.")
+    for part in left:
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _draw(store: Store, masks: Path, scored: Evaluation, path: Path) -> None:
+def _made_by_a_demo(out: Path) -> bool:
+    try:
+        return bool(json.loads((out / MARKER).read_text(encoding="utf-8"))["made_by"] == MADE_BY)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _draw(store: Store, masks: Path, scores: Mapping[str, Mapping[str, RegionScores]], path: Path) -> None:
     pictures = []
-    for name in list(scored.scores)[:PICTURED]:
+    for name in list(scores)[:PICTURED]:
         with store[name] as case:
             coding = regions.label_set(str(case.label_set))
             volume = images.read(masks / f"{name}.nii.gz")
@@ -122,7 +162,7 @@ def _draw(store: Store, masks: Path, scored: Evaluation, path: Path) -> None:
                     regions.region_masks(case.label[:], coding),
                     regions.region_masks(predicted, coding),
                     case.grid.spacing_mm,
-                    {region: row.dice for region, row in scored.scores[name].items()},
+                    {region: row.dice for region, row in scores[name].items()},
                 )
             )
     save(cohort_figure(pictures), path)

@@ -4,41 +4,91 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from brats3d import images
-from brats3d.errors import ArrayError, GridError, LabelError
-from brats3d.evaluate.labels import LabelFile, read_label
+from brats3d.errors import ArrayError, GridError
+from brats3d.evaluate.labels import Label, LabelFile, read_label
+from brats3d.evaluate.probabilities import calibrate
+from brats3d.geometry import resample_label, to_stored
 from brats3d.images import Volume
-from brats3d.regions import REGIONS
 from brats3d.regions import label_set as named_label_set
-from brats3d.scores import RegionScores, case_scores
+from brats3d.scores import RegionScores, Reliability, Scoring, case_failures, case_scores
 
 log = logging.getLogger(__name__)
 
+AXES_TOLERANCE = 1e-3
+"""How far the directions and spacings of two grids may differ and still be the same, in mm a voxel."""
 
-@dataclass(frozen=True)
-class CaseResult:
-    """The scores of one case.
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The two labels of one case, and how to score them.
 
     Attributes:
-        scores: region → its scores.
-        label_sets: what the values of prediction and reference mean.
+        case: case id.
+        prediction: where the predicted label is.
+        reference: where the label is that it is compared with.
+        scorings: by whose rules, one a protocol.
+        resample: whether a prediction on another grid is brought to the reference's.
+        calibration: whether the probabilities beside the prediction are compared too.
     """
-
-    scores: Mapping[str, RegionScores]
-    label_sets: tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The two labels of one case."""
 
     case: str
     prediction: LabelFile
     reference: LabelFile
+    scorings: tuple[Scoring, ...] = (Scoring(),)
+    resample: bool = False
+    calibration: bool = False
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What came out for one case.
+
+    Attributes:
+        scores: protocol → region → its scores.
+        label_sets: what the values of prediction and reference mean.
+        failures: region → failure class, and its detail after a colon.
+        calibration: region → how probabilities and frequencies agree; empty where that was not asked for.
+    """
+
+    scores: Mapping[str, Mapping[str, RegionScores]]
+    label_sets: tuple[str, str]
+    failures: Mapping[str, str] = field(default_factory=dict)
+    calibration: Mapping[str, Reliability] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values that `from_dict` makes a result of again."""
+        return {
+            "scores": {p: {region: row.as_dict() for region, row in rows.items()} for p, rows in self.scores.items()},
+            "label_sets": list(self.label_sets),
+            "failures": dict(self.failures),
+            "calibration": {region: vars(row) for region, row in self.calibration.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CaseResult:
+        """Return the result that `as_dict` wrote.
+
+        Args:
+            values: what it returned, or what JSON made of that.
+        """
+        return cls(
+            {
+                protocol: {region: RegionScores.from_dict(row) for region, row in rows.items()}
+                for protocol, rows in values["scores"].items()
+            },
+            (values["label_sets"][0], values["label_sets"][1]),
+            values["failures"],
+            {
+                region: Reliability(**{name: tuple(numbers) for name, numbers in row.items()})
+                for region, row in values["calibration"].items()
+            },
+        )
 
 
 def evaluate_case(
@@ -49,6 +99,7 @@ def evaluate_case(
     reference_label_set: str | None = None,
     spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
     protocol: str = "casewise",
+    task: str | None = None,
 ) -> dict[str, RegionScores]:
     """Score the regions of a predicted label against its reference.
 
@@ -59,15 +110,16 @@ def evaluate_case(
         reference_label_set: what the reference's values mean; by default the same.
         spacing_mm: voxel spacing of arrays; volumes have their own.
         protocol: a key of ``scores.PROTOCOLS``.
+        task: a task of a lesion-wise protocol; by default ``GLI``.
 
     Returns:
-        Region → its scores, for those of WT, TC and ET that both label sets define.
+        Region → its scores, for those of the protocol's regions (WT, TC and ET, or the task's) that both label sets define.
 
     Raises:
         GridError: the volumes do not lie on one grid.
         ArrayError: one is a volume and the other an array, or shapes and spacing do not fit together.
         LabelError: a label holds values outside its label set, or the two sets share no region.
-        OptionError: no such label set or protocol.
+        OptionError: no such label set, protocol or task.
     """
     if isinstance(prediction, Volume) != isinstance(reference, Volume):
         raise ArrayError(
@@ -80,52 +132,79 @@ def evaluate_case(
             raise GridError(f"prediction and reference do not lie on one grid ({different}); bring them to one grid first.")
         spacing_mm = reference.grid.spacing_mm
         prediction, reference = prediction.array, reference.array
-    mine, theirs = named_label_set(label_set), named_label_set(reference_label_set or label_set)
-    shared = [region for region in REGIONS if region in mine.regions and region in theirs.regions]
-    if not shared:
-        raise LabelError(
-            f"{mine.name} and {theirs.name} share none of the regions {', '.join(REGIONS)}; they cannot be compared."
-        )
     return case_scores(
-        np.asarray(prediction), np.asarray(reference), spacing_mm,
-        label_set=mine, reference_label_set=theirs, regions=shared, protocol=protocol,
+        np.asarray(prediction), np.asarray(reference), spacing_mm, Scoring(protocol, task),
+        label_set=named_label_set(label_set), reference_label_set=named_label_set(reference_label_set or label_set),
     )  # fmt: skip
 
 
-def evaluate_pair(pair: Pair, protocol: str) -> CaseResult:
+def evaluate_pair(pair: Pair) -> CaseResult:
     """Read the two labels of a case and score them.
 
     Args:
+        pair: where they are, and how to score them.
+
+    Raises:
+        CaseError: a file is damaged, a label set in doubt, or the two do not lie on one grid.
+    """
+    mine, theirs = read_pair(pair)
+    codings = named_label_set(mine.label_set), named_label_set(theirs.label_set)
+    arrays = mine.volume.array, theirs.volume.array
+    spacing = theirs.volume.grid.spacing_mm
+    scores = {
+        scoring.protocol: case_scores(*arrays, spacing, scoring, label_set=codings[0], reference_label_set=codings[1])
+        for scoring in pair.scorings
+    }
+    first = scores[pair.scorings[0].protocol]
+    # what is called flipped left–right must lie left and right: in the stored orientation the first axis does
+    (mine_stored, grid), (theirs_stored, _) = (to_stored(array, theirs.volume.grid) for array in arrays)
+    failures = case_failures(
+        mine_stored, theirs_stored, grid.spacing_mm, list(first), label_set=codings[0], reference_label_set=codings[1]
+    )
+    return CaseResult(
+        scores,
+        (mine.label_set, theirs.label_set),
+        {region: str(failure) for region, failure in failures.items()},
+        calibrate(pair.prediction, theirs, list(first)) if pair.calibration else {},
+    )
+
+
+def read_pair(pair: Pair) -> tuple[Label, Label]:
+    """Return the two labels of a case on the reference's grid.
+
+    Args:
         pair: where they are.
-        protocol: a key of ``scores.PROTOCOLS``.
 
     Raises:
         CaseError: a file is damaged, a label set in doubt, or the two do not lie on one grid.
     """
     mine, theirs = read_label(pair.prediction), read_label(pair.reference)
-    reference = _on_one_grid(pair, mine.volume, theirs.volume)
-    scores = evaluate_case(
-        mine.volume, reference, label_set=mine.label_set, reference_label_set=theirs.label_set, protocol=protocol
-    )
-    return CaseResult(scores, (mine.label_set, theirs.label_set))
+    different = mine.volume.grid.differences(theirs.volume.grid)
+    if not different:
+        return mine, theirs
+    if pair.resample:
+        log.info("%s: brought to the grid of %s (%s).", pair.prediction.path, pair.reference.path, different)
+        array = resample_label(mine.volume.array, mine.volume.grid, theirs.volume.grid)
+        return Label(Volume(array, theirs.volume.grid), mine.label_set), theirs
+    return mine, Label(_with_its_scans(pair, mine.volume, theirs.volume, different), theirs.label_set)
 
 
-def _on_one_grid(pair: Pair, mine: Volume, theirs: Volume) -> Volume:
+def _with_its_scans(pair: Pair, mine: Volume, theirs: Volume, different: str) -> Volume:
     """Return the reference on the prediction's grid, or refuse the pair.
 
     In some releases a label's origin is not that of its scans. So where the reference's scans are at hand and lie on the
-    prediction's grid, a label of their shape is taken voxel by voxel, with a warning (as preprocessing does).
+    prediction's grid, a label of their shape, spacing and orientation is taken voxel by voxel, with a warning (as preprocessing
+    does).
     """
-    different = mine.grid.differences(theirs.grid)
-    if not different:
-        return theirs
     scans = list(pair.reference.named.images.values()) if pair.reference.named else []
-    if scans and mine.array.shape == theirs.array.shape and not mine.grid.differences(images.read(scans[0]).grid):
+    origin_only = np.abs(mine.grid.affine[:3, :3] - theirs.grid.affine[:3, :3]).max() <= AXES_TOLERANCE
+    same_shape = mine.array.shape == theirs.array.shape
+    if scans and same_shape and origin_only and not mine.grid.differences(images.read(scans[0]).grid):
         log.warning(
             "%s: the label's header differs from its scans' (%s); taken voxel by voxel.", pair.reference.path, different
         )
         return Volume(theirs.array, mine.grid)
     raise GridError(
         f"{pair.prediction.path} and {pair.reference.path} do not lie on one grid ({different}); bring the prediction back to"
-        " the scan's own grid first."
+        " the scan's own grid first, or ask for it with --resample."
     )

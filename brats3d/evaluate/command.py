@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from brats3d.cases import read_case_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, NoCasesError, OutputExistsError
 from brats3d.evaluate.case import CaseResult, Pair, evaluate_pair
+from brats3d.evaluate.groups import group_cases
 from brats3d.evaluate.labels import Side, find_labels
-from brats3d.evaluate.report import SCORES_NAME, SUMMARY_NAME, Evaluation, write_results
+from brats3d.evaluate.report import FILES, Evaluation, write_results
+from brats3d.evaluate.sets import compare, set_names
 from brats3d.evaluate.unfinished import Unfinished
 from brats3d.parallel import map_cases, worker_count
 from brats3d.regions import label_set as named_label_set
-from brats3d.scores import find_protocol
+from brats3d.scores import PROTOCOLS, TASKS, Reliability, Scoring
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +32,19 @@ def evaluate_cases(
     cases: str | None = None,
     label_set: str | None = None,
     reference_label_set: str | None = None,
-    protocol: Literal["casewise", "brats2021"] = "casewise",
+    protocol: Literal["casewise", "brats2021", "brats2023", "brats2024", "all"] = "casewise",
+    task: str | None = None,
+    tolerances: Sequence[float] = (1.0, 2.0),
+    against: Sequence[Path] = (),
+    rater: Path | str | None = None,
+    groups: Path | str | None = None,
+    calibration: bool = False,
+    resample: bool = False,
     workers: int = 1,
     force: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Score predicted masks against references and write scores.csv and summary.json.
+    """Score predicted masks against references and write scores.csv, lesions.csv, summary.json and report.html.
 
     A call that was stopped goes on where it stopped when it is repeated with the same settings.
 
@@ -43,10 +52,18 @@ def evaluate_cases(
         predictions: folder of masks (<case>.nii.gz, with predictions.json or without), of case folders, or a store.
         references: folder of case folders, of masks (<case>.nii.gz, <case>_seg, <case>-seg), or a store.
         out: folder for the results; made where it does not exist.
-        cases: only these: a file of ids, one a line, or RUN/split.json:test.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test.
         label_set: what the predictions' values mean, such as L17; by default as predictions.json or the names say.
         reference_label_set: what the references' values mean; by default as the store or the names say.
-        protocol: casewise (HD95 in mm by surface elements) or brats2021 (what the challenges of 2021 and 2022 computed).
+        protocol: casewise (HD95 in mm by surface elements), brats2021 (what the challenges of 2021 and 2022 computed),
+            brats2023 or brats2024 (lesion by lesion), or all of them side by side.
+        task: task of the lesion-wise protocols: GLI, SSA, PED, MEN, MET, MEN-RT; by default GLI.
+        tolerances: of the normalised surface Dice, in mm.
+        against: other folders of predictions of the same cases, to compare with the first: paired differences and ranking.
+        rater: a second folder of references; the two raters are compared with each other as well.
+        groups: a CSV file with a column case and others to group the summary by; grade, site and volume are found anyway.
+        calibration: compare the probabilities that lie beside the predictions with the references.
+        resample: bring predictions on another grid to the reference's (nearest voxel) in place of refusing them.
         workers: processes, each with one case in memory.
         force: write over results that are there already.
         progress: called as cases finish.
@@ -58,38 +75,42 @@ def evaluate_cases(
     Raises:
         NoCasesError: a folder holds no case, or the two have none in common.
         OutputExistsError: the folder holds results, or an unfinished evaluation with other settings.
-        OptionError: no such label set or protocol, a list of cases that cannot be read, or fewer than one worker.
+        OptionError: no such label set, protocol or task, a table or list of cases that cannot be read, the same folder
+            twice, or fewer than one worker.
         SpaceError: the disk is full.
     """
-    predictions, references, out = Path(predictions), Path(references), Path(out)
-    _check_options(out, (label_set, reference_label_set), protocol, workers, force=force)
-    mine = Labels(Side("prediction", predictions, "--label-set", label_set, names_bind=False))
-    theirs = Labels(Side("reference", references, "--reference-label-set", reference_label_set, names_bind=True))
-    pairs, refused = _pair_up(mine, theirs, cases)
-    settings = {
-        "predictions": str(predictions.resolve()),
-        "references": str(references.resolve()),
-        "label_set": label_set,
-        "reference_label_set": reference_label_set,
-        "protocol": protocol,
-    }
-    unfinished = Unfinished(out, settings, force=force)
-    results, kept = _score_all(pairs, protocol, workers, unfinished, progress)
-    refused |= {case: str(answer) for case, answer in results.items() if isinstance(answer, CaseError)}
-    scored = {case: answer for case, answer in sorted(results.items()) if isinstance(answer, CaseResult)}
-    evaluation = Evaluation(
-        predictions=str(predictions),
-        references=str(references),
-        out=str(out),
-        protocol=protocol,
-        scores={case: dict(result.scores) for case, result in scored.items()},
-        label_sets={case: result.label_sets for case, result in scored.items()},
-        kept=tuple(kept),
-        refused=dict(sorted(refused.items())),
-    )
-    write_results(out, evaluation)
-    unfinished.remove()
+    out, predictions = Path(out), Path(predictions)
+    for name in (label_set, reference_label_set):
+        if name is not None:
+            named_label_set(name)
+    worker_count(workers, 1)
+    scorings = _scorings(protocol, task, tuple(tolerances))
+    folders = (predictions, *map(Path, against))
+    sides = [Side("prediction", folder, "--label-set", label_set, names_bind=False) for folder in folders]
+    if rater is not None:
+        sides.append(Side("reference", Path(rater), "--reference-label-set", reference_label_set, names_bind=True))
+    names = set_names([side.folder for side in sides])
+    _check_folder(out, force=force)
+    theirs = Labels(Side("reference", Path(references), "--reference-label-set", reference_label_set, names_bind=True))
+    call = _Call(scorings, theirs, cases, resample=resample, workers=workers, force=force, out=out, progress=progress)
+    sets = {}
+    for number, (name, side) in enumerate(zip(names, sides, strict=True)):
+        sets[name] = call.score(Labels(side), number, calibration=calibration and number == 0)
+    evaluation = _assemble(sets, call, None if groups is None else Path(groups))
+    write_results(out, evaluation, _page(evaluation, sets[names[0]].results))
+    for scored in sets.values():
+        scored.unfinished.remove()
     return evaluation
+
+
+def _scorings(protocol: str, task: str | None, tolerances_mm: tuple[float, ...]) -> tuple[Scoring, ...]:
+    """Return the protocols asked for; of ``all``, those that have the task."""
+    if protocol != "all":
+        return (Scoring(protocol, task, tolerances_mm=tolerances_mm),)
+    usable = [name for name in PROTOCOLS if name not in TASKS or task is None or task in TASKS[name]]
+    if task is not None and not any(name in TASKS for name in usable):
+        Scoring("brats2023", task)  # refuses it by name
+    return tuple(Scoring(name, task if name in TASKS else None, tolerances_mm=tolerances_mm) for name in usable)
 
 
 class Labels:
@@ -103,16 +124,93 @@ class Labels:
         return f"{self.side.folder} holds {len(self.files)} ({_some(list(self.files))})"
 
 
-def _check_options(out: Path, label_sets: Iterable[str | None], protocol: str, workers: int, *, force: bool) -> None:
-    """Refuse what cannot be, before anything is read."""
-    find_protocol(protocol)
-    worker_count(workers, 1)
-    for name in label_sets:
-        if name is not None:
-            named_label_set(name)
-    present = [name for name in (SCORES_NAME, SUMMARY_NAME) if (out / name).exists()]
+@dataclass(frozen=True)
+class _Scored:
+    """One set of predictions, scored."""
+
+    labels: Labels
+    results: dict[Pair, CaseResult]
+    kept: tuple[str, ...]
+    refused: dict[str, str]
+    unfinished: Unfinished
+
+    def scores(self, protocol: str) -> dict[str, Mapping[str, Any]]:
+        return {pair.case: result.scores[protocol] for pair, result in self.results.items()}
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What all sets of a call share."""
+
+    scorings: tuple[Scoring, ...]
+    references: Labels
+    cases: str | None
+    resample: bool
+    workers: int
+    force: bool
+    out: Path
+    progress: Progress
+
+    def score(self, mine: Labels, number: int, *, calibration: bool) -> _Scored:
+        """Score a set of predictions; what an earlier call that was stopped had scored is kept."""
+        pairs, refused = _pair_up(mine, self.references, self.cases)
+        pairs = [replace(p, scorings=self.scorings, resample=self.resample, calibration=calibration) for p in pairs]
+        sides = {"predictions": mine.side, "references": self.references.side}
+        settings = {
+            **{name: str(side.folder.resolve()) for name, side in sides.items()},
+            "label_sets": [side.requested for side in sides.values()],
+            "scorings": [asdict(scoring) for scoring in self.scorings],
+            "resample": self.resample,
+            "calibration": calibration,
+        }
+        unfinished = Unfinished(self.out, settings, number, force=self.force)
+        results, kept = _score_all(pairs, self.workers, unfinished, self.progress)
+        refused |= {pair.case: str(answer) for pair, answer in results.items() if isinstance(answer, CaseError)}
+        scored = {pair: answer for pair, answer in results.items() if isinstance(answer, CaseResult)}
+        return _Scored(mine, dict(sorted(scored.items(), key=lambda item: item[0].case)), tuple(kept), refused, unfinished)
+
+
+def _assemble(sets: Mapping[str, _Scored], call: _Call, groups: Path | None) -> Evaluation:
+    first = next(iter(sets.values()))
+    protocol = call.scorings[0].protocol
+    refused = dict(first.refused)
+    for name, scored in list(sets.items())[1:]:
+        refused |= {f"{case} of {name}": why for case, why in scored.refused.items()}
+    several = {name: scored.scores(protocol) for name, scored in sets.items() if scored.results}
+    comparison, ranking = compare(several) if len(several) > 1 else (None, None)
+    calibration: dict[str, Reliability] = {}
+    for result in first.results.values():
+        for region, part in result.calibration.items():
+            calibration[region] = calibration[region] + part if region in calibration else part
+    return Evaluation(
+        predictions=str(first.labels.side.folder),
+        references=str(call.references.side.folder),
+        out=str(call.out),
+        scorings=call.scorings,
+        scores={pair.case: {p: dict(rows) for p, rows in r.scores.items()} for pair, r in first.results.items()},
+        failures={pair.case: dict(r.failures) for pair, r in first.results.items()},
+        groups=group_cases(first.results.items(), groups),
+        label_sets={pair.case: r.label_sets for pair, r in first.results.items()},
+        kept=first.kept,
+        refused=dict(sorted(refused.items())),
+        calibration=calibration,
+        comparison=comparison,
+        ranking=ranking,
+    )
+
+
+def _page(evaluation: Evaluation, results: Mapping[Pair, CaseResult]) -> str:
+    """Return the report; Matplotlib is loaded here and nowhere else."""
+    from brats3d.evaluate.page import report_page
+    from brats3d.evaluate.thumbnails import draw_thumbnails
+
+    return report_page(evaluation, draw_thumbnails(evaluation, {pair.case: pair for pair in results}))
+
+
+def _check_folder(out: Path, *, force: bool) -> None:
+    present = [name for name in FILES if (out / name).exists()]
     if present and not force:
-        raise OutputExistsError(f"{out} holds {' and '.join(present)} already; choose another --out, or use --force.")
+        raise OutputExistsError(f"{out} holds {', '.join(present)} already; choose another --out, or use --force.")
     if out.exists() and not out.is_dir():
         raise OutputExistsError(f"{out} is a file; expected a folder for the results: choose another --out.")
 
@@ -144,20 +242,20 @@ def _some(ids: list[str]) -> str:
 
 
 def _score_all(
-    pairs: list[Pair], protocol: str, workers: int, unfinished: Unfinished, progress: Progress
-) -> tuple[dict[str, CaseResult | CaseError], list[str]]:
-    """Return case id → its result or its refusal, and the ids whose scores were known already."""
-    results: dict[str, CaseResult | CaseError] = {}
+    pairs: list[Pair], workers: int, unfinished: Unfinished, progress: Progress
+) -> tuple[dict[Pair, CaseResult | CaseError], list[str]]:
+    """Return pair → its result or its refusal, and the ids whose scores were known already."""
+    results: dict[Pair, CaseResult | CaseError] = {}
     for pair in pairs:
         known = unfinished.known(pair)
         if known is not None:
-            results[pair.case] = known
-    kept = list(results)
+            results[pair] = known
+    kept = [pair.case for pair in results]
     if kept:
         log.warning("%s: going on, %d of %d cases are scored already.", unfinished.path.parent, len(kept), len(pairs))
-    todo = [pair for pair in pairs if pair.case not in results]
-    for done, (pair, answer) in enumerate(map_cases(partial(evaluate_pair, protocol=protocol), todo, workers=workers), 1):
-        results[pair.case] = answer
+    todo = [pair for pair in pairs if pair not in results]
+    for done, (pair, answer) in enumerate(map_cases(evaluate_pair, todo, workers=workers), 1):
+        results[pair] = answer
         if isinstance(answer, CaseResult):
             unfinished.add(pair, answer)
         progress("evaluate", done, len(todo))

@@ -55,6 +55,7 @@ class LabelFile:
         path: the mask, or the store's case file; None where there are scans without a label.
         recorded: label set that the list says.
         named: the case as its names tell it; None where a store or a list knows more.
+        probabilities: the file of the regions' probabilities that the list names, if any.
     """
 
     case: str
@@ -62,6 +63,7 @@ class LabelFile:
     path: Path | None
     recorded: str | None = None
     named: Case | None = None
+    probabilities: Path | None = None
 
     def stamp(self) -> list[int]:
         """Return size and time of change of the file, to know it again; empty where there is none."""
@@ -113,9 +115,12 @@ def _listed(side: Side) -> dict[str, LabelFile]:
         content = json.loads(path.read_text(encoding="utf-8"))
         schema, entries = content["schema"], content["cases"]
         found = {
-            case: LabelFile(case, side, side.folder / entry["file"], recorded=entry["label_set"])
+            case: LabelFile(
+                case, side, side.folder / entry["file"], recorded=entry["label_set"],
+                probabilities=side.folder / entry["probabilities"] if "probabilities" in entry else None,
+            )
             for case, entry in entries.items()
-        }
+        }  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise OptionError(
             f"{path}: cannot be read ({type(problem).__name__}: {problem}); predict again, or remove it."
@@ -179,8 +184,7 @@ def read_label(file: LabelFile) -> Label:
         settled = _settle(file, recorded, values)
         check_values(values, LABEL_SETS[settled])
     except LabelError as problem:
-        # the sentences of `cases` name the option of a command with one side
-        raise LabelError(f"{file.path}: {str(problem).replace('--label-set', file.side.option)}") from problem
+        raise LabelError(f"{file.path}: {problem}") from problem
     return Label(volume, settled)
 
 
@@ -189,15 +193,15 @@ def _settle(file: LabelFile, recorded: str | None, values: np.ndarray) -> str:
     if recorded is not None:
         if requested not in (None, recorded):
             raise LabelError(
-                f"the {file.side.what} is recorded as {recorded}, --label-set says {requested}; leave the option out, or mend"
-                " the record."
+                f"the {file.side.what} is recorded as {recorded}, {file.side.option} says {requested}; leave the option out, or"
+                " mend the record."
             )
         return recorded
     if requested is not None and (file.named is None or not file.side.names_bind):
         return requested
     if file.named is None:
-        raise LabelError(f"the store does not record the label set of {file.case}; say it with --label-set NAME.")
-    return settle_label_set(file.named, values.tolist(), requested)
+        raise LabelError(f"the store does not record the label set of {file.case}; say it with {file.side.option} NAME.")
+    return settle_label_set(file.named, values.tolist(), requested, option=file.side.option)
 
 
 def _read_stored(path: Path) -> tuple[Volume, str | None]:
@@ -205,7 +209,9 @@ def _read_stored(path: Path) -> tuple[Volume, str | None]:
         if stored.label is None:
             raise LabelError(f"{path}: the stored case has no label; expected one to compare.")
         # the stored orientation is not the source's: masks are compared where they were drawn
-        return Volume(from_stored(np.asarray(stored.label[...]), stored.source), stored.source), stored.label_set
+        return Volume(
+            from_stored(stored.label_patch((0, 0, 0), stored.grid.shape), stored.source), stored.source
+        ), stored.label_set
 
 
 def _read_mask(path: Path) -> Volume:

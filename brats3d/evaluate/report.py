@@ -1,4 +1,18 @@
-"""What an evaluation gives: rows, a summary, and the two files that hold them."""
+"""What an evaluation gives: rows, a summary, and the files that hold them.
+
+``summary.json``, schema 2::
+
+    schema, created_with, predictions, references, label_sets {predictions, references}, n, refused {case: sentence}
+    protocols {name: {source, task, hd95, empty_rule, aggregation, regions {region: {
+        cases, empty_references, empty_answered_empty, penalties, dice_pooled,
+        <metric> {n, undefined, mean, sd, median, q25, q75, low, high}}}}}
+    failures {region: {class: cases}}                       of the first protocol
+    groups {grouping: {group: {region: {n, dice {…}, hd95_mm {…}}}}}
+    calibration {region: …}, comparison {…}, ranking {…}    where asked for
+
+A metric's ``low`` and ``high`` are the 95 % bootstrap interval of its mean. Pooled Dice counts the voxels of all cases as if
+they were one; everything else is per case, then over cases.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +21,36 @@ import errno
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import brats3d
 from brats3d.errors import SpaceError
-from brats3d.scores import RegionScores, find_protocol
+from brats3d.scores import (
+    Comparison,
+    Ranking,
+    RegionScores,
+    Reliability,
+    Scoring,
+    describe,
+    find_protocol,
+    find_task,
+)
 
-SCHEMA = 1
-SCORES_NAME, SUMMARY_NAME = "scores.csv", "summary.json"
-METRICS = ("dice", "hd95_mm", "sensitivity", "specificity", "precision", "iou")
-COLUMNS = ("case", "region", "protocol", *(field.name for field in fields(RegionScores)))
-"""The columns of ``scores.csv``; a value that the protocol leaves undefined is an empty field."""
+SCHEMA = 2
+SCORES_NAME, LESIONS_NAME, SUMMARY_NAME, REPORT_NAME = "scores.csv", "lesions.csv", "summary.json", "report.html"
+FILES = (SCORES_NAME, LESIONS_NAME, SUMMARY_NAME, REPORT_NAME)
+FIRST_COLUMNS = ("case", "region", "protocol")
+LESION_COLUMNS = ("lesion", "reference_mm3", "predicted_mm3", "components", "dice", "hd95_mm", "counted")
+COUNTS = ("reference_voxels", "predicted_voxels")
+AGGREGATION = "scores a case, then mean, sd, median and quartiles over cases; dice_pooled over the voxels of all cases"
 
-Scores = Mapping[str, Mapping[str, RegionScores]]
-"""case id → region → scores."""
+CaseScores = Mapping[str, RegionScores]
+"""region → scores, of one case under one protocol."""
 
 
 @dataclass(frozen=True)
@@ -36,85 +60,160 @@ class Evaluation:
     Attributes:
         predictions: the folder that was scored.
         references: the folder it was compared with.
-        out: folder of ``scores.csv`` and ``summary.json``.
-        protocol: the rules they were scored by.
-        scores: case id → region → scores.
+        out: folder of the files that were written.
+        scorings: by whose rules, one a protocol; tables and pictures show the first.
+        scores: case id → protocol → region → scores.
+        failures: case id → region → failure class and its detail, by the first protocol's regions.
+        groups: grouping (``grade``, ``site``, ``volume``, …) → case id → group.
         label_sets: case id → label sets of prediction and reference.
         kept: ids of the cases whose scores an earlier, unfinished call had found.
         refused: case id → why it has no scores.
+        calibration: region → how probabilities and frequencies agree, where asked for.
+        comparison: paired differences of the sets compared, where there are several.
+        ranking: their ranking.
     """
 
     predictions: str
     references: str
     out: str
-    protocol: str
-    scores: dict[str, dict[str, RegionScores]]
+    scorings: tuple[Scoring, ...]
+    scores: dict[str, dict[str, dict[str, RegionScores]]]
+    failures: dict[str, dict[str, str]]
+    groups: dict[str, dict[str, str]]
     label_sets: dict[str, tuple[str, str]]
     kept: tuple[str, ...]
     refused: dict[str, str]
+    calibration: dict[str, Reliability] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    ranking: Ranking | None = None
+
+    @property
+    def protocol(self) -> str:
+        """The first protocol."""
+        return self.scorings[0].protocol
+
+    def of(self, protocol: str | None = None) -> dict[str, dict[str, RegionScores]]:
+        """Return case id → region → scores under one protocol.
+
+        Args:
+            protocol: which; by default the first.
+        """
+        return {case: found[protocol or self.protocol] for case, found in self.scores.items()}
 
     @property
     def summary(self) -> dict[str, Any]:
         """What ``summary.json`` holds."""
-        rules = find_protocol(self.protocol)
-        return {
+        found: dict[str, Any] = {
             "schema": SCHEMA,
             "created_with": f"brats3d {brats3d.__version__}",
             "predictions": self.predictions,
             "references": self.references,
-            "protocol": rules.name,
-            "source": rules.source,
-            "hd95": rules.hd95,
-            "empty_rule": rules.empty_rule,
-            "n": len(self.scores),
             "label_sets": {
                 side: sorted({sets[i] for sets in self.label_sets.values()})
                 for i, side in enumerate(("predictions", "references"))
             },
-            "regions": summarise_scores(self.scores),
+            "n": len(self.scores),
+            "protocols": {s.protocol: protocol_card(s, self.of(s.protocol)) for s in self.scorings},
+            "failures": count_failures(self.failures),
+            "groups": {name: summarise_groups(cases, self.of()) for name, cases in self.groups.items()},
             "refused": self.refused,
         }
+        if self.calibration:
+            found["calibration"] = {region: row.as_dict() for region, row in self.calibration.items()}
+        for name, part in (("comparison", self.comparison), ("ranking", self.ranking)):
+            if part is not None:
+                found[name] = part.as_dict()
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary and every case's scores as plain values."""
-        cases = {case: {region: asdict(row) for region, row in rows.items()} for case, rows in self.scores.items()}
+        cases = {
+            case: {protocol: {region: row.as_row() for region, row in rows.items()} for protocol, rows in found.items()}
+            for case, found in self.scores.items()
+        }
         return {"out": self.out, **self.summary, "kept": list(self.kept), "cases": cases}
 
 
-def summarise_scores(scores: Scores) -> dict[str, dict[str, Any]]:
+def protocol_card(scoring: Scoring, scores: Mapping[str, CaseScores]) -> dict[str, Any]:
+    """Return what a reader must know to compare numbers, and the numbers.
+
+    Args:
+        scoring: the rules.
+        scores: case id → region → scores by these rules.
+    """
+    rules, task = find_protocol(scoring.protocol), find_task(scoring.protocol, scoring.task)
+    return {
+        "source": rules.source,
+        "task": None if task is None else task.rule,
+        "hd95": rules.hd95,
+        "empty_rule": rules.empty_rule,
+        "aggregation": AGGREGATION,
+        "regions": summarise_scores(scores),
+    }
+
+
+def summarise_scores(scores: Mapping[str, CaseScores]) -> dict[str, dict[str, Any]]:
     """Return, for every region, how its scores are spread over the cases.
 
     Args:
         scores: case id → region → scores.
 
     Returns:
-        Region → ``cases`` (that have it), ``empty_references``, ``penalties`` (exactly one mask empty, so that HD95 is the
-        protocol's penalty) and, a metric, ``n`` (cases in which it is defined), ``mean``, ``sd`` (n − 1), ``median``, ``q25``
-        and ``q75`` (linear). What cannot be computed is None.
+        Region → ``cases`` (that have it), ``empty_references`` and how many of those were answered by an empty prediction,
+        ``penalties`` (exactly one mask empty, so that HD95 is the protocol's penalty), ``dice_pooled`` and, a metric, what
+        `brats3d.scores.statistics.describe` says. What cannot be computed is None.
     """
     regions = dict.fromkeys(region for rows in scores.values() for region in rows)
     summary: dict[str, dict[str, Any]] = {}
     for region in regions:
         rows = [case[region] for case in scores.values() if region in case]
+        empty = [row for row in rows if row.reference_voxels == 0]
+        voxels = sum(row.reference_voxels + row.predicted_voxels for row in rows)
+        shared = sum(row.dice * (row.reference_voxels + row.predicted_voxels) for row in rows)
+        columns = dict.fromkeys(name for row in rows for name in row.as_row() if name not in COUNTS)
         summary[region] = {
             "cases": len(rows),
-            "empty_references": sum(row.reference_voxels == 0 for row in rows),
+            "empty_references": len(empty),
+            "empty_answered_empty": sum(row.predicted_voxels == 0 for row in empty),
             "penalties": sum(row.penalised for row in rows),
-            **{metric: _spread([getattr(row, metric) for row in rows]) for metric in METRICS},
+            "dice_pooled": shared / voxels if voxels else None,
+            **{name: describe([row.as_row()[name] for row in rows]).as_dict() for name in columns},
         }
     return summary
 
 
-def _spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
-    known = np.array([v for v in values if v is not None], float)
-    if len(known) == 0:
-        return {"n": 0, "mean": None, "sd": None, "median": None, "q25": None, "q75": None}
-    low, middle, high = (float(q) for q in np.percentile(known, (25, 50, 75)))
-    sd = float(known.std(ddof=1)) if len(known) > 1 else None
-    return {"n": len(known), "mean": float(known.mean()), "sd": sd, "median": middle, "q25": low, "q75": high}
+def summarise_groups(groups: Mapping[str, str], scores: Mapping[str, CaseScores]) -> dict[str, dict[str, Any]]:
+    """Return group → region → number of cases, Dice and HD95.
+
+    Args:
+        groups: case id → group; cases without one are left out.
+        scores: case id → region → scores.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for group in sorted(set(groups.values())):
+        members = {case: rows for case, rows in scores.items() if groups.get(case) == group}
+        if members:
+            found[group] = {
+                region: {"n": row["cases"], "dice": row["dice"], "hd95_mm": row["hd95_mm"]}
+                for region, row in summarise_scores(members).items()
+            }
+    return found
 
 
-def write_scores(path: Path, scores: Scores, protocol: str) -> None:
+def count_failures(failures: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, int]]:
+    """Return region → failure class → number of cases, the commonest first.
+
+    Args:
+        failures: case id → region → class, with its detail after a colon.
+    """
+    regions = dict.fromkeys(region for rows in failures.values() for region in rows)
+    return {
+        region: dict(Counter(rows[region].split(":")[0] for rows in failures.values() if region in rows).most_common())
+        for region in regions
+    }
+
+
+def write_scores(path: Path, scores: Mapping[str, CaseScores], protocol: str) -> None:
     """Write scores as a table, a row a case and region, aside and then renamed.
 
     Args:
@@ -125,26 +224,64 @@ def write_scores(path: Path, scores: Scores, protocol: str) -> None:
     Raises:
         SpaceError: the disk is full.
     """
+    write_text(path, scores_table({case: {protocol: rows} for case, rows in scores.items()}))
+
+
+def scores_table(scores: Mapping[str, Mapping[str, CaseScores]]) -> str:
+    """Return ``scores.csv``: a row a case, region and protocol; what a protocol leaves undefined is an empty field.
+
+    Args:
+        scores: case id → protocol → region → scores.
+    """
+    rows = [
+        {"case": case, "region": region, "protocol": protocol, **row.as_row()}
+        for case, found in scores.items()
+        for protocol, regions in found.items()
+        for region, row in regions.items()
+    ]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return _csv(list(columns) or list(FIRST_COLUMNS), [[row.get(name) for name in columns] for row in rows])
+
+
+def lesions_table(scores: Mapping[str, Mapping[str, CaseScores]]) -> str:
+    """Return ``lesions.csv``: a row a lesion of the reference, and a false alarm (``reference_mm3`` 0).
+
+    Args:
+        scores: case id → protocol → region → scores.
+    """
+    rows = [
+        [case, region, protocol, number, lesion.reference_mm3, lesion.predicted_mm3, " ".join(map(str, lesion.components)),
+         lesion.dice, lesion.hd95_mm, int(lesion.counted)]
+        for case, found in scores.items()
+        for protocol, regions in found.items()
+        for region, row in regions.items()
+        for number, lesion in enumerate(row.lesions, 1)
+    ]  # fmt: skip
+    return _csv([*FIRST_COLUMNS, *LESION_COLUMNS], rows)
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for case, rows in scores.items():
-        for region, row in rows.items():
-            writer.writerow([case, region, protocol, *("" if v is None else v for v in asdict(row).values())])
-    write_text(path, text.getvalue())
+    writer.writerow(columns)
+    writer.writerows([["" if value is None else value for value in row] for row in rows])
+    return text.getvalue()
 
 
-def write_results(out: Path, evaluation: Evaluation) -> None:
-    """Write ``scores.csv`` and ``summary.json``.
+def write_results(out: Path, evaluation: Evaluation, page: str) -> None:
+    """Write an evaluation's files.
 
     Args:
         out: their folder; made where it does not exist.
         evaluation: what to write.
+        page: the report.
 
     Raises:
         SpaceError: the disk is full.
     """
-    write_scores(out / SCORES_NAME, evaluation.scores, evaluation.protocol)
+    write_text(out / SCORES_NAME, scores_table(evaluation.scores))
+    write_text(out / LESIONS_NAME, lesions_table(evaluation.scores))
+    write_text(out / REPORT_NAME, page)
     write_text(out / SUMMARY_NAME, json.dumps(evaluation.summary, indent=2) + "\n")
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from brats3d.errors import OutputExistsError
 from brats3d.evaluate.case import CaseResult, Pair
 from brats3d.evaluate.report import space_for
-from brats3d.scores import RegionScores
 
-NAME = ".scores.unfinished"
+NAME = ".scores{number}.unfinished"
 
 
 class Unfinished:
@@ -27,20 +25,21 @@ class Unfinished:
     Args:
         out: the output folder; it need not exist.
         settings: what decides the scores besides the files.
+        number: which of several sets of predictions.
         force: pass over what an earlier evaluation left.
 
     Raises:
         OutputExistsError: an unfinished evaluation with other settings is there.
     """
 
-    def __init__(self, out: Path, settings: Mapping[str, Any], *, force: bool = False) -> None:
-        self.path = out / NAME
-        self.settings = dict(settings)
+    def __init__(self, out: Path, settings: Mapping[str, Any], number: int = 0, *, force: bool = False) -> None:
+        self.path = out / NAME.format(number=number or "")
+        self.settings = json.loads(json.dumps(settings))  # as it will be read: tuples are lists there
         self._begun = False
         self._cases: dict[str, dict[str, Any]] = {}
         lines = [] if force else self._lines()
         if lines:
-            changed = {key for key in {*settings, *lines[0]} if lines[0].get(key) != settings.get(key)}
+            changed = {key for key in {*settings, *lines[0]} if lines[0].get(key) != self.settings.get(key)}
             if changed:
                 raise OutputExistsError(
                     f"{out} holds an unfinished evaluation with other settings ({', '.join(sorted(changed))}); finish it with"
@@ -73,8 +72,7 @@ class Unfinished:
         line = self._cases.get(pair.case)
         if line is None or line["stamp"] != _stamp(pair):
             return None
-        scores = {region: RegionScores(**row) for region, row in line["scores"].items()}
-        return CaseResult(scores, (line["label_sets"][0], line["label_sets"][1]))
+        return CaseResult.from_dict(line["result"])
 
     def add(self, pair: Pair, result: CaseResult) -> None:
         """Note the scores of a case.
@@ -88,8 +86,7 @@ class Unfinished:
         """
         if not self._begun:
             self._begin()
-        scores = {region: asdict(row) for region, row in result.scores.items()}
-        self._append({"case": pair.case, "stamp": _stamp(pair), "label_sets": result.label_sets, "scores": scores})
+        self._append({"case": pair.case, "stamp": _stamp(pair), "result": result.as_dict()})
 
     def _begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

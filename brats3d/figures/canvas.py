@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from brats3d.errors import SpaceError, check_option
+from brats3d.errors import check_option
+from brats3d.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +20,8 @@ REGION_COLOURS: Mapping[str, str] = MappingProxyType({"WT": "#56B4E9", "TC": "#F
 References:
     Okabe and Ito, Color universal design, 2002.
 """
+PLAIN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000")
+"""For what belongs to no region; of the same palette."""
 SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -30,6 +33,32 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
     figure = Figure(figsize=(width_inches, height_inches), facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def set_margins(figure: Figure, *, left: float, right: float, bottom: float, top: float) -> None:
+    """Leave room around the axes, in inches. (Finding out how much the letters need costs as much as drawing the figure.)
+
+    Args:
+        figure: a figure with axes made by ``add_subplot`` or ``subplots``.
+        left: for the numbers and the title of the vertical axis.
+        right: for what stands beside the axes.
+        bottom: for the numbers and the title of the horizontal axis.
+        top: for a title or a legend.
+    """
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height)
+
+
+def png_bytes(figure: Figure, *, dots_per_inch: int = 110) -> bytes:
+    """Return a figure as the content of a PNG file, the same for the same figure.
+
+    Args:
+        figure: any Matplotlib figure.
+        dots_per_inch: resolution.
+    """
+    target = io.BytesIO()
+    figure.savefig(target, dpi=dots_per_inch, format="png", metadata={"Software": None})
+    return target.getvalue()
 
 
 def save(figure: Figure, path: Path | str, *, dots_per_inch: int = 110) -> None:
@@ -46,13 +75,5 @@ def save(figure: Figure, path: Path | str, *, dots_per_inch: int = 110) -> None:
     """
     path = Path(path)
     check_option(f"the suffix of {path.name}", path.suffix.lower(), SUFFIXES)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
-    try:
+    with whole_file(path, megabytes=1) as temporary:
         figure.savefig(temporary, dpi=dots_per_inch, format=path.suffix.lower()[1:])
-        os.replace(temporary, path)
-    except OSError as problem:
-        if problem.errno == 28:
-            raise SpaceError(f"{path}: no space left on the disk; a picture needs about 1 MB.") from problem
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brats3d.errors import ArrayError
-from brats3d.figures.canvas import REGION_COLOURS, new_figure
+from brats3d.figures.canvas import PLAIN_COLOURS, REGION_COLOURS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +32,6 @@ PANELS = (
     _Panel("lr", "learning rate", scale="log"),
 )
 ALIASES = {"learning_rate": "lr"}
-PLAIN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000")
-"""For curves that belong to no region; of the same palette as the regions' colours."""
 
 
 def curves_figure(columns: Mapping[str, Sequence[float]]) -> Figure:

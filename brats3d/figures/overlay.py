@@ -11,6 +11,7 @@ import numpy as np
 
 from brats3d.errors import ArrayError, check_option, check_shapes_equal
 from brats3d.figures.canvas import REGION_COLOURS, new_figure
+from brats3d.figures.masks import fill, outline
 from brats3d.figures.planes import PLANES, Plane, brain_box, slice_centre, window
 from brats3d.geometry import Box, box_slices
 from brats3d.regions import REGIONS
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FILL_OPACITY = 0.45
 PANEL_INCHES = 3.2
 """The longer side of the largest panel."""
 MARGIN = 0.05
@@ -196,10 +196,10 @@ def _draw(axes: Axes, picture: CasePicture, name: str, plane: Plane) -> None:
     axes.set_facecolor("black")
     axes.imshow(cut(picture.images[name]), cmap="gray", vmin=low, vmax=high, **style)
     if picture.prediction is not None:
-        axes.imshow(_fill([cut(mask) for mask in picture.prediction]), **style)
+        axes.imshow(fill({region: cut(mask) for region, mask in zip(REGIONS, picture.prediction, strict=True)}), **style)
     if picture.reference is not None:
         for region, mask in zip(REGIONS, picture.reference, strict=True):
-            _outline(axes, cut(mask), (width, height), REGION_COLOURS[region])
+            outline(axes, cut(mask), (width, height), REGION_COLOURS[region])
     axes.set_xticks([])
     axes.set_yticks([])
     halo = [withStroke(linewidth=2, foreground="black")]
@@ -212,30 +212,6 @@ def _draw(axes: Axes, picture: CasePicture, name: str, plane: Plane) -> None:
 _EDGES = ((0.015, 0.5), (0.985, 0.5), (0.5, 0.985), (0.5, 0.015))
 _ALIGNMENT = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
 """Where the letters of `Plane.letters` stand in a panel, and which of their edges is there."""
-
-
-def _fill(masks: list[np.ndarray]) -> np.ndarray:
-    """Return (rows, columns, 4) colours: each pixel that of the innermost region, clear where there is none."""
-    from matplotlib.colors import to_rgba
-
-    colours = np.zeros((*masks[0].shape, 4))
-    for region, mask in zip(REGIONS, masks, strict=True):
-        colours[mask] = to_rgba(REGION_COLOURS[region], FILL_OPACITY)
-    return colours
-
-
-def _outline(axes: Axes, mask: np.ndarray, size_mm: tuple[float, float], colour: str) -> None:
-    """Draw the edge of a mask; nothing where the slice has none of it."""
-    from matplotlib.patheffects import withStroke
-
-    if not mask.any():  # Matplotlib would warn that there is no contour
-        return
-    padded = np.pad(mask, 1).astype(float)
-    (rows, columns), (width, height) = mask.shape, size_mm
-    x = (np.arange(columns + 2) - 0.5) * width / columns
-    y = (np.arange(rows + 2) - 0.5) * height / rows
-    lines = axes.contour(x, y, padded, levels=[0.5], colors=[colour], linewidths=1.3)
-    lines.set(path_effects=[withStroke(linewidth=2.6, foreground="black")])
 
 
 def _legend(figure: Figure, pictures: list[CasePicture]) -> None:

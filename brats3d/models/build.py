@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from brats3d.errors import OptionError
+from brats3d.errors import OptionError, check_whole
 from brats3d.models.layers import NamedLayers
 from brats3d.models.networks import NETWORKS, check_size, network_options, stride
 
@@ -45,8 +45,7 @@ def build_model(
     chosen = network_options(name, options)
     if len(input_shape) != 4 or not isinstance(input_shape[3], int) or input_shape[3] < 1:
         raise OptionError(f"input_shape is {input_shape!r}; expected (X, Y, Z, M) with a number of modalities M.")
-    if isinstance(regions, bool) or not isinstance(regions, int) or regions < 1:
-        raise OptionError(f"regions is {regions!r}; expected a whole number of at least 1.")
+    check_whole("regions", regions, 1)
     check_size("input_shape", input_shape[:3], stride(name, options))
     layers = NamedLayers(slope=getattr(chosen, "slope", 0.0), epsilon=chosen.epsilon, seed=seed)
     images = keras.Input(input_shape, name="images")

@@ -5,15 +5,15 @@ Plain ``keras.saving.load_model`` opens it, with or without brats3d on the machi
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
+import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brats3d.errors import ModelError, SpaceError
+from brats3d.errors import ModelError, first_line
+from brats3d.files import write_file
 from brats3d.models.card import Card, card_from_json
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Model:
 def save_model(path: Path | str, network: keras.Model, card: Card) -> str:
     """Write a network and its card into one ``.keras`` file, float32 and without compile state.
 
-    The file is written under a temporary name, synced and renamed: what has the right name is whole, and a model that was
-    there before stays until then.
+    It is made in memory and written whole or not at all: a model that was there before stays until then. (Where memory is
+    short, Keras would write HDF5 to disk, and where HDF5 meets a full disk, the process dies.)
 
     Args:
         path: target; its name ends with ``.keras``.
@@ -54,37 +54,47 @@ def save_model(path: Path | str, network: keras.Model, card: Card) -> str:
         The file's sha256, hexadecimal.
 
     Raises:
-        ModelError: the file name does not end with ``.keras``, a layer is no stock one, or network and card contradict each
-            other.
+        ModelError: the file name does not end with ``.keras``, a layer is no stock one or holds others, or network and card
+            contradict each other.
         SpaceError: the disk is full.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise ModelError(f"{path}: a model's file name must end with .keras.")
+    _check_layers(network, path)
+    check_card(network, card, "the network to save")
+    content = _Archive()
+    _float32_copy(network).save(content)
+    with zipfile.ZipFile(content, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(CARD_MEMBER, card.to_json())
+    raw = content.getvalue()
+    write_file(path, raw)
+    return hashlib.sha256(raw).hexdigest()
+
+
+class _Archive(io.BytesIO):
+    """An archive in memory, which Keras writes to as to a file; it asks for the name to know the format."""
+
+    def __str__(self) -> str:
+        return "memory.keras"
+
+
+def _check_layers(network: keras.Model, path: Path) -> None:
+    """Refuse layers that other machines do not have, and layers that hold layers, whose precision nobody here would set."""
+    import keras
+
     own = [layer.name for layer in network.layers if not type(layer).__module__.startswith("keras.")]
     if own:
         raise ModelError(
             f"{path}: the network's layers {', '.join(own[:3])} are no stock Keras layers, and would not open elsewhere;"
             " copy the weights into a network of stock layers and save that."
         )
-    check_card(network, card, "the network to save")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        _float32_copy(network).save(temporary)
-        with zipfile.ZipFile(temporary, "a", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(CARD_MEMBER, card.to_json())
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        checksum = file_checksum(temporary)
-        os.replace(temporary, path)
-    except OSError as problem:
-        if problem.errno != errno.ENOSPC:
-            raise
-        needed = 4 * network.count_params() / 1e6
-        raise SpaceError(f"{path}: no space left on the disk; about {needed:.0f} MB are needed.") from problem
-    finally:
-        temporary.unlink(missing_ok=True)
-    return checksum
+    nested = [layer.name for layer in network.layers if isinstance(layer, keras.Model | keras.layers.Wrapper)]
+    if nested:
+        raise ModelError(
+            f"{path}: the network's layers {', '.join(nested[:3])} hold layers of their own; expected a flat network:"
+            " apply those layers one by one and save that."
+        )
 
 
 def load_model(path: Path | str) -> Model:
@@ -108,9 +118,8 @@ def load_model(path: Path | str) -> Model:
     try:
         network = keras.saving.load_model(path, compile=False)
     except Exception as problem:  # Keras, HDF5 and zipfile raise many kinds; each means the same to the user
-        reason = (str(problem).splitlines() or [""])[0].rstrip(".")
         raise ModelError(
-            f"{path}: Keras {keras.__version__} cannot open it ({type(problem).__name__}: {reason});"
+            f"{path}: Keras {keras.__version__} cannot open it ({type(problem).__name__}: {first_line(problem)});"
             " the file is damaged or was made for another version: copy it again, or check the card's created_with."
         ) from problem
     check_card(network, card, str(path))
@@ -143,10 +152,15 @@ def read_card(path: Path | str) -> Card:
                     " intensities it expects; write the card into it with brats3d.models.save_model(path, network, card)."
                 )
             text = archive.read(CARD_MEMBER).decode()
-    except (zipfile.BadZipFile, UnicodeDecodeError, EOFError) as problem:
+    except ModelError:
+        raise
+    except Exception as problem:  # zipfile and its decompressors raise many kinds for a damaged archive
+        if isinstance(problem, OSError) and problem.errno:
+            raise  # the system's refusal
         raise ModelError(
-            f"{path}: no Keras model, or a damaged one ({problem}); expected a .keras archive: copy it again from its source."
-        ) from None
+            f"{path}: no Keras model, or a damaged one ({first_line(problem)}); expected a .keras archive: copy it again from"
+            " its source."
+        ) from problem
     return card_from_json(text, str(path))
 
 

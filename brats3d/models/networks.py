@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from brats3d.errors import OptionError, check_keys, check_option
+from brats3d.errors import OptionError, check_keys, check_option, check_range, check_whole
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class Isensee2017Options:
         Raises:
             OptionError: an option is of another type or outside its bounds.
         """
-        _whole("base_filters", self.base_filters, 1)
-        _whole("depth", self.depth, 2)
-        _whole("segmentation_levels", self.segmentation_levels, 1)
+        check_whole("base_filters", self.base_filters, 1)
+        check_whole("depth", self.depth, 2)
+        check_whole("segmentation_levels", self.segmentation_levels, 1)
         if self.segmentation_levels > self.depth - 1:
             raise OptionError(
                 f"segmentation_levels is {self.segmentation_levels}; a network of depth {self.depth} has {self.depth - 1}"
                 " decoder levels: ask for at most as many."
             )
-        _within("dropout", self.dropout, 0.0, 0.99)
-        _within("slope", self.slope, 0.0, 1.0)
-        _within("epsilon", self.epsilon, 1e-12, 1.0)
+        check_range("dropout", self.dropout, 0.0, 0.99)
+        check_range("slope", self.slope, 0.0, 1.0)
+        check_range("epsilon", self.epsilon, 1e-12, 1.0)
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class UNet3DOptions:
         Raises:
             OptionError: an option is of another type or outside its bounds.
         """
-        _whole("base_filters", self.base_filters, 1)
-        _whole("depth", self.depth, 2)
+        check_whole("base_filters", self.base_filters, 1)
+        check_whole("depth", self.depth, 2)
         check_option("normalisation", self.normalisation, ("none", "batch", "instance"))
         check_option("upsampling", self.upsampling, ("nearest", "transposed"))
-        _within("epsilon", self.epsilon, 1e-12, 1.0)
+        check_range("epsilon", self.epsilon, 1e-12, 1.0)
 
 
 Options = Isensee2017Options | UNet3DOptions
@@ -161,13 +161,3 @@ def check_size(what: str, size: Sequence[int | None], stride: int) -> None:
     if any(n is not None and (n < 1 or n % stride) for n in size):
         fits = tuple(None if n is None else max(stride, -(-n // stride) * stride) for n in size)
         raise OptionError(f"{what} is {tuple(size)}; the network's stride is {stride}, so take for example {fits}.")
-
-
-def _whole(name: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise OptionError(f"{name} is {value!r}; expected a whole number of at least {low}.")
-
-
-def _within(name: str, value: Any, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise OptionError(f"{name} is {value!r}; expected a number from {low} to {high}.")

@@ -47,9 +47,9 @@ class Change:
 
     Attributes:
         flips: axes mirrored.
-        shift: a modality, in standard deviations.
-        scale: a modality.
-        gamma: a modality.
+        shift: per modality, in standard deviations.
+        scale: per modality.
+        gamma: per modality.
     """
 
     flips: tuple[int, ...]

@@ -1,28 +1,35 @@
 """Readers that work ahead: threads in this process, or processes of their own.
 
 Jobs are (epoch, batch number); answers come by the same key, so asking twice, or out of order, is harmless. Threads are the
-default: normalising and h5py both let go of the interpreter. HDF5 holds one lock a process, so where reading itself is the
-limit, ``readers`` processes read in parallel.
+default: normalising and h5py both let go of the interpreter. HDF5 holds one lock per process, so where reading itself is the
+limit, ``readers`` processes read in parallel, and leave their batches in memory that is shared (`slots`).
 """
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import partial
+import time
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from brats3d.errors import OptionError
-from brats3d.parallel import start_worker
+from brats3d.errors import OptionError, WorkerError
+from brats3d.parallel import shown_level, start_worker
 from brats3d.patches.reader import CaseReader, PatchPlan
+from brats3d.patches.slots import Slots, Written
+from brats3d.store import StoredCase, case_path
 
 Batch = tuple[np.ndarray, np.ndarray]
+Key = tuple[int, int]
 AHEAD = 3
-"""Batches asked for ahead of the one in use: 2 × 128³ × (4 + 3) float32 are 117 MB each."""
+"""Batches asked for ahead of the one in use, where that keeps all readers busy."""
+AHEAD_BYTES = 2e9
+"""Bound of what is read ahead: 17 batches of 2 × 128³ × (4 + 3) float32."""
+THREADS = 2
 
 
 def read_batch(reader: CaseReader, epoch: int, number: int, size: int) -> Batch:
@@ -32,7 +39,7 @@ def read_batch(reader: CaseReader, epoch: int, number: int, size: int) -> Batch:
         reader: reads the samples.
         epoch: epoch number from 0.
         number: batch number within the epoch from 0.
-        size: samples a batch.
+        size: samples per batch.
 
     Returns:
         images (B, x, y, z, M) float32 and targets (B, x, y, z, R), each contiguous.
@@ -43,35 +50,52 @@ def read_batch(reader: CaseReader, epoch: int, number: int, size: int) -> Batch:
     return images, targets
 
 
+@dataclass(eq=False)
+class _Job:
+    """A batch that was asked for."""
+
+    answer: Future[Any]
+    slot: int | None = None
+    users: int = 0
+
+
 class ReaderPool:
     """Reads batches ahead of their use.
 
     Args:
-        plan: what to read.
-        batch_size: samples a batch.
+        plan: what to read. Its memory is shared out among reader processes.
+        batch_size: samples per batch.
         readers: 0 reads in threads of this process; N in N processes.
 
     Raises:
         OptionError: fewer than 0 readers.
+        StoreError: the first case's file is damaged.
     """
 
     def __init__(self, plan: PatchPlan, batch_size: int, readers: int = 0) -> None:
         if readers < 0:
             raise OptionError(f"readers is {readers}; expected 0 (threads) or a number of processes.")
         self._size = batch_size
-        self._jobs: dict[tuple[int, int], Future[Batch]] = {}
+        self._jobs: dict[Key, _Job] = {}
+        self._dropped: dict[int, _Job] = {}
         self._lock = Lock()
         self._reader: CaseReader | None = None
+        self._slots: Slots | None = None
+        self._free: list[int] = []
         self._executor: Executor
-        self._read: Callable[..., Batch]
+        batch_bytes = _batch_bytes(plan, batch_size)
+        self.ahead = max(1, min(max(AHEAD, 2 * readers), int(AHEAD_BYTES // batch_bytes) - 1))
         if readers:
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(readers, context, initializer=_start_reader, initargs=(plan,))
-            self._read = _read_in_process
+            self._slots = Slots(context, self.ahead + 1, batch_bytes)
+            self._free = list(range(self._slots.count))
+            shared = replace(plan, memory_mb=plan.memory_mb / readers)
+            self._executor = ProcessPoolExecutor(
+                readers, context, initializer=_start_reader, initargs=(shared, self._slots, shown_level())
+            )
         else:
             self._reader = CaseReader(plan)
-            self._executor = ThreadPoolExecutor(2, thread_name_prefix="reader")
-            self._read = partial(read_batch, self._reader)
+            self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="reader")
 
     def get(self, epoch: int, number: int, batches: int) -> Batch:
         """Return a batch, and ask for those after it.
@@ -79,33 +103,93 @@ class ReaderPool:
         Args:
             epoch: epoch number from 0.
             number: batch number within the epoch.
-            batches: batches an epoch; after its last one come those of the next epoch.
+            batches: batches per epoch; after its last one come those of the next epoch.
+
+        Raises:
+            WorkerError: a reader process was killed.
         """
-        wanted = [divmod(epoch * batches + number + ahead, batches) for ahead in range(AHEAD + 1)]
-        with self._lock:  # an iterator that was given up may still be asking from its own thread
-            for key in wanted:
-                if key not in self._jobs:
-                    self._jobs[key] = self._executor.submit(self._read, *key, self._size)
-            for key in [k for k in self._jobs if k not in wanted]:
-                self._jobs.pop(key).cancel()
-            job = self._jobs[epoch, number]
-        return job.result()
+        first = epoch * batches + number
+        wanted = [divmod(first + ahead, batches) for ahead in range(self.ahead + 1)]
+        try:
+            job = self._ask(wanted)
+            try:
+                answer = job.answer.result()
+                return answer if self._slots is None else self._slots.read(answer)  # type: ignore[return-value]
+            finally:
+                with self._lock:
+                    job.users -= 1
+        except BrokenProcessPool as problem:
+            raise WorkerError(
+                "a reader process was killed, most often for lack of memory; ask for fewer readers or less memory_mb."
+            ) from problem
+
+    def _ask(self, wanted: list[Key]) -> _Job:
+        """Ask for batches and return the first one's job, marked as in use; drop the jobs for others."""
+        while True:
+            with self._lock:  # an iterator that was given up may still be asking from its own thread
+                for key in [k for k in self._jobs if k not in wanted]:
+                    self._drop(self._jobs.pop(key))
+                self._collect()
+                for key in wanted:
+                    if key not in self._jobs and (self._slots is None or self._free):
+                        self._jobs[key] = self._submit(key)
+                if wanted[0] in self._jobs:
+                    job = self._jobs[wanted[0]]
+                    job.users += 1
+                    return job
+                busy = [job.answer for job in self._dropped.values()]
+            wait(busy, return_when=FIRST_COMPLETED)  # a reader has a slot for a batch that nobody wants any more
+            time.sleep(0.001)  # or somebody is copying out of it
+
+    def _submit(self, key: Key) -> _Job:
+        if self._reader is not None:
+            return _Job(self._executor.submit(read_batch, self._reader, *key, self._size))
+        job = _Job(self._executor.submit(_read_into_slot, *key, self._size, self._free[-1]), self._free[-1])
+        self._free.pop()
+        return job
+
+    def _drop(self, job: _Job) -> None:
+        if not job.users:
+            job.answer.cancel()  # what is begun already goes on to its end
+        if job.slot is not None:
+            self._dropped[job.slot] = job
+
+    def _collect(self) -> None:
+        """Take the slots back whose batches are finished, not wanted any more, and read by nobody.
+
+        Done here, under the lock, and not as jobs end: a callback would wait for this lock while the executor holds one that
+        `submit` waits for.
+        """
+        for slot, job in list(self._dropped.items()):
+            if job.answer.done() and not job.users:
+                del self._dropped[slot]
+                self._free.append(slot)
 
     def close(self) -> None:
         """Drop the jobs not begun, end the readers, and close the case files."""
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._jobs.clear()
+        if self._slots is not None:
+            self._slots.close()
         if self._reader is not None:
             self._reader.close()
+
+
+def _batch_bytes(plan: PatchPlan, batch_size: int) -> int:
+    """Return the bytes of a batch whose images and targets are float32; on a grid that is not averaged targets are smaller."""
+    with StoredCase(case_path(plan.store, plan.cases[0])) as case:
+        channels = len(case.modalities) + len(plan.regions)
+    return int(np.prod(plan.patch_size)) * batch_size * channels * 4
 
 
 _IN_PROCESS: dict[str, Any] = {}
 
 
-def _start_reader(plan: PatchPlan) -> None:
-    start_worker()
-    _IN_PROCESS["reader"] = CaseReader(plan)
+def _start_reader(plan: PatchPlan, slots: Slots, level: int) -> None:
+    start_worker(level)
+    _IN_PROCESS.update(reader=CaseReader(plan), slots=slots)
 
 
-def _read_in_process(epoch: int, number: int, size: int) -> Batch:
-    return read_batch(_IN_PROCESS["reader"], epoch, number, size)
+def _read_into_slot(epoch: int, number: int, size: int, slot: int) -> Written:
+    slots: Slots = _IN_PROCESS["slots"]
+    return slots.write(slot, read_batch(_IN_PROCESS["reader"], epoch, number, size))

@@ -92,8 +92,8 @@ class CaseReader:
             StoreError: a case file is damaged.
             LabelError: a case has no label.
             ImageError: a modality cannot be normalised.
-            OptionError: the case's voxels do not make whole blocks of the plan's spacing, its label set lacks a region, or
-                no normalisation has the plan's name.
+            GridError: the case's voxels do not make whole blocks of the plan's spacing.
+            OptionError: its label set lacks a region, or no normalisation has the plan's name.
         """
         plan = self.plan
         rng = np.random.default_rng([plan.seed, epoch, index])
@@ -163,11 +163,11 @@ class CaseReader:
     def _factor(self, case: StoredCase) -> tuple[int, int, int]:
         if self.plan.spacing_mm is None:
             return 1, 1, 1
-        return geometry.block_factor(case.grid.spacing_mm, self.plan.spacing_mm)
+        return case.block_factor(self.plan.spacing_mm)
 
 
 def scalings(case: StoredCase, normalisation: str) -> list[Scaling]:
-    """Return a case's scaling a modality, in the order of its channels.
+    """Return a case's scaling per modality, in the order of its channels.
 
     Raises:
         OptionError: unknown normalisation.

@@ -5,6 +5,6 @@ them knows nothing about patients.
 """
 
 from brats3d.phantom.cohort import phantom_grid, write_cohort
-from brats3d.phantom.phantom import BRATS_SHAPE, TISSUES, Phantom, make_phantom
+from brats3d.phantom.phantom import BRATS_SHAPE, Phantom, make_phantom
 
-__all__ = ["BRATS_SHAPE", "TISSUES", "Phantom", "make_phantom", "phantom_grid", "write_cohort"]
+__all__ = ["BRATS_SHAPE", "Phantom", "make_phantom", "phantom_grid", "write_cohort"]

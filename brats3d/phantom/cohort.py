@@ -10,11 +10,11 @@ import numpy as np
 
 from brats3d import images
 from brats3d.console import Progress, silent
-from brats3d.errors import OutputExistsError
+from brats3d.errors import OutputExistsError, check_whole
 from brats3d.geometry import Grid
 from brats3d.phantom.fields import BOX_MM
-from brats3d.phantom.phantom import BRATS_SHAPE, make_phantom
-from brats3d.phantom.scanner import MODALITIES
+from brats3d.phantom.phantom import BRATS_SHAPE, check_shape, make_phantom
+from brats3d.regions import MODALITIES
 
 
 def phantom_grid(shape: tuple[int, int, int] = BRATS_SHAPE) -> Grid:
@@ -58,11 +58,14 @@ def write_cohort(
         The case folders, in order.
 
     Raises:
+        OptionError: fewer than one case; nothing is written.
         OutputExistsError: a case folder is there already; nothing is written.
-        ArrayError: the shape has not three axes of at least 16 voxels.
+        ArrayError: the shape has not three axes of at least 16 voxels; nothing is written.
         SpaceError: the disk is full; cases finished before stay.
         ImageError: a file does not read back as written (a failing disk).
     """
+    check_whole("cases", cases, 1)
+    check_shape(shape)
     folders = [Path(out) / f"Phantom_{number:03d}" for number in range(cases)]
     present = [folder for folder in folders if folder.exists()]
     if present:

@@ -17,9 +17,6 @@ BRATS_SHAPE = (240, 240, 155)
 MIN_VOXELS = 16
 """Along each axis; with fewer nothing of a head is left."""
 
-TISSUES = ("background", "white", "grey", "nuclei", "hyperintensity", "fluid", "vessel", "choroid")
-"""What the values of `Phantom.tissues` mean."""
-
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
@@ -28,12 +25,20 @@ class Phantom:
     Attributes:
         images: (4, X, Y, Z) int16 in the order t1, t1ce, t2, flair; 0 outside the brain, at least 1 inside.
         label: (X, Y, Z) uint8 of label set L17.
-        tissues: (X, Y, Z) uint8, index into `TISSUES`: what covers most of each voxel, or would if there were no tumour.
     """
 
     images: np.ndarray
     label: np.ndarray
-    tissues: np.ndarray
+
+
+def check_shape(shape: tuple[int, int, int]) -> None:
+    """Refuse a shape in which nothing of a head is left.
+
+    Raises:
+        ArrayError: the shape has not three axes of at least 16 voxels.
+    """
+    if len(shape) != 3 or min(shape) < MIN_VOXELS:
+        raise ArrayError(f"the phantom's shape is {tuple(shape)}; expected three axes of at least {MIN_VOXELS} voxels.")
 
 
 def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_SHAPE) -> Phantom:
@@ -58,30 +63,21 @@ def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_S
         >>> phantom.images.shape
         (4, 48, 48, 31)
     """
-    if len(shape) != 3 or min(shape) < MIN_VOXELS:
-        raise ArrayError(f"the phantom's shape is {tuple(shape)}; expected three axes of at least {MIN_VOXELS} voxels.")
+    check_shape(shape)
     head = draw_head(rng)
     lesions = draw_lesions(rng, head)
     scan = draw_scan(rng)
     lattice = Lattice.of_shape(shape)
     depth = brain_depth(head, lattice)
     # only the brain's own box is worth computing: less than half of the volume
-    slices = box_slices(bounding_box(depth > 0))
-    lattice, depth = lattice.crop(bounding_box(depth > 0)), depth[slices]
+    box = bounding_box(depth > 0)
+    slices = box_slices(box)
+    lattice, depth = lattice.crop(box), depth[slices]
     tissue, healthy = confine(tumour(lesions, lattice), anatomy(head, lattice, depth), depth)
     covers = layers(healthy, tissue, lattice)
     brain = depth > 0
     images = np.zeros((4, *shape), np.int16)
-    label, tissues = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    label = np.zeros(shape, np.uint8)
     images[(slice(None), *slices)] = acquire(rng, scan, covers, depth, lattice) * brain
     label[slices] = label_of(tissue)
-    tissues[slices] = _tissue_map(covers) * brain
-    return Phantom(images, label, tissues)
-
-
-def _tissue_map(covers: list[tuple[str, np.ndarray]]) -> np.ndarray:
-    tissues = np.full(covers[0][1].shape, TISSUES.index("white"), np.uint8)
-    for name, share in covers:
-        if name in TISSUES:
-            tissues[share > 0.5] = TISSUES.index(name)
-    return tissues
+    return Phantom(images, label)

@@ -15,8 +15,7 @@ import numpy as np
 from brats3d.phantom.fields import Lattice, Waves, draw_blobs
 from brats3d.phantom.head import Anatomy
 from brats3d.phantom.lesions import Tumour
-
-MODALITIES = ("t1", "t1ce", "t2", "flair")
+from brats3d.regions import MODALITIES
 
 SIGNALS: Mapping[str, tuple[tuple[float, float, float, float], float]] = MappingProxyType({
     # tissue: (signal in t1, t1ce, t2, flair; 1 is the brightest healthy tissue of that contrast), relative sd over cases

@@ -1,30 +1,30 @@
-"""From folders of scans, or a store, to a folder of masks on the scans' own grids."""
+"""From folders of scans, or a store, to a folder of masks on the scans' own grids.
+
+`predict_cases` has three switches, more than functions have elsewhere: each is an option that the command has to have, and a
+command's options are its function's parameters.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from brats3d import images
-from brats3d.cases import Case, find_cases, read_case_ids, select_ids
+from brats3d.cases import read_case_ids, select_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OptionError, OutputExistsError
+from brats3d.errors import CaseError, OutputExistsError
 from brats3d.models import Model, file_checksum, load_model, read_card
 from brats3d.predict.folder import ARCHIVE_NAME, PredictionFolder, check_folder, clear_folder
-from brats3d.predict.predictors import Predictor
-from brats3d.predict.submission import check_server_grid, pack
+from brats3d.predict.predictors import Passes, Predictor
+from brats3d.predict.sources import Opener, open_sources
+from brats3d.predict.submission import check_server_grid, pack, packed_cases
 from brats3d.predict.volumes import UNKNOWN_YEAR, check_paintable, predict_case, predictor_of
-from brats3d.preprocess import prepare_case
-from brats3d.store import PreparedCase, StoredCase, open_store
+from brats3d.store import StoredCase
 
 log = logging.getLogger(__name__)
-
-Opener = Callable[[], PreparedCase | StoredCase]
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def predict_cases(
         model: a model file such as RUN/best.keras; its card decides channels, order and normalisation.
         sources: folders of scans, nested in any way, or stores.
         out: folder for the masks <case id>.nii.gz and predictions.json; made where it does not exist.
-        cases: only these: a file of ids, one a line, or RUN/split.json:test.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test.
         label_set: coding of the masks, such as L17; by default each source's own, and L23 where it says none.
         probabilities: write the regions' probabilities too, as float32 in probabilities/<case id>.nii.gz.
-        submission: pack the masks for a challenge's validation server, into submission.zip.
+        submission: pack the masks of these cases for a challenge's validation server, into submission.zip.
         force: begin anew in a folder that holds predictions already.
         progress: called as cases finish.
 
@@ -98,7 +98,7 @@ def predict_cases(
     card = read_card(model)
     if label_set is not None:
         check_paintable(card, label_set)
-    found = _open_sources(paths, label_set)
+    found = open_sources(paths, label_set)
     chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
     identity = {"file": model.name, "checksum": file_checksum(model)}
     options = {"label_set": label_set, "probabilities": probabilities}
@@ -123,6 +123,8 @@ class _Work:
     submission: bool
     assumed: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    passes: list[Passes] = field(default_factory=list)
+    begun: bool = False
 
     @property
     def todo(self) -> list[str]:
@@ -131,7 +133,7 @@ class _Work:
 
 def _check_unfinished(work: _Work) -> None:
     out, kept = work.folder.path, len(work.kept)
-    if not work.todo and not (work.submission and not (out / ARCHIVE_NAME).exists()):
+    if not work.todo and not (work.submission and packed_cases(out) != set(_packable(work))):
         raise OutputExistsError(f"{out} holds the masks of all {kept} cases already; use --force to predict them again.")
     if kept:
         log.warning("%s: going on, %d of %d cases are predicted already.", out, kept, len(work.chosen))
@@ -151,33 +153,8 @@ def _report(work: _Work, archive: str | None) -> Predictions:
     )
 
 
-def _open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Opener]:
-    """Return case id → what opens it, of all sources together."""
-    if not sources:
-        raise OptionError("no source was given; expected folders of scans, or a store.")
-    stores = [s for s in sources if s.is_dir() and any(s.glob("*.h5"))]
-    scans = [s for s in sources if s not in stores]
-    found: dict[str, Opener] = {}
-    pairs: list[tuple[str, Opener]] = []
-    for path in stores:
-        store = open_store(path)
-        pairs += [(case, partial(store.__getitem__, case)) for case in store]
-    if scans:
-        pairs += [(case.id, partial(_prepare, case, label_set)) for case in find_cases(scans)]
-    for case, opener in pairs:
-        if case in found:
-            raise OptionError(f"case {case} is in two of {', '.join(map(str, sources))}; leave one of them out.")
-        found[case] = opener
-    return dict(sorted(found.items()))
-
-
-def _prepare(case: Case, label_set: str | None) -> PreparedCase:
-    """Read a case's scans. Its label only tells the label set, so it is left alone where another one was asked for."""
-    return prepare_case(case if label_set is None else dataclasses.replace(case, label=None))
-
-
 def _predict_all(work: _Work, model: Model, cases: Mapping[str, Opener], progress: Progress) -> None:
-    predictor = predictor_of(model.network, model.card)
+    predictor = predictor_of(model.network, model.card, work.passes.append)
     for done, case in enumerate(work.todo, 1):
         try:
             _predict_one(work, model, predictor, case, cases[case])
@@ -202,12 +179,12 @@ def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str, ope
     finally:
         if isinstance(opened, StoredCase):
             opened.close()
-    entry = {"file": f"{case}.nii.gz", "label_set": prediction.label_set}
+    entry = {"file": f"{case}.nii.gz", "label_set": prediction.label_set, "passes": _note_passes(work, model, case)}
+    _begin(work)
     if options["probabilities"]:
         entry["probabilities"] = f"probabilities/{case}.nii.gz"
-        (path / "probabilities").mkdir(parents=True, exist_ok=True)
+        (path / "probabilities").mkdir(exist_ok=True)
         images.write(path / entry["probabilities"], prediction.probabilities, prediction.grid)
-    path.mkdir(parents=True, exist_ok=True)
     images.write(path / entry["file"], prediction.label, prediction.grid)
     work.folder = work.folder.with_case(case, entry)
     work.folder.save()
@@ -215,14 +192,53 @@ def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str, ope
         work.assumed.append(case)
 
 
-def _pack(work: _Work) -> str | None:
-    """Pack the masks whose grid the server takes; the others are refused. None where no mask is left."""
-    packed = {}
+def _note_passes(work: _Work, model: Model, case: str) -> Passes:
+    """Return, and log, how the network saw a case; masks of windows differ a little from those of one pass."""
+    if model.card.window == "always":
+        return "windows"
+    passes = work.passes[-1]
+    if passes == "windows":
+        size = "×".join(map(str, model.card.patch_size))
+        log.warning(
+            "case %s: one pass does not fit into memory; predicted in windows of %s, which differs a little.", case, size
+        )
+    else:
+        log.info("case %s: predicted in one pass.", case)
+    return passes
+
+
+def _begin(work: _Work) -> None:
+    """Prepare the folder for the first mask of this call.
+
+    The list is written first, so that what is stopped at any moment can be gone on with; a zip that lacks the masks to come
+    goes.
+    """
+    if work.begun:
+        return
+    work.begun = True
+    archive = work.folder.path / ARCHIVE_NAME
+    if not work.folder.cases:
+        work.folder.save()
+    elif archive.exists():
+        archive.unlink()
+        if not work.submission:
+            log.warning("%s lacked the masks that are added now, and is removed; --submission packs it again.", archive)
+
+
+def _packable(work: _Work) -> dict[str, str]:
+    """Return case id → mask of those whose grid the validation server takes; the others are refused."""
+    found = {}
     for case in (c for c in work.chosen if c in work.folder.cases):
         name = work.folder.cases[case]["file"]
         try:
             check_server_grid(case, images.read(work.folder.path / name).grid)
-            packed[case] = name
+            found[case] = name
         except CaseError as problem:
             work.refused[case] = str(problem)
-    return str(pack(work.folder.path, packed)) if packed else None
+    return found
+
+
+def _pack(work: _Work) -> str | None:
+    """Pack what the server takes of the chosen cases. None where nothing is left."""
+    found = _packable(work)
+    return str(pack(work.folder.path, found)) if found else None

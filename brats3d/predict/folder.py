@@ -1,21 +1,22 @@
 """The output folder of a prediction: masks, and beside them ``predictions.json``, which says what they are.
 
-The file is rewritten (aside, then renamed) after every case, so that it never names a mask that is not whole.
+The file is there before the first mask, and is rewritten (aside, then renamed) after every case, so that it never names a mask
+that is not whole. Its name and schema are `evaluate`'s, which reads it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from brats3d.errors import OutputExistsError
+from brats3d.evaluate.labels import LIST_NAME
+from brats3d.evaluate.labels import LIST_SCHEMA as SCHEMA
+from brats3d.files import write_file
 
-SCHEMA = 1
-LIST_NAME = "predictions.json"
 ARCHIVE_NAME = "submission.zip"
 
 
@@ -27,7 +28,8 @@ class PredictionFolder:
         path: the folder.
         model: ``file`` (name) and ``checksum`` (sha256) of the model.
         options: what else decides the masks.
-        cases: case id → ``file``, relative to the folder, and ``label_set``; ``probabilities`` where they were written.
+        cases: case id → ``file``, relative to the folder, ``label_set``, and how the network saw the brain (``passes``:
+            ``whole`` or ``windows``); ``probabilities`` where they were written.
     """
 
     path: Path
@@ -36,7 +38,11 @@ class PredictionFolder:
     cases: Mapping[str, Mapping[str, str]]
 
     def save(self) -> None:
-        """Write ``predictions.json``, and make the folder where it does not exist."""
+        """Write ``predictions.json``, and make the folder where it does not exist.
+
+        Raises:
+            SpaceError: the disk is full.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         content = {
             "schema": SCHEMA,
@@ -44,12 +50,7 @@ class PredictionFolder:
             "options": dict(self.options),
             "cases": {case: dict(self.cases[case]) for case in sorted(self.cases)},
         }
-        temporary = self.path / f".{LIST_NAME}.{os.getpid()}"
-        try:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            os.replace(temporary, self.path / LIST_NAME)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_file(self.path / LIST_NAME, json.dumps(content, indent=2) + "\n")
 
     def with_case(self, case: str, entry: Mapping[str, str]) -> PredictionFolder:
         """Return the folder with one case more."""
@@ -74,12 +75,14 @@ def check_folder(path: Path, model: Mapping[str, str], options: Mapping[str, Any
     wanted = PredictionFolder(path, model, options, {})
     if path.exists() and not path.is_dir():
         raise OutputExistsError(f"{path} is a file; expected a folder for the masks: choose another --out.")
-    if force or not path.exists() or not any(path.iterdir()):
+    # hidden: what a killed run left, or a file browser
+    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")] if path.exists() else []
+    if force or not entries:
         return wanted
     found = _load(path)
     if found is None:
         raise OutputExistsError(
-            f"{path} holds {len(list(path.iterdir()))} entries and no {LIST_NAME} of this version; choose another --out, or"
+            f"{path} holds {len(entries)} entries and no {LIST_NAME} of this version; choose another --out, or"
             " use --force to write beside them."
         )
     differences = _differences(found, wanted)

@@ -4,7 +4,7 @@ On a CPU nobody asks twice: a process that takes too much is killed. So the pass
 fits. On other devices the backend says so itself, and the window is taken then.
 
 The estimate: a forward pass holds about twice the inputs and outputs of its largest layer. Measured with TensorFlow 2.21 on a
-CPU, peak above the idle process in bytes a voxel, against that layer's bytes: `isensee2017` at 160×192×160 456 against 256
+CPU, peak above the idle process in bytes per voxel, against that layer's bytes: `isensee2017` at 160×192×160 456 against 256
 (base 16) and 246 against 128 (base 8), `isensee2017_paper` at 128³ 534 against 256, `unet3d` (base 16) at 96³ 1,152 against
 768.
 """
@@ -12,8 +12,9 @@ CPU, peak above the idle process in bytes a voxel, against that layer's bytes: `
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,24 @@ SAFETY = 2.5
 """Largest measured ratio of peak to largest layer, 2.1, and some."""
 SHARE = 0.8
 """Of the memory at hand, this much may be planned with."""
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Where one version of the kernel's control groups keeps its numbers: the folder, and the names of the files in it."""
+
+    controller: str
+    folder: str
+    limit: str
+    used: str
+    cached: str
+
+
+_GROUPS = (
+    _Groups("", "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    _Groups("memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Versions 2 and 1 (docs.kernel.org: admin-guide/cgroup-v2, admin-guide/cgroup-v1/memory)."""
 
 
 def bytes_per_voxel(network: keras.Model, stride: int) -> float:
@@ -49,22 +68,46 @@ def _inputs(layer: keras.layers.Layer) -> list[object]:
     return list(layer.input) if isinstance(layer.input, list | tuple) else [layer.input]
 
 
-def available_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return the memory this process may still take, in bytes: the system's, or less where its control group has a limit.
+def available_bytes(root: Path = Path("/")) -> float:
+    """Return the memory this process may still take, in bytes.
+
+    That is what the system has, or less where a control group that the process is in, or one around it, has a limit.
 
     Args:
-        meminfo: the kernel's table of memory.
-        group: folder of the control group's files.
+        root: folder of the kernel's own ``proc`` and ``sys``.
 
     Returns:
         Bytes; infinite where the system does not say.
     """
-    system = _numbers(meminfo).get("MemAvailable:", math.inf) * 1024
-    limit, used = (_numbers(group / f"memory.{name}").get("", math.inf) for name in ("max", "current"))
-    if math.isinf(limit) or math.isinf(used):
-        return system
-    # Cached files count as used there, and are given up on demand.
-    return min(system, limit - used + _numbers(group / "memory.stat").get("inactive_file", 0.0))
+    system = _numbers(root / "proc/meminfo").get("MemAvailable:", math.inf) * 1024
+    left = [system]
+    for groups, folder in _own_groups(root):
+        limit, used = (_numbers(folder / name).get("", math.inf) for name in (groups.limit, groups.used))
+        if math.isfinite(limit) and math.isfinite(used):
+            # Cached files count as used there, and are given up on demand.
+            left.append(limit - used + _numbers(folder / "memory.stat").get(groups.cached, 0.0))
+    return min(left)
+
+
+def _own_groups(root: Path) -> Iterator[tuple[_Groups, Path]]:
+    """Yield the control groups that the process is in, from the innermost out to the one at the root of its file system.
+
+    In a container the kernel may name the groups as the host sees them; those that cannot be seen from inside hold no files,
+    and the root is then the container's own.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    inside: dict[str, str] = {}
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        inside |= dict.fromkeys(controllers.split(","), path)
+    for groups in _GROUPS:
+        parts = [part for part in PurePosixPath(inside.get(groups.controller, "/")).parts[1:] if part != ".."]
+        for depth in range(len(parts), -1, -1):
+            yield groups, root.joinpath(groups.folder, *parts[:depth])
 
 
 def _numbers(path: Path) -> dict[str, float]:

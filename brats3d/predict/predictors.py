@@ -7,8 +7,9 @@ Keras; channels-first becomes channels-last there and nowhere else.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 Size = tuple[int, int, int]
+Passes = Literal["whole", "windows"]
+"""How a volume was seen: all of it at once, or window by window."""
+Note = Callable[[Passes], None]
 
 SIGMAS = 8
 """A window is this many standard deviations of its Gaussian weights wide, as in nnU-Net and MONAI."""
@@ -124,25 +128,36 @@ def _spread(length: int, starts: Sequence[int], weights: np.ndarray) -> np.ndarr
     return total
 
 
-def where_it_fits(predictor: Predictor, patch_size: Size, fits: Callable[[Size], bool]) -> Predictor:
-    """Return a predictor that takes the whole volume in one pass where memory allows, and slides a window where not.
+def where_it_fits(
+    whole: Predictor, windows: Predictor, fits: Callable[[Size], bool], note: Note = lambda passes: None
+) -> Predictor:
+    """Return a predictor that shows one predictor the whole volume where memory allows, and another where not.
+
+    Each volume goes one way or the other, with all that a predictor wraps (flips, an ensemble), since what a network says of
+    windows is not quite what it says of the whole. A volume of a size that once did not fit is not tried again.
 
     Args:
-        predictor: what to apply.
-        patch_size: voxels of the window.
-        fits: (X, Y, Z) → whether one pass fits into memory. Where it said yes and the predictor still raises a MemoryError,
-            the window is used too.
+        whole: takes a volume in one pass; may raise a MemoryError.
+        windows: takes it in windows.
+        fits: (X, Y, Z) → whether one pass should fit into memory.
+        note: called with the way each volume went.
     """
-    sliding = window(predictor, patch_size)
+    too_large: float = math.inf  # voxels of the smallest volume that did not fit, whatever `fits` said
 
     def predict(images: np.ndarray) -> np.ndarray:
+        nonlocal too_large
         x, y, z = images.shape[1:]
-        if not fits((x, y, z)):
-            return sliding(images)
-        try:
-            return predictor(images)
-        except MemoryError:
-            return sliding(images)
+        if x * y * z < too_large and fits((x, y, z)):
+            try:
+                found = whole(images)
+            except MemoryError:
+                too_large = x * y * z
+            else:
+                note("whole")
+                return found
+        found = windows(images)
+        note("windows")
+        return found
 
     return predict
 

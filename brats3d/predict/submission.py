@@ -6,7 +6,6 @@ most: the shape, and exactly one qform. Later servers ask for the shape alone.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from brats3d.errors import GridError
+from brats3d.files import whole_file
 from brats3d.geometry import AFFINE_TOLERANCE, Grid
 from brats3d.predict.folder import ARCHIVE_NAME
 
@@ -44,8 +44,21 @@ def check_server_grid(case: str, grid: Grid) -> None:
         )
 
 
+def packed_cases(folder: Path) -> set[str] | None:
+    """Return the ids of the cases whose masks are in a folder's zip; None where there is none that can be read.
+
+    Args:
+        folder: where the masks and the zip are.
+    """
+    try:
+        with zipfile.ZipFile(folder / ARCHIVE_NAME) as archive:
+            return {name.removesuffix(".nii.gz") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return None
+
+
 def pack(folder: Path, files: Mapping[str, str]) -> Path:
-    """Write the masks of a folder into one zip, aside and renamed.
+    """Write the masks of a folder into one zip, whole or not at all.
 
     Args:
         folder: where the masks are; the zip is written there too.
@@ -53,14 +66,16 @@ def pack(folder: Path, files: Mapping[str, str]) -> Path:
 
     Returns:
         The zip's path.
+
+    Raises:
+        SpaceError: the disk is full.
     """
     path = folder / ARCHIVE_NAME
-    temporary = folder / f".{ARCHIVE_NAME}.{os.getpid()}"
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:  # the masks are compressed already
-            for case in sorted(files):
-                archive.write(folder / files[case], f"{case}.nii.gz")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    megabytes = sum((folder / name).stat().st_size for name in files.values()) / 1e6
+    with (
+        whole_file(path, megabytes=megabytes) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,  # the masks are compressed already
+    ):
+        for case in sorted(files):
+            archive.write(folder / files[case], f"{case}.nii.gz")
     return path

@@ -8,6 +8,7 @@ the box is widened to whole blocks only, and a card may ask for windows always.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,17 @@ import numpy as np
 
 from brats3d import geometry, regions
 from brats3d.cases import CORPORA
-from brats3d.errors import ArrayError, CaseError, GridError, LabelError, ModelError, OptionError
+from brats3d.errors import ArrayError, CaseError, LabelError, ModelError, OptionError
 from brats3d.geometry import Grid
-from brats3d.intensity import scaling_of
 from brats3d.models import Card, Model
 from brats3d.predict.memory import fits_in_memory
-from brats3d.predict.predictors import Predictor, flips, from_network, where_it_fits
+from brats3d.predict.predictors import Note, Passes, Predictor, flips, from_network, where_it_fits, window
 from brats3d.store import PreparedCase, StoredCase
 
 if TYPE_CHECKING:
     import keras
+
+log = logging.getLogger(__name__)
 
 UNKNOWN_YEAR = "L23"
 """Label set of masks whose source says none."""
@@ -53,12 +55,14 @@ class Prediction:
     grid: Grid
 
 
-def predictor_of(network: keras.Model, card: Card) -> Predictor:
+def predictor_of(network: keras.Model, card: Card, note: Note | None = None) -> Predictor:
     """Return a network's predictor as its card wants it: the whole volume where memory allows, mirrored as the card says.
 
     Args:
         network: ends with ``probabilities``; its weights may change later, they are not copied.
         card: what it expects and gives.
+        note: called with the way each volume went, where memory decides it; by default the first volume that does not fit
+            is logged as a warning.
 
     Raises:
         ModelError: the card asks for post-processing, which this version cannot do.
@@ -68,14 +72,25 @@ def predictor_of(network: keras.Model, card: Card) -> Predictor:
             f"the model's card asks for the post-processing {', '.join(card.postprocessing)}, which this version of brats3d"
             f" does not know; use the version that made the model ({card.created_with or 'not recorded'})."
         )
-    whole = from_network(network, card.stride)
-    fits = fits_in_memory(network, card.stride) if card.window == "where_needed" else _never
-    fitting = where_it_fits(whole, card.patch_size, fits)
-    return flips(fitting, card.flips)
+    run = from_network(network, card.stride)
+    windows = flips(window(run, card.patch_size), card.flips)
+    if card.window == "always":
+        return windows
+    return where_it_fits(flips(run, card.flips), windows, fits_in_memory(network, card.stride), note or _warn_once(card))
 
 
-def _never(size: tuple[int, int, int]) -> bool:
-    return False
+def _warn_once(card: Card) -> Note:
+    said: list[Passes] = []
+
+    def note(passes: Passes) -> None:
+        if passes == "windows" and not said:
+            said.append(passes)
+            log.warning(
+                "a whole brain does not fit into memory at once; predicted in windows of %s, whose masks differ a little.",
+                "×".join(map(str, card.patch_size)),
+            )
+
+    return note
 
 
 def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase, card: Card) -> np.ndarray:
@@ -95,7 +110,7 @@ def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase,
     Raises:
         CaseError: the case lacks a modality that the card names.
         GridError: the case's voxels do not make whole blocks of the model's grid.
-        ImageError: a modality cannot be normalised.
+        ImageError: a modality cannot be normalised; case and modality are named.
         StoreError: the case's file is damaged.
         ArrayError: the predictor gives another number of regions than the card names.
     """
@@ -105,13 +120,10 @@ def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase,
             f"case {case.case} lacks {', '.join(missing)} (it has {', '.join(case.modalities)});"
             f" the model expects {', '.join(card.modalities)}: add the scans, or use a model without them."
         )
-    try:
-        factor = geometry.block_factor(case.grid.spacing_mm, card.spacing_mm)
-    except OptionError as problem:
-        raise GridError(f"case {case.case}: {problem}") from None
+    factor = case.block_factor(card.spacing_mm)
     box = geometry.widen_box(case.brain_box, factor)
     raw = case.patch(box[:, 0].tolist(), (box[:, 1] - box[:, 0]).tolist())
-    scaled = [scaling_of(case.histograms[m], card.normalisation).apply(raw[case.modalities.index(m)]) for m in card.modalities]
+    scaled = [case.scaling(m, card.normalisation).apply(raw[case.modalities.index(m)]) for m in card.modalities]
     images = geometry.block_average(np.stack(scaled), factor)
     inside = predictor(images)
     if inside.shape != (len(card.regions), *images.shape[1:]):

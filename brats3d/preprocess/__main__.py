@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         example="python -m brats3d.preprocess MICCAI_BraTS2020_TrainingData --out STORE",
         show=_show,
         prog="python -m brats3d.preprocess",
+        defaults={"workers": None},  # one per core: here, unlike in a caller's script, a spawned process finds a guarded main
     )
 
 

@@ -1,4 +1,4 @@
-"""From a folder of cases to a store: one file a case, in any number of processes, and again where it stopped."""
+"""From a folder of cases to a store: one file per case, in any number of processes, and again where it stopped."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import logging
 import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
 from brats3d.cases import Case, find_cases, read_case_ids, select_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OutputExistsError, SpaceError
+from brats3d.errors import CaseError, OutputExistsError, SpaceError, check_option
 from brats3d.parallel import map_cases, worker_count
 from brats3d.preprocess.prepare import prepare_case
 from brats3d.regions import label_set as named_label_set
-from brats3d.store import StoredCase, case_path, write_case
+from brats3d.store import CODECS, StoredCase, case_path, write_case
 
 log = logging.getLogger(__name__)
 
@@ -48,21 +49,23 @@ def build_store(
     cases: str | None = None,
     label_set: str | None = None,
     codec: Literal["blosc2", "gzip"] = "blosc2",
-    workers: int | None = None,
+    workers: int | None = 1,
     force: bool = False,
     progress: Progress = silent,
 ) -> StoreReport:
-    """Stack the scans of every case under a folder into a store, one HDF5 file a case.
+    """Stack the scans of every case under a folder into a store, one HDF5 file per case.
 
-    Cases that are stored already are kept, so the same call goes on where it stopped.
+    Cases that are stored already are kept, so the same call goes on where it stopped. A script that asks for several workers
+    calls this under ``if __name__ == "__main__":``, since spawned processes read the script again.
 
     Args:
         source: folder that holds cases of any BraTS year, nested in any way.
         out: the store's folder; made where it does not exist.
-        cases: only these: a file of ids, one a line, or RUN/split.json:test.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test.
         label_set: what the labels' values mean, such as L17; settled from names and values where not given.
         codec: blosc2 reads three times faster, gzip is readable by any HDF5.
-        workers: processes, each with one case in memory; one a core where none is given.
+        workers: processes, each with one case in memory; by default the function starts none, and the command one per core
+            (None).
         force: make the files of these cases again.
         progress: called as cases finish.
 
@@ -71,26 +74,21 @@ def build_store(
 
     Raises:
         NoCasesError: no case was recognised.
-        OutputExistsError: all cases are stored already, or a file has the store's name.
-        OptionError: a case asked for is not there, no label set of that name, or fewer than one worker.
+        OutputExistsError: all cases are stored already, they were stored with another label set or codec, or a file has the
+            store's name.
+        OptionError: a case asked for is not there, no label set or codec of that name, or fewer than one worker.
         SpaceError: the disk has too little room; finished cases stay.
+        WorkerError: a worker process was killed; finished cases stay.
     """
     source, out = Path(source), Path(out)
-    if label_set is not None:
-        named_label_set(label_set)
-    found = find_cases(source)
-    if cases is not None:
-        by_id = {c.id: c for c in found}
-        found = [by_id[name] for name in select_ids(read_case_ids(cases), by_id, str(source))]
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file; expected the folder of a store, or a name that is free.")
-    kept, refused = ([], {}) if force else _stored_before(out, found, label_set)
-    seen = {*kept, *refused}
-    todo = [c for c in found if c.id not in seen]
+    check_option("codec", codec, CODECS)
+    _check_options(out, label_set)
+    found = _asked_for(source, cases)
+    kept, refused = ([], {}) if force else _stored_before(out, found, label_set, codec)
     if len(kept) == len(found):
         raise OutputExistsError(f"{out} holds all {len(kept)} cases of {source} already; use --force to make them again.")
-    if kept:
-        log.warning("%s: going on, %d of %d cases are stored already.", out, len(kept), len(found))
+    seen = {*kept, *refused}
+    todo = [c for c in found if c.id not in seen]
     workers = worker_count(workers, len(todo))
     _check_space(out, todo)
     out.mkdir(parents=True, exist_ok=True)
@@ -105,31 +103,75 @@ def build_store(
     return StoreReport(str(out), tuple(sorted(written)), tuple(kept), dict(sorted(refused.items())))
 
 
-def _stored_before(out: Path, found: list[Case], label_set: str | None) -> tuple[list[str], dict[str, str]]:
-    """Return the ids of the cases whose files are there, and of the files that cannot be read what is wrong."""
+def _check_options(out: Path, label_set: str | None) -> None:
+    if label_set is not None:
+        named_label_set(label_set)
+    if out.exists() and not out.is_dir():
+        raise OutputExistsError(f"{out} is a file; expected the folder of a store, or a name that is free.")
+
+
+def _asked_for(source: Path, cases: str | None) -> list[Case]:
+    found = find_cases(source)
+    if cases is None:
+        return found
+    by_id = {c.id: c for c in found}
+    return [by_id[name] for name in select_ids(read_case_ids(cases), by_id, str(source))]
+
+
+def _stored_before(out: Path, found: list[Case], label_set: str | None, codec: str) -> tuple[list[str], dict[str, str]]:
+    """Return the ids of the cases that are stored, and of those that are not stored as they should be what is wrong."""
     kept: list[str] = []
-    damaged: dict[str, str] = {}
+    refused: dict[str, str] = {}
     for case in found:
         path = case_path(out, case.id)
         if not path.exists():
             continue
         try:
             with StoredCase(path) as stored:
-                settled = stored.label_set
+                _check_settings(stored, label_set, codec)
+                _check_sources(stored, case)
         except CaseError as problem:
-            damaged[case.id] = str(problem)
-            continue
-        if label_set and settled and settled != label_set:
+            refused[case.id] = str(problem)
+        else:
+            kept.append(case.id)
+    if 0 < len(kept) < len(found):
+        log.warning("%s: going on, %d of %d cases are stored already.", out, len(kept), len(found))
+    return kept, refused
+
+
+def _check_settings(stored: StoredCase, label_set: str | None, codec: str) -> None:
+    used = "gzip" if stored.images.compression == "gzip" else "blosc2"
+    for what, before, now in (("label set", stored.label_set, label_set), ("codec", used, codec)):
+        if before and now and before != now:
             raise OutputExistsError(
-                f"{path} was stored with label set {settled}, now {label_set} is asked for; use --force, or another --out."
+                f"{stored.path} was stored with {what} {before}, now {now} is asked for; use --force, or another --out."
             )
-        kept.append(case.id)
-    return kept, damaged
+
+
+def _check_sources(stored: StoredCase, case: Case) -> None:
+    """Refuse a case whose files are not those, by name and size, that it was stored from: some were issued again."""
+    before = [(source["name"], source["bytes"]) for source in stored.facts.sources]
+    now = [(file.name, file.stat().st_size) for file in _files(case)]
+    for was, found in zip_longest(before, now):
+        if before and was != found:  # a file of somebody's own making may not say its sources
+            raise CaseError(
+                f"{stored.path} was stored from {_file(was)}, where now {case.id} has {_file(found)}; make it again with"
+                " --force, or use another --out."
+            )
+
+
+def _file(facts: tuple[str, int] | None) -> str:
+    return "{} of {} bytes".format(*facts) if facts else "no such file"
+
+
+def _files(case: Case) -> list[Path]:
+    """Return a case's files as they are recorded in order; links that lead nowhere are left out, and found when read."""
+    return [file for file in (*case.images.values(), case.label) if file is not None and file.exists()]
 
 
 def _check_space(out: Path, todo: list[Case]) -> None:
     """Refuse to begin where the sources' own size does not fit: stored cases take about 0.8 of it."""
-    files = [f for c in todo for f in (*c.images.values(), *([c.label] if c.label else []))]
+    files = [f for case in todo for f in _files(case)]
     needed = sum(f.stat().st_size * (1 if f.name.lower().endswith(".gz") else 0.3) for f in files)
     free = shutil.disk_usage(next(p for p in (out, *out.absolute().parents) if p.exists())).free
     if needed > free:

@@ -1,7 +1,8 @@
 """Read and check one case: what cannot be read correctly is refused, by name.
 
 The label never influences the crop or the statistics: images are read, checked and summarised first, and the label is only
-laid beside them.
+laid beside them. In some releases its origin is not that of its scans, so that is taken with a warning; a label of another
+orientation or spacing is refused, since voxel by voxel it would lie mirrored or turned on the scan.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from brats3d import geometry, images, regions
 from brats3d.cases import MODALITIES, Case, settle_label_set
-from brats3d.errors import CaseError, GridError, ImageError
+from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError
 from brats3d.geometry import Grid
 from brats3d.images import Volume
 from brats3d.store import CaseFacts, PreparedCase, summarise
@@ -36,7 +37,7 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
     Raises:
         CaseError: a modality is missing.
         ImageError: a file is damaged, empty, holds NaN or only zeros, or is no 3-D image.
-        GridError: the files do not lie on one grid; both grids are shown.
+        GridError: the files do not lie on one grid, of which a label may have another origin; both grids are shown.
         LabelError: the label holds what its label set does not know, or fractions.
         OptionError: no label set of that name.
     """
@@ -81,11 +82,11 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
 def _read_scan(path: Path) -> Volume:
     volume = images.read(path)
     if volume.array.ndim != 3:
-        raise ImageError(f"{path}: the image has shape {volume.array.shape}; expected one 3-D volume a modality.")
+        raise ImageError(f"{path}: the image has shape {volume.array.shape}; expected one 3-D volume per modality.")
     array = stored_type(volume.array)  # checked as it will be stored: a double may overflow on the way, or vanish
     images.check_finite(path, array)
     if not array.any():
-        raise ImageError(f"{path}: all {array.size} voxels are 0; expected a scan: check the file, or leave out the case.")
+        raise ImageError(f"{path}: {ALL_ZERO}")
     return Volume(array, volume.grid)
 
 
@@ -94,6 +95,12 @@ def _read_label(path: Path, source: Grid) -> np.ndarray:
     if volume.array.shape != source.shape:
         raise GridError(f"{path}: the label has shape {volume.array.shape}; expected the images' shape {source.shape}.")
     different = source.differences(volume.grid)
+    turned = np.abs(source.affine[:3, :3] - volume.grid.affine[:3, :3]).max()
+    if not turned <= geometry.AFFINE_TOLERANCE:
+        raise GridError(
+            f"{path}: the label's voxels are turned, mirrored or spaced otherwise than the images' ({different}); only another"
+            " origin is taken: bring the label to the images' grid, or leave it out."
+        )
     if different:
         log.warning("%s: the label's header differs from the images' (%s); taken voxel by voxel.", path, different)
     images.check_finite(path, volume.array)

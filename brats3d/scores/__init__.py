@@ -1,22 +1,51 @@
-"""Every score of masks against a reference, on arrays: overlap, surfaces, volumes, under the rules of a named protocol.
+"""Every score of masks against a reference, on arrays: overlap, surfaces, volumes, lesions, by the rules of a named protocol.
 
 The one implementation in the library: `evaluate`, the choice of thresholds and the validation during training all call it,
 always on painted labels.
 """
 
-from brats3d.scores.case import RegionScores, case_scores, region_scores
+from brats3d.scores.calibration import Reliability, reliability
+from brats3d.scores.case import RegionScores, Scoring, case_scores, lesion_scores, region_scores
+from brats3d.scores.comparison import COMPARED, Comparison, compare_sets
+from brats3d.scores.failures import Failure, case_failures, failure_class
+from brats3d.scores.lesions import Lesion, LesionRules, LesionScores, widened_box
 from brats3d.scores.origin import origin_mean_channel_dice, origin_pooled_dice
 from brats3d.scores.overlap import dice
 from brats3d.scores.protocols import PROTOCOLS, Protocol, find_protocol
+from brats3d.scores.ranking import Ranking, rank_sets
+from brats3d.scores.statistics import Description, describe, volume_group
+from brats3d.scores.tasks import TASKS, Task, find_task
 
 __all__ = [
+    "COMPARED",
     "PROTOCOLS",
+    "TASKS",
+    "Comparison",
+    "Description",
+    "Failure",
+    "Lesion",
+    "LesionRules",
+    "LesionScores",
     "Protocol",
+    "Ranking",
     "RegionScores",
+    "Reliability",
+    "Scoring",
+    "Task",
+    "case_failures",
     "case_scores",
+    "compare_sets",
+    "describe",
     "dice",
+    "failure_class",
     "find_protocol",
+    "find_task",
+    "lesion_scores",
     "origin_mean_channel_dice",
     "origin_pooled_dice",
+    "rank_sets",
     "region_scores",
+    "reliability",
+    "volume_group",
+    "widened_box",
 ]

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
-from brats3d.errors import ArrayError, check_shapes_equal
+from brats3d.errors import ArrayError, LabelError, OptionError, check_range, check_shapes_equal
 from brats3d.regions import REGIONS, LabelSet, check_values, region_masks, whole_numbers
+from brats3d.scores.lesions import Lesion, LesionRules, LesionScores, Pieces, region_pieces, score_lesions, widened_box
 from brats3d.scores.overlap import Overlap, check_masks, count_overlap, joint_box
 from brats3d.scores.protocols import Protocol, find_protocol
+from brats3d.scores.surfaces import largest_distance, mean_distance, measure, surface_dice
+from brats3d.scores.tasks import Task, find_task
+
+TOLERANCES_MM = (1.0, 2.0)
+"""Tolerances of the normalised surface Dice, where nobody says others: about a voxel and two."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What to score, and by whose rules.
+
+    Attributes:
+        protocol: a key of `PROTOCOLS`.
+        task: a task of a lesion-wise protocol; by default ``GLI``.
+        regions: names of regions, or values of the label (``"4"``), in order; by default the task's, or WT, TC and ET, as far
+            as the label sets define them.
+        tolerances_mm: of the normalised surface Dice.
+
+    Raises:
+        OptionError: no such protocol or task, or a tolerance is negative.
+    """
+
+    protocol: str = "casewise"
+    task: str | None = None
+    regions: tuple[str, ...] | None = None
+    tolerances_mm: tuple[float, ...] = TOLERANCES_MM
+
+    def __post_init__(self) -> None:
+        find_task(self.protocol, self.task)
+        for tolerance in self.tolerances_mm:
+            check_range("tolerances_mm", tolerance, 0, 1e6)
 
 
 @dataclass(frozen=True)
 class RegionScores:
-    """The scores of one region of one case; field names are the columns of ``scores.csv``. None is undefined.
+    """The scores of one region of one case. None is undefined; `as_row` names the columns of ``scores.csv``.
 
     Attributes:
         dice: 2·TP / (2·TP + FP + FN), 0 to 1.
@@ -24,10 +57,20 @@ class RegionScores:
         specificity: TN / (TN + FP) over the whole grid; None where the reference fills it.
         precision: TP / (TP + FP), the share of the prediction that is right.
         iou: TP / (TP + FP + FN).
+        lesion_dice: lesion-wise Dice; None in protocols that score cases only, as the next four.
+        lesion_hd95_mm: lesion-wise HD95.
+        lesions_tp: lesions found.
+        lesions_fp: false alarms.
+        lesions_fn: lesions missed.
+        hd_mm: Hausdorff distance, the largest of the surface distances.
+        assd_mm: average symmetric surface distance.
+        nsd: normalised surface Dice, tolerance in mm → share; a column each, such as ``nsd_2mm``.
         reference_ml: volume of the reference in millilitres; None in a plane.
         predicted_ml: volume of the prediction in millilitres; None in a plane.
+        volume_error_ml: predicted minus reference volume in millilitres; None in a plane.
         reference_voxels: voxels of the reference.
         predicted_voxels: voxels of the prediction.
+        lesions: what stands behind the lesion-wise numbers; no column.
     """
 
     dice: float
@@ -36,111 +79,282 @@ class RegionScores:
     specificity: float | None
     precision: float | None
     iou: float | None
+    lesion_dice: float | None
+    lesion_hd95_mm: float | None
+    lesions_tp: int | None
+    lesions_fp: int | None
+    lesions_fn: int | None
+    hd_mm: float | None
+    assd_mm: float | None
+    nsd: Mapping[float, float | None]
     reference_ml: float | None
     predicted_ml: float | None
+    volume_error_ml: float | None
     reference_voxels: int
     predicted_voxels: int
+    lesions: tuple[Lesion, ...] = field(default=(), repr=False)
 
     @property
     def penalised(self) -> bool:
         """Whether exactly one mask is empty, so that HD95 is the protocol's penalty and no measured distance."""
         return (self.reference_voxels == 0) != (self.predicted_voxels == 0)
 
+    def as_row(self) -> dict[str, float | int | None]:
+        """Return column → value, as in ``scores.csv``."""
+        row: dict[str, float | int | None] = {}
+        for each in fields(self):
+            if each.name == "nsd":
+                row |= {f"nsd_{tolerance:g}mm": share for tolerance, share in self.nsd.items()}
+            elif each.name != "lesions":
+                row[each.name] = getattr(self, each.name)
+        return row
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values that `from_dict` makes scores of again."""
+        return {**vars(self), "nsd": [*self.nsd.items()], "lesions": [vars(lesion) for lesion in self.lesions]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RegionScores:
+        """Return the scores that `as_dict` wrote.
+
+        Args:
+            values: what it returned, or what JSON made of that.
+        """
+        lesions = tuple(Lesion(**{**row, "components": tuple(row["components"])}) for row in values["lesions"])
+        return cls(**{**values, "nsd": {float(t): share for t, share in values["nsd"]}, "lesions": lesions})
+
 
 def region_scores(
-    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], protocol: str = "casewise"
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing_mm: Sequence[float],
+    protocol: str = "casewise",
+    *,
+    tolerances_mm: Sequence[float] = TOLERANCES_MM,
 ) -> RegionScores:
-    """Score one mask against its reference.
+    """Score one mask against its reference, as a whole (`lesion_scores` scores it lesion by lesion).
 
     Args:
         prediction: (X, Y) or (X, Y, Z), bool or 0 and 1. Not modified.
         reference: mask of the same shape. Not modified.
         spacing_mm: voxel spacing along each axis, in mm.
         protocol: a key of `PROTOCOLS`: the definition of HD95 and what empty masks give.
+        tolerances_mm: of the normalised surface Dice.
 
     Returns:
         The scores. Both masks empty: Dice 1, HD95 0. One empty: Dice 0 and the protocol's penalty as HD95. The other ratios
-        of empty masks are in `PROTOCOLS`.
+        of empty masks are in `PROTOCOLS`; the other distances follow HD95, a surface Dice follows Dice.
 
     Raises:
         ArrayError: the shapes differ, a mask holds other values than 0 and 1, has not 2 or 3 axes, or the spacing does not
             fit it.
-        OptionError: the protocol is unknown.
+        OptionError: the protocol is unknown, or a tolerance negative.
     """
-    rules = find_protocol(protocol)
+    scoring = Scoring(protocol, tolerances_mm=tuple(float(t) for t in tolerances_mm))
     prediction, reference = check_masks(prediction, reference)
     spacing = _check_spacing(reference.shape, spacing_mm)
-    return _score(prediction, reference, spacing, reference.shape, rules)
+    return _score(prediction, reference, _Frame(spacing, reference.shape, scoring))
+
+
+def lesion_scores(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], rules: LesionRules, penalty: float | None = 374
+) -> LesionScores:
+    """Score one mask lesion by lesion against its reference.
+
+    Lesions are joined within the region alone; those that the 2024 challenges join through other tissues need a whole label,
+    `case_scores`.
+
+    Args:
+        prediction: (X, Y, Z), bool or 0 and 1. Not modified.
+        reference: mask of the same shape. Not modified.
+        spacing_mm: voxel spacing along each axis, in mm.
+        rules: such as ``TASKS["brats2023"]["GLI"].regions["WT"]``.
+        penalty: HD95 of a missed lesion and of a false alarm; None is the diagonal in voxels.
+
+    Returns:
+        The scores, and the lesions behind them. Nothing in either mask: Dice 1, HD95 0.
+
+    Raises:
+        ArrayError: the shapes differ, a mask holds other values than 0 and 1, has not 3 axes, or the spacing does not fit it.
+    """
+    prediction, reference = check_masks(prediction, reference)
+    spacing = _check_spacing(reference.shape, spacing_mm, axes=(3,))
+    box = widened_box((prediction, reference), rules.dilations + 1)
+    alone = {"": replace(rules, through=())}
+    found, lesions = region_pieces({"": prediction[box]}, {"": reference[box]}, spacing, alone)[""]
+    return score_lesions(found, lesions, spacing, rules, _penalty(penalty, reference.shape))
 
 
 def case_scores(
     prediction: np.ndarray,
     reference: np.ndarray,
     spacing_mm: Sequence[float],
+    scoring: Scoring | None = None,
     *,
     label_set: LabelSet,
     reference_label_set: LabelSet | None = None,
-    regions: Sequence[str] = REGIONS,
-    protocol: str = "casewise",
 ) -> dict[str, RegionScores]:
     """Score every region of a label against its reference.
 
     Args:
-        prediction: (X, Y) or (X, Y, Z) label of whole numbers, any type. Not modified.
+        prediction: (X, Y) or (X, Y, Z) label of whole numbers, any type; three axes for lesion-wise protocols. Not modified.
         reference: label of the same shape. Not modified.
         spacing_mm: voxel spacing along each axis, in mm.
+        scoring: what to score, and by whose rules; by default WT, TC and ET case-wise.
         label_set: what the prediction's values mean.
         reference_label_set: what the reference's values mean; by default the same.
-        regions: names of the regions to score, in order.
-        protocol: a key of `PROTOCOLS`.
 
     Returns:
         Region → its scores, in the order asked for.
 
     Raises:
         ArrayError: the shapes differ, a label has not 2 or 3 axes, or the spacing does not fit it.
-        LabelError: a label holds values outside its label set, or values that are no whole numbers.
-        OptionError: the protocol is unknown, or a label set does not define a region.
+        LabelError: a label holds values outside its label set, or values that are no whole numbers, or the two label sets
+            share none of the regions.
+        OptionError: a label set does not define a region asked for, or the task has no rules for it.
     """
-    rules = find_protocol(protocol)
+    scoring = scoring or Scoring()
+    task = find_task(scoring.protocol, scoring.task)
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     check_shapes_equal(prediction=prediction.shape, reference=reference.shape)
-    spacing = _check_spacing(reference.shape, spacing_mm)
-    box = joint_box(prediction, reference)
-    masks = []
-    for label, coding in ((prediction, label_set), (reference, reference_label_set or label_set)):
-        values = whole_numbers(label[box])
-        check_values(values, coding)
-        masks.append(region_masks(values, coding, regions))
-    return {region: _score(p, r, spacing, reference.shape, rules) for region, p, r in zip(regions, *masks, strict=True)}
+    frame = _Frame(_check_spacing(reference.shape, spacing_mm, (2, 3) if task is None else (3,)), reference.shape, scoring)
+    codings = (label_set, reference_label_set or label_set)
+    regions = _regions(scoring, task, codings)
+    rules = {} if task is None else _rules(task, codings)
+    box = widened_box((prediction, reference), max((1 + row.dilations for row in rules.values()), default=0))
+    labels = [whole_numbers(label[box]) for label in (prediction, reference)]
+    for label, coding in zip(labels, codings, strict=True):
+        check_values(label, coding)
+    if task is None:
+        masks = (region_masks(label, coding, regions) for label, coding in zip(labels, codings, strict=True))
+        return {region: _score(p, r, frame) for region, p, r in zip(regions, *masks, strict=True)}
+    names = tuple(dict.fromkeys((*rules, *regions)))
+    mine, theirs = (dict(zip(names, region_masks(*side, names), strict=True)) for side in zip(labels, codings, strict=True))
+    pieces = region_pieces(mine, theirs, frame.spacing_mm, rules)
+    return {region: _score_by_lesion(mine[region], theirs[region], pieces[region], frame, region) for region in regions}
 
 
-def _check_spacing(shape: tuple[int, ...], spacing_mm: Sequence[float]) -> tuple[float, ...]:
-    if len(shape) not in (2, 3):
-        raise ArrayError(f"the masks have shape {shape}; expected 2 or 3 axes.")
+@dataclass(frozen=True)
+class _Frame:
+    """What all regions of a case share."""
+
+    spacing_mm: tuple[float, ...]
+    grid: tuple[int, ...]
+    scoring: Scoring
+
+    @property
+    def rules(self) -> Protocol:
+        return find_protocol(self.scoring.protocol)
+
+    @property
+    def task(self) -> Task | None:
+        return find_task(self.scoring.protocol, self.scoring.task)
+
+    def penalty(self) -> float:
+        """Return the HD95 of one empty mask."""
+        if self.task is not None:
+            return _penalty(self.task.penalty, self.grid)
+        if self.rules.hd95_one_empty is not None:
+            return self.rules.hd95_one_empty
+        return float(np.linalg.norm(np.multiply(self.grid, self.spacing_mm)))
+
+
+def _penalty(fixed: float | None, grid: tuple[int, ...]) -> float:
+    return float(np.linalg.norm(grid)) if fixed is None else float(fixed)
+
+
+def _regions(scoring: Scoring, task: Task | None, codings: tuple[LabelSet, LabelSet]) -> tuple[str, ...]:
+    if scoring.regions is not None:
+        without = [region for region in scoring.regions if task is not None and region not in task.regions]
+        if task is not None and without:
+            raise OptionError(
+                f"task {task.name} of {scoring.protocol} has no rules for {', '.join(without)};"
+                f" it has {', '.join(task.regions)}."
+            )
+        return scoring.regions
+    usual = tuple(REGIONS if task is None else task.regions)
+    shared = tuple(region for region in usual if all(region in coding.regions for coding in codings))
+    if not shared:
+        names = " and ".join(dict.fromkeys(coding.name for coding in codings))
+        raise LabelError(f"{names} share none of the regions {', '.join(usual)}; they cannot be compared.")
+    return shared
+
+
+def _rules(task: Task, codings: tuple[LabelSet, LabelSet]) -> dict[str, LesionRules]:
+    """Return the rules of all regions that both label sets define; what they do not define joins no lesions."""
+    known = {
+        region: row
+        for region, row in {**task.regions, **task.helpers}.items()
+        if all(region in coding.regions for coding in codings)
+    }
+    return {region: replace(row, through=tuple(r for r in row.through if r in known)) for region, row in known.items()}
+
+
+def _check_spacing(shape: tuple[int, ...], spacing_mm: Sequence[float], axes: tuple[int, ...] = (2, 3)) -> tuple[float, ...]:
+    if len(shape) not in axes:
+        raise ArrayError(f"the masks have shape {shape}; expected {' or '.join(map(str, axes))} axes.")
     spacing = tuple(float(s) for s in spacing_mm)
     if len(spacing) != len(shape) or not all(np.isfinite(s) and s > 0 for s in spacing):
         raise ArrayError(f"spacing_mm is {spacing} for masks of shape {shape}; expected a positive number for each axis.")
     return spacing
 
 
-def _score(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], grid: tuple[int, ...], rules: Protocol
-) -> RegionScores:
-    """Score two bool masks that hold all that is set on a grid of that shape."""
+def _score(prediction: np.ndarray, reference: np.ndarray, frame: _Frame) -> RegionScores:
+    """Score two bool masks that hold all that is set on the grid."""
     box = joint_box(prediction, reference)
     prediction, reference = prediction[box], reference[box]
-    counts = count_overlap(prediction, reference, voxels=int(np.prod(grid)))
-    voxel_ml = float(np.prod(spacing)) / 1000 if len(spacing) == 3 else None
-    return RegionScores(
-        dice=2 * counts.true_positive / (counts.predicted + counts.reference) if counts.union else 1.0,
-        hd95_mm=_hd95(prediction, reference, spacing, grid, rules),
-        **_ratios(counts, rules),
-        reference_ml=None if voxel_ml is None else counts.reference * voxel_ml,
-        predicted_ml=None if voxel_ml is None else counts.predicted * voxel_ml,
-        reference_voxels=counts.reference,
-        predicted_voxels=counts.predicted,
-    )
+    counts = count_overlap(prediction, reference, voxels=int(np.prod(frame.grid)))
+    found: dict[str, Any] = {
+        "dice": 2 * counts.true_positive / (counts.predicted + counts.reference) if counts.union else 1.0,
+        **_ratios(counts, frame.rules),
+        **_surface_scores(prediction, reference, frame),
+        **_volumes(counts, frame.spacing_mm),
+        **dict.fromkeys(("lesion_dice", "lesion_hd95_mm", "lesions_tp", "lesions_fp", "lesions_fn")),
+    }
+    for name in frame.rules.undefined:
+        found[name] = dict.fromkeys(found["nsd"]) if name == "nsd" else None
+    return RegionScores(**found)
+
+
+def _score_by_lesion(
+    prediction: np.ndarray, reference: np.ndarray, pieces: tuple[Pieces, Pieces], frame: _Frame, region: str
+) -> RegionScores:
+    """Score two bool masks as wholes and by their lesions."""
+    task = frame.task
+    if task is None:
+        raise ValueError(f"protocol {frame.scoring.protocol} has no lesions")
+    found, lesions = pieces
+    if task.numbered:
+        prediction = found.numbers > 0  # what is too small is gone from the case-wise numbers too
+    scores = _score(prediction, reference, frame)
+    if task.numbered:
+        scores = replace(scores, **_numbered(found.numbers, lesions.numbers, frame))
+    by_lesion = score_lesions(found, lesions, frame.spacing_mm, task.regions[region], frame.penalty())
+    return replace(scores, **vars(by_lesion))
+
+
+def _numbered(prediction: np.ndarray, reference: np.ndarray, frame: _Frame) -> dict[str, Any]:
+    """Return what 2024's script makes of maps of numbered lesions where it means masks (see `brats3d.scores.tasks`)."""
+    total, predicted, wanted = int(np.prod(frame.grid)), int(prediction.sum()), int(reference.sum())
+    hits = int(np.count_nonzero((prediction == 1) & (reference == 1)))
+    neither = total - int(np.count_nonzero((prediction == 1) | (reference == 1)))
+    background = neither + predicted - hits
+    return {
+        "sensitivity": 1.0 if predicted == wanted == 0 else hits / wanted if wanted else 0.0,
+        "specificity": neither / background if background else 0.0,
+        "hd95_mm": _surface_scores(prediction, reference, frame)["hd95_mm"],
+    }
+
+
+def _volumes(counts: Overlap, spacing_mm: tuple[float, ...]) -> dict[str, float | int | None]:
+    millilitres = {"reference_ml": counts.reference, "predicted_ml": counts.predicted,
+                   "volume_error_ml": counts.predicted - counts.reference}  # fmt: skip
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    return {
+        **{name: voxels * voxel_ml if len(spacing_mm) == 3 else None for name, voxels in millilitres.items()},
+        "reference_voxels": counts.reference,
+        "predicted_voxels": counts.predicted,
+    }
 
 
 def _ratios(counts: Overlap, rules: Protocol) -> dict[str, float | None]:
@@ -155,13 +369,21 @@ def _ratios(counts: Overlap, rules: Protocol) -> dict[str, float | None]:
     }
 
 
-def _hd95(
-    prediction: np.ndarray, reference: np.ndarray, spacing: tuple[float, ...], grid: tuple[int, ...], rules: Protocol
-) -> float:
-    empty = [not mask.any() for mask in (prediction, reference)]
-    if all(empty):
-        return 0.0
-    if any(empty):
-        return float(np.linalg.norm(np.multiply(grid, spacing))) if rules.hd95_one_empty is None else rules.hd95_one_empty
-    steps = spacing if rules.spacing_counts else (1.0,) * len(spacing)
-    return rules.percentile(rules.surface(prediction, steps), rules.surface(reference, steps), steps)
+def _surface_scores(prediction: np.ndarray, reference: np.ndarray, frame: _Frame) -> dict[str, Any]:
+    """Return the scores read off the surface distances, which are found once."""
+    rules, tolerances = frame.rules, frame.scoring.tolerances_mm
+    filled = [bool(mask.any()) for mask in (prediction, reference)]
+    if not all(filled):
+        distance, share = (frame.penalty(), 0.0) if any(filled) else (0.0, 1.0)
+        return {**dict.fromkeys(("hd95_mm", "hd_mm", "assd_mm"), distance), "nsd": dict.fromkeys(tolerances, share)}
+    spacing = frame.spacing_mm if rules.spacing_counts else (1.0,) * len(frame.spacing_mm)
+    whole = "hd_mm" not in rules.undefined
+    pair = measure(
+        rules.surface(prediction, spacing), rules.surface(reference, spacing), spacing, 1.0 if whole else rules.share
+    )
+    return {
+        "hd95_mm": rules.percentile(pair),
+        "hd_mm": largest_distance(pair) if whole else None,
+        "assd_mm": mean_distance(pair) if whole else None,
+        "nsd": {t: surface_dice(pair, t) if whole else None for t in tolerances},
+    }

@@ -44,7 +44,8 @@ def neighbour_codes(mask: np.ndarray) -> np.ndarray:
     """Return, for every voxel corner, which of the voxels around it belong to the mask.
 
     Args:
-        mask: (X, Y) or (X, Y, Z) bool; outside it lies nothing.
+        mask: (X, Y) or (X, Y, Z) bool; outside it lies nothing. (Of other numbers than 0 and 1 the bits run into each other,
+            modulo 256: what surface-distance makes of them, and 2024's script with it.)
 
     Returns:
         uint8, one larger along each axis: entry (i, j, k) is the corner before voxel (i, j, k). The voxel before the corner
@@ -53,7 +54,7 @@ def neighbour_codes(mask: np.ndarray) -> np.ndarray:
     codes: np.ndarray = np.pad(np.asarray(mask, np.uint8), 1)
     for power, axis in enumerate(reversed(range(mask.ndim))):
         ahead = (slice(None),) * axis
-        codes = (codes[(*ahead, slice(None, -1))] << (1 << power)) | codes[(*ahead, slice(1, None))]
+        codes = (codes[(*ahead, slice(None, -1))] << (1 << power)) + codes[(*ahead, slice(1, None))]
     return codes
 
 

@@ -1,5 +1,8 @@
 """How challenges scored a case, in one table: which surface, which units, which percentile, and what an empty mask gives.
 
+From 2023 on they score lesions; what a lesion is depends on the task (`brats3d.scores.tasks`), and the rows of those years here
+hold the case-wise numbers that the same scripts print beside them ("legacy").
+
 A missed tumour counts: in every row Dice, HD95 and sensitivity of an empty prediction for a tumour have a (bad) value, so it
 never leaves their means. What a protocol leaves undefined is None, an empty field, and never a silent 0.
 """
@@ -13,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 
 from brats3d.errors import check_option
-from brats3d.scores.surfaces import Surface, border_surface, element_surface, larger_percentile, union_percentile
+from brats3d.scores.surfaces import Pair, Surface, border_surface, element_surface, larger_percentile, union_percentile
 
 BRATS_DIAGONAL_VOXELS = 373.1287
 """√(240² + 240² + 155²): the penalty of the years whose scans all lie on the BraTS grid."""
@@ -28,21 +31,24 @@ class Protocol:
         source: where the rules come from.
         hd95: its HD95 in words, for reports.
         surface: mask, spacing → its surface.
-        percentile: two surfaces, spacing → HD95.
+        percentile: the distances between both surfaces → HD95.
+        share: how much of each surface must have its distance for that.
         spacing_counts: whether distances are in mm; else a voxel counts 1 along each axis, whatever its size.
-        hd95_one_empty: HD95 where one mask is empty; None is the diagonal of the whole grid in mm.
+        hd95_one_empty: HD95 where one mask is empty; None is the diagonal of the whole grid in mm, or what the task says.
         iou_both_empty: IoU where both masks are empty; None is undefined. (Dice is 1 and HD95 is 0 in every protocol.)
         sensitivity_both_empty: sensitivity where both masks are empty.
         sensitivity_no_reference: sensitivity where the reference alone is empty; None is undefined.
         precision_both_empty: precision where both masks are empty; None is undefined.
         precision_no_prediction: precision where the prediction alone is empty; None is undefined.
+        undefined: scores that are no part of the protocol.
     """
 
     name: str
     source: str
     hd95: str
     surface: Callable[[np.ndarray, tuple[float, ...]], Surface]
-    percentile: Callable[[Surface, Surface, tuple[float, ...]], float]
+    percentile: Callable[[Pair], float]
+    share: float
     spacing_counts: bool
     hd95_one_empty: float | None
     iou_both_empty: float | None
@@ -50,6 +56,7 @@ class Protocol:
     sensitivity_no_reference: float | None
     precision_both_empty: float | None
     precision_no_prediction: float | None
+    undefined: tuple[str, ...] = ()
 
     @property
     def empty_rule(self) -> str:
@@ -67,16 +74,42 @@ def _word(value: float | None) -> str:
     return "undefined" if value is None else f"{value:g}"
 
 
+SURFACE_SCORES = ("hd_mm", "assd_mm", "nsd")
+SURFACE_ELEMENTS = (
+    "surface elements at voxel corners weighted by their area, distances in mm, per direction the first element whose cumulated"
+    " area reaches 95 %, the larger of both directions (surface-distance)"
+)
+
+
+def _legacy(name: str, source: str, hd95_one_empty: float) -> Protocol:
+    return Protocol(
+        name=name,
+        source=source,
+        hd95=SURFACE_ELEMENTS,
+        surface=element_surface,
+        percentile=larger_percentile,
+        share=0.95,
+        spacing_counts=True,
+        hd95_one_empty=hd95_one_empty,
+        iou_both_empty=None,
+        sensitivity_both_empty=1.0,
+        sensitivity_no_reference=0.0,
+        precision_both_empty=None,
+        precision_no_prediction=None,
+        undefined=(*SURFACE_SCORES, "iou", "precision"),
+    )
+
+
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({
     row.name: row
     for row in (
         Protocol(
             name="casewise",
             source="brats3d; HD95 as google-deepmind/surface-distance 1f805ce, which the 2023 and 2024 scripts use",
-            hd95="surface elements at voxel corners weighted by their area, distances in mm, per direction the first element"
-            " whose cumulated area reaches 95 %, the larger of both directions (surface-distance)",
+            hd95=SURFACE_ELEMENTS,
             surface=element_surface,
             percentile=larger_percentile,
+            share=0.95,
             spacing_counts=True,
             hd95_one_empty=None,
             iou_both_empty=1.0,
@@ -92,6 +125,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({
             " directed lists together (MedPy)",
             surface=border_surface,
             percentile=union_percentile,
+            share=1.0,
             spacing_counts=False,
             hd95_one_empty=BRATS_DIAGONAL_VOXELS,
             iou_both_empty=None,
@@ -99,10 +133,21 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({
             sensitivity_no_reference=0.0,
             precision_both_empty=None,
             precision_no_prediction=None,
+            undefined=SURFACE_SCORES,
+        ),
+        _legacy(
+            "brats2023",
+            "BraTS 2023: rachitsaluja/BraTS-2023-Metrics 43c9052, its Legacy_Dice and Legacy_HD95",
+            hd95_one_empty=374.0,
+        ),
+        _legacy(
+            "brats2024",
+            "BraTS 2024: rachitsaluja/BraTS-2024-Metrics 9a0ab9c, faults included (see brats3d.scores.tasks)",
+            hd95_one_empty=374.0,
         ),
     )
 })  # fmt: skip
-"""name → rules. Lesion-wise scores (2023 on) are no row here: they score lesions, not cases."""
+"""name → rules."""
 
 
 def find_protocol(name: str) -> Protocol:

@@ -1,4 +1,4 @@
-"""Surfaces of masks, distances between them, and their 95th percentile.
+"""Surfaces of masks, distances between them, and what is read off those distances.
 
 Two definitions of a surface are in use, and they give different numbers (Protocol says which one counts):
 
@@ -33,7 +33,7 @@ class Surface:
     """The points of a mask's surface.
 
     Attributes:
-        present: bool array with a margin of `SHELL_VOXELS` on every side: True at the points.
+        present: bool array in C order with a margin of `SHELL_VOXELS` on every side: True at the points.
         points: (N,) positions in the flattened ``present``.
         weights: (N,) float64, what each point counts.
     """
@@ -65,7 +65,7 @@ def element_surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
     References:
         google-deepmind/surface-distance, ``compute_surface_distances``.
     """
-    codes = np.pad(neighbour_codes(mask), SHELL_VOXELS)
+    codes = np.pad(neighbour_codes(np.ascontiguousarray(mask)), SHELL_VOXELS)
     present = (codes != 0) & (codes != (1 << (1 << mask.ndim)) - 1)
     points = np.flatnonzero(present)
     return Surface(present, points, element_areas(spacing_mm)[codes.ravel()[points]])
@@ -81,7 +81,7 @@ def border_surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
     References:
         loli/medpy, ``medpy.metric.binary``: mask minus its erosion by the 6-neighbour (4-neighbour) element.
     """
-    present = np.pad(mask & ~ndimage.binary_erosion(mask), SHELL_VOXELS)
+    present = np.pad(np.ascontiguousarray(mask & ~ndimage.binary_erosion(mask)), SHELL_VOXELS)
     points = np.flatnonzero(present)
     return Surface(present, points, np.ones(len(points)))
 
@@ -123,48 +123,112 @@ def _shells(spacing_mm: tuple[float, ...]) -> tuple[tuple[float, np.ndarray], ..
     return tuple((float(v), offsets[lengths == v]) for v in np.unique(lengths[complete]))
 
 
-def directed_percentile(start: Surface, target: Surface, spacing_mm: tuple[float, ...], share: float = 0.95) -> float:
-    """Return the distance within which a share of a surface lies from another.
+@dataclass(frozen=True, eq=False)
+class Directed:
+    """How far each point of one surface lies from another surface.
 
-    That is the distance of the first point, in order of distance, at which the cumulated weight reaches the share; nothing is
-    interpolated.
-
-    Args:
-        start: the surface whose points are counted; at least one.
-        target: the surface they are measured to; at least one point.
-        spacing_mm: voxel spacing along each axis.
-        share: 0 to 1.
+    Attributes:
+        lengths: (N,) float64, at least one; the farthest may be infinite where not all were asked for.
+        weights: (N,) float64, what each point counts.
     """
-    found = distances(start, target, spacing_mm, share)
-    order = np.argsort(found)
-    cumulated = np.cumsum(start.weights[order])
-    first = np.searchsorted(cumulated, share * cumulated[-1] * (1 - ROUNDING))
-    return float(found[order[min(first, len(order) - 1)]])
+
+    lengths: np.ndarray
+    weights: np.ndarray
+
+    def percentile(self, share: float = 0.95) -> float:
+        """Return the distance within which a share of the surface lies from the other; nothing is interpolated.
+
+        That is the distance of the first point, in order of distance, at which the cumulated weight reaches the share.
+
+        Args:
+            share: 0 to 1.
+        """
+        order = np.argsort(self.lengths)
+        cumulated = np.cumsum(self.weights[order])
+        first = np.searchsorted(cumulated, share * cumulated[-1] * (1 - ROUNDING))
+        return float(self.lengths[order[min(first, len(order) - 1)]])
+
+    def within(self, tolerance_mm: float) -> float:
+        """Return the weight of the points that lie no farther than a tolerance.
+
+        Args:
+            tolerance_mm: in the unit of the distances.
+        """
+        return float(self.weights[self.lengths <= tolerance_mm].sum())
 
 
-def larger_percentile(a: Surface, b: Surface, spacing_mm: tuple[float, ...]) -> float:
-    """Return HD95 as the larger of the two directed 95th percentiles, weighted by area.
+Pair = tuple[Directed, Directed]
+
+
+def measure(a: Surface, b: Surface, spacing_mm: tuple[float, ...], share: float = 1.0) -> Pair:
+    """Return the distances from a surface to another, and back.
 
     Args:
         a: a surface with at least one point.
-        b: another.
+        b: another, of the same array shape.
         spacing_mm: voxel spacing along each axis.
+        share: how much of each surface needs its distances.
+    """
+    return Directed(distances(a, b, spacing_mm, share), a.weights), Directed(distances(b, a, spacing_mm, share), b.weights)
+
+
+def larger_percentile(pair: Pair) -> float:
+    """Return HD95 as the larger of the two directed 95th percentiles, weighted by area.
+
+    Args:
+        pair: distances there and back.
 
     References:
         google-deepmind/surface-distance, ``compute_robust_hausdorff``.
     """
-    return max(directed_percentile(a, b, spacing_mm), directed_percentile(b, a, spacing_mm))
+    return max(side.percentile() for side in pair)
 
 
-def union_percentile(a: Surface, b: Surface, spacing_mm: tuple[float, ...]) -> float:
+def union_percentile(pair: Pair) -> float:
     """Return HD95 as the 95th percentile, linearly interpolated, of both directed lists of distances together.
 
     Args:
-        a: a surface with at least one point.
-        b: another.
-        spacing_mm: voxel spacing along each axis.
+        pair: distances there and back.
 
     References:
         loli/medpy, ``medpy.metric.binary.hd95``.
     """
-    return float(np.percentile(np.concatenate([distances(a, b, spacing_mm), distances(b, a, spacing_mm)]), 95))
+    return float(np.percentile(np.concatenate([side.lengths for side in pair]), 95))
+
+
+def largest_distance(pair: Pair) -> float:
+    """Return the Hausdorff distance: the largest distance from either surface to the other.
+
+    Args:
+        pair: distances there and back.
+    """
+    return float(max(side.lengths.max() for side in pair))
+
+
+def mean_distance(pair: Pair) -> float:
+    """Return the average symmetric surface distance (ASSD): the weighted mean of both directed lists together.
+
+    The mean of the two directed means, also in use, is another number (MASD) where one surface is larger than the other.
+
+    Args:
+        pair: distances there and back.
+
+    References:
+        Maier-Hein et al. 2024, "Metrics reloaded"; loli/medpy 0.5, ``medpy.metric.binary.assd`` (up to 0.4 it was the MASD);
+        MONAI, ``compute_average_surface_distance`` with ``symmetric=True``.
+    """
+    return sum(float(side.lengths @ side.weights) for side in pair) / sum(float(side.weights.sum()) for side in pair)
+
+
+def surface_dice(pair: Pair, tolerance_mm: float) -> float:
+    """Return the normalised surface Dice: the share of both surfaces that lies within a tolerance of the other.
+
+    Args:
+        pair: distances there and back.
+        tolerance_mm: the tolerance, in the unit of the distances.
+
+    References:
+        Nikolov et al. 2021, "Clinically applicable segmentation of head and neck anatomy", and surface-distance,
+        ``compute_surface_dice_at_tolerance``.
+    """
+    return sum(side.within(tolerance_mm) for side in pair) / sum(float(side.weights.sum()) for side in pair)

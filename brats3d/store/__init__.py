@@ -5,10 +5,12 @@ else, many processes can fill one store, and a damaged file harms no other. Noth
 """
 
 from brats3d.store.case import CaseFacts, PreparedCase, TumourSample, summarise
-from brats3d.store.files import SCHEMA, StoredCase, case_path, verify_file, write_case
 from brats3d.store.folder import Store, describe_store, open_store
+from brats3d.store.read import StoredCase, verify_file
+from brats3d.store.write import CODECS, SCHEMA, case_path, write_case
 
 __all__ = [
+    "CODECS",
     "SCHEMA",
     "CaseFacts",
     "PreparedCase",

@@ -22,7 +22,12 @@ def _show(listing: StoreListing) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """List the cases of a store."""
     return call(
-        describe_store, argv, example="python -m brats3d.store STORE --verify", show=_show, prog="python -m brats3d.store"
+        describe_store,
+        argv,
+        example="python -m brats3d.store STORE --verify",
+        show=_show,
+        prog="python -m brats3d.store",
+        defaults={"workers": None},  # as in brats3d.preprocess
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.errors import ImageError
-from brats3d.geometry import Box, Grid, bounding_box, box_slices, crop_padded
-from brats3d.intensity import Histogram, Scaling, histogram_of, scaling_of
+from brats3d.errors import GridError, ImageError
+from brats3d.geometry import Box, Grid, block_factor, bounding_box, box_at, box_slices, crop_padded
+from brats3d.intensity import NORMALISATIONS, Histogram, Scaling, histogram_of, scaling_of
 
 MAX_COORDINATES = 10_000
 """Coordinates kept a label value, so that a balanced patch can be placed without inflating the label."""
@@ -75,6 +75,20 @@ class KnownCase:
             return scaling_of(self.histograms[modality], normalisation)  # type: ignore[attr-defined]
         except ImageError as problem:
             raise ImageError(f"case {self.case}, {modality}: {problem}") from problem
+
+    def block_factor(self, spacing_mm: float) -> tuple[int, int, int]:
+        """Return how many stored voxels along each axis make a voxel of a model's grid.
+
+        Args:
+            spacing_mm: the model's spacing.
+
+        Raises:
+            GridError: they do not make whole blocks; the case is named.
+        """
+        try:
+            return block_factor(self.grid.spacing_mm, spacing_mm)  # type: ignore[attr-defined]
+        except GridError as problem:
+            raise GridError(f"case {self.case}: {problem}") from problem
 
     @property
     def case(self) -> str:
@@ -145,8 +159,11 @@ class PreparedCase(KnownCase):
 
         Returns:
             (M, x, y, z); zeros outside the volume.
+
+        Raises:
+            ArrayError: corner or size are no three whole numbers, or a size is below 1.
         """
-        return crop_padded(self.images, np.stack([np.array(corner), np.array(corner) + np.array(size)], 1))
+        return crop_padded(self.images, box_at(corner, size))
 
 
 def summarise(facts: CaseFacts, images: np.ndarray, label: np.ndarray | None, grid: Grid, source: Grid) -> PreparedCase:
@@ -162,15 +179,31 @@ def summarise(facts: CaseFacts, images: np.ndarray, label: np.ndarray | None, gr
         source: the source's grid.
 
     Raises:
-        ImageError: a modality has no voxel besides zeros; the message names it.
+        ImageError: a modality has no voxel besides zeros, or its intensities do not vary, so that no normalisation takes it;
+            the message names it.
     """
     box = bounding_box((images != 0).any(0))
     inside = images[(slice(None), *box_slices(box))]
+    histograms: dict[str, Histogram] = {}
     for modality, channel in zip(facts.modalities, inside, strict=True):
-        if not channel.any():
-            raise ImageError(f"case {facts.case}: all voxels of {modality} are 0; expected a scan: check the file.")
-    histograms = {m: histogram_of(channel) for m, channel in zip(facts.modalities, inside, strict=True)}
+        try:
+            histograms[modality] = histogram_of(channel)
+            _check_normalisable(histograms[modality])
+        except ImageError as problem:
+            raise ImageError(f"case {facts.case}, {modality}: {problem}") from problem
     return PreparedCase(facts, images, label, histograms, box, sample_tumour(label), grid, source)
+
+
+def _check_normalisable(histogram: Histogram) -> None:
+    """Refuse a histogram that no normalisation takes: the store keeps what can be used, by whatever rule."""
+    problems = []
+    for normalisation in NORMALISATIONS.values():
+        try:
+            normalisation(histogram)
+        except ImageError as problem:
+            problems.append(problem)
+    if len(problems) == len(NORMALISATIONS):
+        raise problems[0]
 
 
 def sample_tumour(label: np.ndarray | None) -> dict[int, TumourSample]:

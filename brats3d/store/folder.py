@@ -11,7 +11,8 @@ from brats3d.cases import select_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import NoCasesError, StoreError
 from brats3d.parallel import map_cases
-from brats3d.store.files import StoredCase, case_path, verify_file
+from brats3d.store.read import StoredCase, verify_file
+from brats3d.store.write import case_path
 
 
 class Store(Mapping[str, StoredCase]):
@@ -30,7 +31,8 @@ class Store(Mapping[str, StoredCase]):
             raise NoCasesError(
                 f"{self.path}: no such folder; expected a store made by: python -m brats3d.preprocess SOURCE --out STORE."
             )
-        self._cases = sorted(p.name.removesuffix(".h5") for p in self.path.glob("*.h5") if not p.name.startswith("."))
+        found = sorted(p.name.removesuffix(".h5") for p in self.path.glob("*.h5") if not p.name.startswith("."))
+        self._cases = {case: case_path(self.path, case) for case in found}
         if not self._cases:
             held = len(list(self.path.iterdir()))
             raise NoCasesError(
@@ -38,9 +40,10 @@ class Store(Mapping[str, StoredCase]):
             )
 
     def __getitem__(self, case: str) -> StoredCase:
-        if case not in self._cases:
-            raise KeyError(case)
-        return StoredCase(case_path(self.path, case))
+        return StoredCase(self._cases[case])
+
+    def __contains__(self, case: object) -> bool:
+        return case in self._cases  # a mapping's own way would open the file
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._cases)
@@ -91,13 +94,15 @@ class StoreListing:
         return asdict(self)
 
 
-def describe_store(store: Path | str, *, verify: bool = False, workers: int = 1, progress: Progress = silent) -> StoreListing:
+def describe_store(
+    store: Path | str, *, verify: bool = False, workers: int | None = 1, progress: Progress = silent
+) -> StoreListing:
     """List the cases of a store from their files.
 
     Args:
         store: the store's folder.
         verify: read every file from end to end and compare its checksums.
-        workers: processes that read.
+        workers: processes that read; None is one per core to verify, and one to list.
         progress: called as cases are read.
 
     Returns:
@@ -112,6 +117,8 @@ def describe_store(store: Path | str, *, verify: bool = False, workers: int = 1,
     look: Callable[[Path], dict[str, Any]] = _verified_row if verify else _row
     rows: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
+    if workers is None and not verify:
+        workers = 1  # a file's facts are read faster than a process starts
     for done, (path, row) in enumerate(map_cases(look, paths, workers=workers), 1):
         name = path.name.removesuffix(".h5")
         if isinstance(row, Exception):

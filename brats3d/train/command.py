@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from brats3d.cases import load_split
 from brats3d.console import Progress, silent
-from brats3d.errors import OptionError
+from brats3d.errors import CaseError, OptionError, TrainingError
 from brats3d.train.folder import RunFolder
+from brats3d.train.recipe import Recipe
 from brats3d.train.recipe_files import change_recipe, parse_recipe, read_recipe, with_training
+
+RATE = "optimiser.learning_rate"
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class TrainingResult:
     Attributes:
         run: the run's folder.
         epochs: epochs finished.
-        best_epoch: the epoch of ``best.keras``, from 0.
+        best_epoch: the epoch of ``best.keras``, from 1.
         validation: region → mean Dice of that epoch's painted labels, and ``mean``.
         test: case → region → Dice of ``best.keras`` on the fold's test cases.
         test_mean: region → mean Dice over them, and ``mean``.
@@ -56,11 +59,12 @@ def train_model(
         store: the store's folder.
         out: the run's folder: recipe, split, models, training states, log, curves, scores.
         recipe: name of a shipped recipe, or a TOML file; isensee2017 where none is given.
-        fold: which fifth of the patients is left for the test, 0 to 4; 0 where none is given.
+        fold: which fifth of the patients is left for the test, 0 to 4; the recipe's own where none is given.
         seed: of weights, dropout, patches and split; the recipe's own where none is given.
         precision: float32, or mixed precision on a GPU; the recipe's own where none is given.
         settings: keys of the recipe to change, such as training.epochs=30 network.options.base_filters=8.
-        resume: go on with the run in this folder from its last finished epoch; recipe and split are the run's own.
+        resume: go on with the run in this folder from its last finished epoch; recipe and split are the run's own, and of
+            the settings only optimiser.learning_rate may be another.
         progress: called as epochs end.
 
     Returns:
@@ -70,26 +74,51 @@ def train_model(
         OptionError: an unknown recipe, key or value; a batch that the devices cannot share; a resumed run asked to change.
         OutputExistsError: the folder holds a run, and resume is not asked for.
         NoCasesError: the store holds no cases, or not those of the run's split.
-        LabelError: a case without a label.
-        HealthError: the first-minutes check found that the run is doomed.
+        TrainingError: a case has no label, is damaged, or cannot be used with this recipe.
+        HealthError: the run is doomed: the first-minutes check found so, or its loss is no number any more.
         ModelError: there is no whole training state to go on from.
-        StoreError: a case file is damaged.
+        WorkerError: a reader process was killed.
         SpaceError: the disk is full; what is finished stays.
     """
     store, out = Path(store), Path(out)
     folder = RunFolder(out)
-    changes: dict[str, Any] = {"seed": seed, "precision": precision}
+    changes: dict[str, Any] = {"seed": seed, "precision": precision, "fold": fold}
     if resume:
-        folder.open_old()
-        chosen = parse_recipe(folder.recipe.read_text(encoding="utf-8"), str(folder.recipe))
-        asked = with_training(change_recipe(read_recipe(recipe) if recipe else chosen, settings), **changes)
-        if asked != chosen or fold not in (None, load_split(folder.split).fold):
-            raise OptionError(
-                f"{out} is a run with another recipe or fold than asked for; a resumed run keeps its own: leave them out."
-            )
+        chosen = _resumed_recipe(folder, recipe, settings, changes)
     else:
         folder.check_new()
-        chosen = with_training(change_recipe(read_recipe(recipe or "isensee2017"), settings), **changes)
+        chosen = with_training(change_recipe(read_recipe(recipe or "isensee2017"), settings), **changes).resolved()
     from brats3d.train.run import run_training
 
-    return run_training(store, chosen, folder, None if resume else fold or 0, progress)
+    try:
+        return run_training(store, chosen, folder, progress, resume=resume)
+    except CaseError as problem:  # elsewhere a refused case lets the others go on
+        raise TrainingError(str(problem)) from problem
+
+
+def _resumed_recipe(folder: RunFolder, recipe: str | None, settings: tuple[str, ...], changes: dict[str, Any]) -> Recipe:
+    """Return the recipe of a run that goes on, with the learning rate that the settings ask for.
+
+    Args:
+        folder: the run's.
+        recipe: the name or path given, or None for the run's own.
+        settings: those given.
+        changes: keys of the training section given beside them, or None.
+
+    Raises:
+        OptionError: there is no run, or something else than the rate is to be changed.
+    """
+    folder.open_old()
+    text = folder.recipe.read_text(encoding="utf-8")
+    own = with_training(parse_recipe(text, str(folder.recipe)), fold=load_split(folder.split).fold).resolved()
+    fold = own.training.fold if changes["fold"] is None else changes["fold"]
+    given = with_training(change_recipe(read_recipe(recipe) if recipe else own, settings), **{**changes, "fold": fold})
+    named = any(setting.partition("=")[0].strip() == RATE for setting in settings)
+    rate = given.optimiser.learning_rate if named else own.optimiser.learning_rate
+    chosen = replace(own, optimiser=replace(own.optimiser, learning_rate=rate))
+    if given.resolved() != chosen:
+        raise OptionError(
+            f"{folder.path} is a run with another recipe or fold than asked for; a resumed run keeps its own, but for"
+            f" --settings {RATE}=...: leave the others out."
+        )
+    return chosen

@@ -1,8 +1,15 @@
-"""Which devices share a batch, on TensorFlow and on JAX."""
+"""Which devices share a batch, on TensorFlow and on JAX.
+
+The two differ in where they want to be known. TensorFlow's strategy belongs to the network that is built in its scope, and
+must not be in force when networks that live on one device are run. Keras' distribution on JAX is a setting of the thread: it
+has to be in force while the network learns as well, and everything that is built meanwhile is spread over the devices. So
+each is set for as long as it is needed and no longer, and networks of one device are built and run apart from it.
+"""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +23,14 @@ class Devices:
     """The devices of a run.
 
     Attributes:
-        names: one a replica, as ``keras.device`` takes them.
+        names: one per replica, as ``keras.device`` takes them.
         strategy: TensorFlow's MirroredStrategy, or None.
+        distribution: Keras' DataParallel on JAX, or None.
     """
 
     names: tuple[str, ...]
     strategy: Any = None
+    distribution: Any = None
 
     @property
     def on_cpu(self) -> bool:
@@ -29,8 +38,26 @@ class Devices:
         return self.names[0].lower().startswith("cpu")
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return the context in which the network is built, compiled and restored."""
-        return self.strategy.scope() if self.strategy is not None else nullcontext()
+        """Return the context in which the network that learns is built, compiled and restored."""
+        return self.strategy.scope() if self.strategy is not None else self.fitting()
+
+    def fitting(self) -> AbstractContextManager[Any]:
+        """Return the context in which the network that learns is fitted."""
+        return self.distribution.scope() if self.distribution is not None else nullcontext()
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Leave the distribution, if there is one, for as long as the context lasts: for networks that live on one device."""
+    before = keras.distribution.distribution()
+    if before is None:
+        yield
+        return
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 def pick_devices(replicas: int) -> Devices:
@@ -57,10 +84,9 @@ def pick_devices(replicas: int) -> Devices:
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return Devices(names, tf.distribute.MirroredStrategy(list(names)))
+        return Devices(names, strategy=tf.distribute.MirroredStrategy(list(names)))
     if backend == "jax":
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=list(names)))
-        return Devices(names)
+        return Devices(names, distribution=keras.distribution.DataParallel(devices=list(names)))
     raise OptionError(
         f"{count} replicas are asked for on the {backend} backend; use TensorFlow or JAX, or training.replicas=1."
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from brats3d.errors import OptionError, OutputExistsError
+from brats3d.cases import Split
+from brats3d.errors import BratsError, OptionError, OutputExistsError, first_line
+from brats3d.files import write_file
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,9 @@ class RunFolder:
     recipe = property(lambda self: self.path / "recipe.toml", doc="The resolved recipe.")
     split = property(lambda self: self.path / "split.json", doc="All folds, and which one this run is.")
     best = property(lambda self: self.path / "best.keras", doc="The model of the best validation.")
-    last = property(lambda self: self.path / "last.keras", doc="The model of the last epoch.")
+    last = property(lambda self: self.path / "last.keras", doc="The model of the last validation; a run ends with one.")
     checkpoint = property(lambda self: self.path / "checkpoint", doc="Training states.")
-    log = property(lambda self: self.path / "log.csv", doc="A row an epoch.")
+    log = property(lambda self: self.path / "log.csv", doc="One row per epoch.")
     curves = property(lambda self: self.path / "curves.png", doc="The log as a picture.")
     tensorboard = property(lambda self: self.path / "tensorboard", doc="TensorBoard's files.")
     text = property(lambda self: self.path / "run.log", doc="What happened, as text.")
@@ -39,15 +42,53 @@ class RunFolder:
         """Return the path of the scores of ``validation`` or ``test``."""
         return self.path / part / "scores.csv"
 
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a training state, whole or damaged."""
+        return any(self.checkpoint.glob("state-*.h5"))
+
     def check_new(self) -> None:
         """Refuse a folder that holds a run; what a run left that never finished an epoch may be written over.
 
         Raises:
-            OutputExistsError: a run lies there already.
+            OutputExistsError: a run lies there already, or the folder is a file.
         """
-        early = {self.recipe.name, self.split.name, self.text.name}
-        if self.path.exists() and any(entry.name not in early for entry in self.path.iterdir()):
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise OutputExistsError(f"{self.path} is a file; expected a folder for the run: give another --out.")
+        early = {p.name for p in (self.recipe, self.split, self.text, self.tensorboard, self.checkpoint)}
+        there = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
+        if self.has_state or not there <= early:
             raise OutputExistsError(f"{self.path} holds a run already; use --resume to go on with it, or another --out.")
+
+    def begin(self, recipe: str, split: Split) -> None:
+        """Make the folder, and write into it what the run is.
+
+        Args:
+            recipe: the resolved recipe, as TOML.
+            split: all folds, and the run's own.
+
+        Raises:
+            OutputExistsError: see `check_new`.
+            SpaceError: the disk is full.
+        """
+        self.check_new()
+        self.path.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.tensorboard, ignore_errors=True)  # curves of an attempt that never finished an epoch
+        write_file(self.recipe, recipe)
+        split.save(self.split)
+
+    def forget_unfinished_epoch(self) -> None:
+        """Remove the models and scores of a new run's first epoch whose state was never written.
+
+        Nobody could go on from them, and `check_new` would take them for a run's.
+        """
+        if not self.has_state:
+            with suppress(OSError):
+                for path in (self.best, self.last, self.scores("validation")):
+                    path.unlink(missing_ok=True)
+                self.scores("validation").parent.rmdir()
 
     def open_old(self) -> None:
         """Check that there is a run to go on with.
@@ -61,31 +102,38 @@ class RunFolder:
             )
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file aside and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write ``log.csv`` anew: after a resume it holds the epochs that count, and no other.
 
     Args:
         path: the file.
-        rows: a mapping column → value an epoch; all have the same columns.
+        rows: per epoch a mapping column → value; all have the same columns.
+
+    Raises:
+        SpaceError: the disk is full.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_file(path, text.getvalue())
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that a full disk does not turn into a second error: the run is stopped elsewhere, with a sentence."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
 
 
 @contextmanager
 def messages_in(path: Path) -> Iterator[None]:
-    """Send the library's messages to a file as well, for as long as the context lasts."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    """Send the library's messages to a file as well, for as long as the context lasts, and why it was left before its end.
+
+    Args:
+        path: the file; what it holds stays.
+    """
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.setLevel(logging.INFO)
     logger = logging.getLogger("brats3d")
@@ -94,7 +142,21 @@ def messages_in(path: Path) -> Iterator[None]:
     logger.addHandler(handler)
     try:
         yield
+    except BaseException as problem:
+        handler.handle(_last_words(logger, problem))  # to the file only: who called says it on the terminal
+        raise
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
+
+
+def _last_words(logger: logging.Logger, problem: BaseException) -> logging.LogRecord:
+    """Return the message that says why a run ended; a bug's comes with its traceback."""
+    if not isinstance(problem, Exception):  # Ctrl-C, SIGTERM
+        text = f"the run was stopped ({type(problem).__name__})"
+        return logger.makeRecord(logger.name, logging.WARNING, __file__, 0, text, (), None)
+    known = isinstance(problem, BratsError)
+    text = f"the run ended: {problem if known else f'{type(problem).__name__}: {first_line(problem)}'}"
+    return logger.makeRecord(logger.name, logging.ERROR, __file__, 0, text, (), None if known else sys.exc_info())

@@ -1,7 +1,8 @@
-"""The first minutes: is this run doomed?
+"""Is this run doomed? The first minutes, and every epoch's end.
 
 Three looks before the first epoch: do the images look normalised, do the labels hold every region, and can the network lower
-the loss on one fixed batch. A run that fails one of them would only waste its hours.
+the loss on one fixed batch. A run that fails one of them would only waste its hours. And one look before each state is
+written: a loss or weights that are no numbers any more would take the place of the states from which the run could go on.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from brats3d.patches import PatchPlan
 from brats3d.regions import label_set
 from brats3d.store import StoredCase, case_path
 from brats3d.train.devices import Devices
-from brats3d.train.state import restore, snapshot
+from brats3d.train.recipe import Recipe
+from brats3d.train.state import dropout_counters, restore, snapshot
 
 SAMPLES_LOOKED_AT = 8
 MEAN_LIMIT = 3.0
@@ -110,22 +112,53 @@ def check_learning(network: keras.Model, batch: tuple[np.ndarray, np.ndarray], s
     """
     before = snapshot(network)
     losses = _Losses()
-    network.fit(_OneBatch(batch, steps), epochs=1, verbose=0, shuffle=False, callbacks=[losses])
+    with devices.fitting():
+        network.fit(_OneBatch(batch, steps), epochs=1, verbose=0, shuffle=False, callbacks=[losses])
     with devices.scope():
         restore(network, before)
     first, best = losses.values[0], min(losses.values)
     shown = ", ".join(f"{v:.4f}" for v in losses.values)
     if not np.isfinite(losses.values).all():
-        raise HealthError(f"the loss on one fixed batch is not finite ({shown}); lower the learning rate or the precision.")
+        raise HealthError(
+            f"the loss on one fixed batch is not finite ({shown}); lower the learning rate, or use precision float32."
+        )
     if steps > 1 and first - best < LEAST_FALL * abs(first):
         raise HealthError(f"the loss on one fixed batch does not fall in {steps} steps ({shown}); change the learning rate.")
     return losses.values
 
 
+def check_finite(network: keras.Model, loss: float, epoch: int, recipe: Recipe, *, resumable: bool) -> None:
+    """Refuse to go on, and to write a state, where an epoch left a loss or weights that are not finite.
+
+    The weights are looked at too: the step that spoils them comes after the loss it is reported with.
+
+    Args:
+        network: the network that learns.
+        loss: the epoch's mean loss.
+        epoch: its number, from 1.
+        recipe: the run's recipe.
+        resumable: whether a state of an earlier epoch is there.
+
+    Raises:
+        HealthError: says what was found and how to go on.
+    """
+    if not np.isfinite(loss):
+        found = f"the loss of epoch {epoch} is {loss}"
+    elif not all(np.isfinite(weight).all() for weight in network.get_weights()):
+        found = f"the weights after epoch {epoch} are not finite"
+    else:
+        return
+    how = "go on from the last state with --resume and" if resumable else "begin anew with"
+    text = f"{found}; {how} a lower rate (--settings optimiser.learning_rate={recipe.optimiser.learning_rate / 10:g})"
+    if recipe.training.precision != "float32":
+        text += ", or begin another run with --precision float32"
+    raise HealthError(f"{text}.")
+
+
 class _Losses(keras.callbacks.Callback):
     """The loss of each step, taken from the running mean that Keras reports; every step drops the same maps.
 
-    With a new dropout a step, the losses of a network that learns nothing go up and down too.
+    With new dropout every step, the losses of a network that learns nothing go up and down too.
     """
 
     def __init__(self) -> None:
@@ -135,18 +168,13 @@ class _Losses(keras.callbacks.Callback):
         self._counters: list[np.ndarray] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._counters = [keras.ops.convert_to_numpy(v) for v in _dropout_counters(self.model)]
+        self._counters = [keras.ops.convert_to_numpy(v) for v in dropout_counters(self.model)]
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        for variable, value in zip(_dropout_counters(self.model), self._counters, strict=True):
+        for variable, value in zip(dropout_counters(self.model), self._counters, strict=True):
             variable.assign(value)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         total = float((logs or {})["loss"]) * (batch + 1)
         self.values.append(total - self._sum)
         self._sum = total
-
-
-def _dropout_counters(network: keras.Model) -> list[Any]:
-    weights = {id(v) for v in network.weights}
-    return [v for v in network.variables if id(v) not in weights]

@@ -1,8 +1,10 @@
 """The two networks of a run: one that learns, one that is validated and saved.
 
 They have the same weights in the same order. The learning one ends with ``logits``, may compute in half precision, lives in
-the strategy's scope, and has fused normalisation where that is faster; the other is the stock float32 network that goes into
+the devices' scope, and has fused normalisation where that is faster; the other is the stock float32 network that goes into
 the model's file, and gets the running averages where the recipe keeps them.
+
+Dropout is drawn from counters that are part of the training state. Every replica has its own: see `state.spread_dropout`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from brats3d.metrics import region_dice_metrics
 from brats3d.models import build_model, training_model
 from brats3d.train.devices import Devices
 from brats3d.train.recipe import Recipe
+from brats3d.train.state import spread_dropout
 
 
 def stock_network(recipe: Recipe, modalities: int) -> keras.Model:
@@ -61,6 +64,7 @@ def learning_network(recipe: Recipe, modalities: int, devices: Devices) -> keras
         jit_compile=keras.backend.backend() == "jax",
     )
     network.optimizer.build(network.trainable_variables)
+    spread_dropout(network)
     return network
 
 
@@ -68,7 +72,8 @@ def _optimiser(recipe: Recipe) -> keras.optimizers.Optimizer:
     part = recipe.optimiser
     common = {
         "learning_rate": _learning_rate(recipe),
-        "weight_decay": part.weight_decay or None,
+        # AdamW takes a number only; the others do without the operations where there is none
+        "weight_decay": part.weight_decay if part.name == "adamw" else part.weight_decay or None,
         "use_ema": part.ema > 0,
         "ema_momentum": part.ema or 0.99,
     }
@@ -86,6 +91,21 @@ def _learning_rate(recipe: Recipe) -> Any:
     if recipe.schedule.name == "poly":
         return schedules.PolynomialDecay(first, steps * recipe.training.epochs, 0.0, power=recipe.schedule.power)
     return first  # constant, and plateau, which the recorder changes
+
+
+def current_rate(network: keras.Model) -> float:
+    """Return the learning rate of the next step."""
+    return float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
+
+
+def multiply_rate(network: keras.Model, factor: float) -> None:
+    """Multiply the learning rate; only where it is no schedule's, which follows from the recipe.
+
+    Args:
+        network: the compiled network that learns.
+        factor: what to multiply by.
+    """
+    network.optimizer.learning_rate = current_rate(network) * factor
 
 
 def copy_weights(learning: keras.Model, stock: keras.Model) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import tomli_w
@@ -18,6 +18,8 @@ from brats3d.regions import REGIONS
 OPTIMISERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "exponential", "poly", "plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+FOLDS = 5
+"""Parts into which the patients are split; each is the test of one fold."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Data:
 
     Attributes:
         patch_size: voxels of the model's grid along X, Y, Z.
-        batch_size: samples a step, over all replicas.
-        batches: steps an epoch.
+        batch_size: samples per step, over all replicas.
+        batches: steps per epoch.
         spacing_mm: edge of the model's cubic voxels; 1 is the BraTS grid.
         normalisation: a name of `intensity.NORMALISATIONS`.
         foreground: share of patches with tumour in their middle.
@@ -83,7 +85,7 @@ class Optimiser:
     Attributes:
         name: adam, adamw or sgd (Nesterov momentum 0.99).
         learning_rate: at the first step.
-        weight_decay: decoupled, a step; 0 is none.
+        weight_decay: decoupled, per step; 0 is none.
         ema: decay of the running average of the weights that is validated and saved; 0 uses the weights themselves.
     """
 
@@ -104,7 +106,7 @@ class Schedule:
     """How the learning rate changes.
 
     Attributes:
-        name: constant; exponential (× decay an epoch); poly ((1 − step/steps)^power); plateau (× factor after patience
+        name: constant; exponential (× decay per epoch); poly ((1 − step/steps)^power); plateau (× factor after patience
             validations without a better score).
         decay: of exponential.
         power: of poly.
@@ -133,12 +135,13 @@ class Training:
     Attributes:
         epochs: of `data.batches` steps each.
         validate_every: epochs between two validations; the last epoch is always validated.
-        validate_cases: whole validation cases scored each time, at most.
+        validate_cases: whole validation cases scored each time, at most; spread evenly over their names.
         early_stop: validations without a better score after which training ends; 0 never.
         precision: float32, mixed_bfloat16 or mixed_float16.
         replicas: devices that share a batch; 0 is all visible GPUs, or one CPU.
         health_steps: steps on one fixed batch that must lower the loss before training begins; 0 leaves the check out.
         seed: of weights, dropout, patches and split.
+        fold: which part of the patients is left for the test, from 0.
     """
 
     epochs: int = 300
@@ -149,6 +152,7 @@ class Training:
     replicas: int = 0
     health_steps: int = 8
     seed: int = 0
+    fold: int = 0
 
     def __post_init__(self) -> None:
         check_range("training.epochs", self.epochs, 1, 1_000_000)
@@ -159,6 +163,7 @@ class Training:
         check_range("training.replicas", self.replicas, 0, 1024)
         check_range("training.health_steps", self.health_steps, 0, 1000)
         check_range("training.seed", self.seed, 0, 2**31)
+        check_range("training.fold", self.fold, 0, FOLDS - 1)
 
 
 @dataclass(frozen=True)
@@ -179,8 +184,11 @@ class Prediction:
         check_option("prediction.window", self.window, WINDOWS)
         for axis in self.flips:
             check_range("prediction.flips", axis, 0, 2)
+        if len(set(self.flips)) < len(self.flips):
+            raise OptionError(f"prediction.flips is {list(self.flips)}; expected different axes out of 0, 1, 2.")
         for threshold in self.thresholds:
-            check_range("prediction.thresholds", threshold, 0, 1)
+            if not 0 <= threshold < 1:
+                raise OptionError(f"prediction.thresholds has {threshold!r}; expected numbers from 0 to below 1.")
 
 
 @dataclass(frozen=True)
@@ -217,14 +225,24 @@ class Recipe:
             raise OptionError(f"regions is {list(self.regions)}; expected different regions out of {', '.join(REGIONS)}.")
         if len(self.prediction.thresholds) != len(self.regions):
             found, names = list(self.prediction.thresholds), ", ".join(self.regions)
-            raise OptionError(f"prediction.thresholds is {found}; expected one a region, which are {names}.")
+            raise OptionError(f"prediction.thresholds is {found}; expected one per region, which are {names}.")
+        weights = self.loss.options.get("weights")
+        if weights is not None and len(weights) != len(self.regions):
+            names = ", ".join(self.regions)
+            raise OptionError(f"the loss's weights are {list(weights)}; expected one per region, which are {names}.")
+
+    def resolved(self) -> Recipe:
+        """Return the recipe with the options of network and loss written out, those left at their defaults too."""
+        network = replace(self.network, options=asdict(network_options(self.network.name, dict(self.network.options))))
+        loss = replace(self.loss, options=loss_options(self.loss.name, dict(self.loss.options)))
+        return replace(self, network=network, loss=loss)
 
     def to_toml(self) -> str:
-        """Return the recipe, every key resolved, as TOML that `read_recipe` gives back."""
+        """Return the recipe as TOML that `read_recipe` gives back; `resolved` before writes out every option too."""
         return tomli_w.dumps(self.as_tables())
 
     def as_tables(self) -> dict[str, Any]:
-        """Return the recipe as TOML's own types: a table a section, lists for tuples."""
+        """Return the recipe as TOML's own types: one table per section, lists for tuples."""
         tables: dict[str, Any] = _plain(asdict(self))
         return tables
 

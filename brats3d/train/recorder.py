@@ -1,4 +1,8 @@
-"""What happens at an epoch's end: validate, keep the best, log, draw, save the state, stop early."""
+"""What happens at an epoch's end: validate, keep the best, save the state, log, draw, stop early.
+
+Users count epochs from 1: in ``log.csv``, messages, curves and results. Keras counts from 0, and so do the seeds of the
+patches; a state's number is that of the epochs finished, which is the last one's number as users count.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +21,10 @@ from brats3d.data import PatchDataset
 from brats3d.evaluate import write_scores
 from brats3d.figures import curves_figure, save
 from brats3d.models import Card, save_model
+from brats3d.train.devices import apart
 from brats3d.train.folder import RunFolder, write_log
-from brats3d.train.networks import copy_weights
+from brats3d.train.health import check_finite
+from brats3d.train.networks import copy_weights, current_rate, multiply_rate
 from brats3d.train.recipe import Recipe
 from brats3d.train.state import save_state
 from brats3d.train.validation import PROTOCOL, Scorer, mean_dice
@@ -34,7 +40,7 @@ class RunParts:
         recipe: the run's recipe.
         folder: where it writes.
         card: card of the model, without scores.
-        stock: networks that are validated, one a device; the first is saved.
+        stock: device → the network that is validated there; the first is saved.
         scorer: scores them on whole cases.
         validation: the case ids it scores.
         dataset: the training batches.
@@ -43,7 +49,7 @@ class RunParts:
     recipe: Recipe
     folder: RunFolder
     card: Card
-    stock: Sequence[keras.Model]
+    stock: Mapping[str, keras.Model]
     scorer: Scorer
     validation: Sequence[str]
     dataset: PatchDataset
@@ -62,8 +68,16 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         self.parts = parts
         self.progress = progress
-        self.record: dict[str, Any] = record or {"log": [], "best": None, "best_epoch": None, "worse": 0, "since_cut": 0}
+        self.record: dict[str, Any] = record or {
+            "log": [],
+            "best": None,
+            "best_epoch": None,
+            "worse": 0,
+            "since_cut": 0,
+            "learning_rate": parts.recipe.optimiser.learning_rate,
+        }
         self._began = 0.0
+        self._rate = 0.0
 
     @property
     def gave_up(self) -> bool:
@@ -71,47 +85,60 @@ class Recorder(keras.callbacks.Callback):
         return 0 < self.parts.recipe.training.early_stop <= int(self.record["worse"])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clocks."""
+        """Start the epoch's clocks, and note the rate it begins with."""
         self._began = time.monotonic()
+        self._rate = current_rate(self.model)
         self.parts.dataset.waited = 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Validate where it is time, then write the log, the picture and the state."""
-        training, folder = self.parts.recipe.training, self.parts.folder
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        """Validate where it is time, then write the state, the log and the picture.
+
+        Raises:
+            HealthError: the loss or the weights are not finite any more; nothing of this epoch is written.
+        """
+        training, folder, number = self.parts.recipe.training, self.parts.folder, epoch + 1
+        logs = {} if logs is None else logs
         trained = time.monotonic() - self._began
-        row: dict[str, Any] = {"epoch": epoch, **{k: float(v) for k, v in (logs or {}).items()}, "learning_rate": rate}
-        last = epoch + 1 == training.epochs
-        due = (epoch + 1) % training.validate_every == 0 or last
-        row |= self._validate(epoch) if due else {f"val_dice_{r}": None for r in (*self.parts.recipe.regions, "mean")}
+        check_finite(self.model, float(logs["loss"]), number, self.parts.recipe, resumable=folder.has_state)
+        row: dict[str, Any] = {"epoch": number, **{k: float(v) for k, v in logs.items()}, "learning_rate": self._rate}
+        last = number == training.epochs
+        due = number % training.validate_every == 0 or last
+        dice = self._validate(number) if due else {}
+        logs.update(dice)  # for the callbacks that come after this one, such as TensorBoard's
+        row |= {name: dice.get(name) for name in (f"val_dice_{r}" for r in (*self.parts.recipe.regions, "mean"))}
         row["seconds"] = round(time.monotonic() - self._began, 3)
         row["waiting"] = round(min(1.0, self.parts.dataset.waited / max(trained, 1e-9)), 4)
         row["peak_mb"] = round(peak_megabytes())
         self.record["log"].append(row)
+        # The state first: where there is a log, there has been a state (see `RunFolder.check_new`).
+        save_state(folder.checkpoint, number, self.model, self.record)
         write_log(folder.log, self.record["log"])
         if due:
             self._draw()
-        save_state(folder.checkpoint, epoch + 1, self.model, self.record)
-        self.progress("epochs", epoch + 1, training.epochs)
-        log.info("epoch %d: %s", epoch, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if v is not None and k != "epoch"))
+        self.progress("epochs", number, training.epochs)
+        log.info("epoch %d: %s", number, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if v is not None and k != "epoch"))
         if self.gave_up and not last:
             log.warning("stopping early: no better validation in the last %d.", self.record["worse"])
             self.model.stop_training = True
 
-    def _validate(self, epoch: int) -> dict[str, float | None]:
-        for network in self.parts.stock:
-            copy_weights(self.model, network)
-        scores = self.parts.scorer.score(self.parts.validation)
-        means = mean_dice(scores)
-        # The best score of a run is the first of equals: a later one has to be better.
-        better = self.record["best"] is None or means["mean"] > self.record["best"]
-        self.record["worse"] = 0 if better else self.record["worse"] + 1
-        card = replace(self.parts.card, scores={f"validation dice {r}": round(v, 4) for r, v in means.items()})
-        if better:
-            self.record |= {"best": means["mean"], "best_epoch": epoch}
-            write_scores(self.parts.folder.scores("validation"), scores, PROTOCOL)
-            save_model(self.parts.folder.best, self.parts.stock[0], card)
-        save_model(self.parts.folder.last, self.parts.stock[0], card)
+    def _validate(self, number: int) -> dict[str, float]:
+        with apart():
+            for device, network in self.parts.stock.items():
+                with keras.device(device):
+                    copy_weights(self.model, network)
+            scores = self.parts.scorer.score(self.parts.validation)
+            means = mean_dice(scores)
+            # The best score of a run is the first of equals: a later one has to be better.
+            better = self.record["best"] is None or means["mean"] > self.record["best"]
+            self.record["worse"] = 0 if better else self.record["worse"] + 1
+            found = {f"validation dice {r}": round(v, 4) for r, v in means.items()}
+            card = replace(self.parts.card, scores={**found, "validation cases": len(scores)})
+            network = next(iter(self.parts.stock.values()))
+            if better:
+                self.record |= {"best": means["mean"], "best_epoch": number}
+                write_scores(self.parts.folder.scores("validation"), scores, PROTOCOL)
+                save_model(self.parts.folder.best, network, card)
+            save_model(self.parts.folder.last, network, card)
         self._cut_rate(better)
         return {f"val_dice_{region}": value for region, value in means.items()}
 
@@ -122,12 +149,11 @@ class Recorder(keras.callbacks.Callback):
         self.record["since_cut"] = 0 if better else self.record["since_cut"] + 1
         if self.record["since_cut"] >= schedule.patience:
             self.record["since_cut"] = 0
-            optimizer = self.model.optimizer
-            optimizer.learning_rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate)) * schedule.factor
+            multiply_rate(self.model, schedule.factor)
 
     def _draw(self) -> None:
         rows = self.record["log"]
-        columns = {name: [float("nan") if r[name] is None else r[name] for r in rows] for name in rows[0] if name != "epoch"}
+        columns = {name: [float("nan") if r[name] is None else r[name] for r in rows] for name in rows[0]}
         save(curves_figure(columns), self.parts.folder.curves)
 
 

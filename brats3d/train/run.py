@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,67 +13,86 @@ from typing import Any
 import keras
 
 import brats3d
-from brats3d.cases import Split, load_split, make_split
+from brats3d.cases import Fold, Split, load_split, make_split
 from brats3d.console import Progress
 from brats3d.data import PatchDataset, check_batch
-from brats3d.errors import LabelError, SpaceError, check_range
+from brats3d.errors import BratsError, LabelError, NoCasesError, SpaceError
 from brats3d.evaluate import write_scores
+from brats3d.files import NO_SPACE, write_file
 from brats3d.models import Card, load_model, stride
 from brats3d.store import Store, open_store
 from brats3d.train.command import TrainingResult
 from brats3d.train.devices import Devices, pick_devices
-from brats3d.train.folder import RunFolder, messages_in, write_text
+from brats3d.train.folder import RunFolder, messages_in, write_log
 from brats3d.train.health import check_batches, check_learning
-from brats3d.train.networks import learning_network, stock_network
-from brats3d.train.recipe import Recipe
+from brats3d.train.networks import learning_network, multiply_rate, stock_network
+from brats3d.train.recipe import FOLDS, Recipe
 from brats3d.train.recorder import Recorder, RunParts, extra_callbacks
 from brats3d.train.state import load_state, restore
 from brats3d.train.validation import PROTOCOL, Scorer, mean_dice
 
 log = logging.getLogger(__name__)
 
+KEPT_RATE = ("constant", "plateau")
+"""Schedules under which the rate is a variable of the optimiser, and so comes back with a state."""
 
-def run_training(store: Path, recipe: Recipe, folder: RunFolder, fold: int | None, progress: Progress) -> TrainingResult:
+
+def run_training(store: Path, recipe: Recipe, folder: RunFolder, progress: Progress, *, resume: bool) -> TrainingResult:
     """Train, or go on training, and score the fold's test cases with the best model.
 
     Args:
         store: the store's folder.
         recipe: the resolved recipe.
         folder: where the run lies.
-        fold: the fold of a new run; None goes on with the run in the folder.
         progress: called as epochs end.
+        resume: go on with the run in the folder.
 
     Returns:
         Best epoch, validation and test scores.
 
     Raises:
+        NoCasesError: the store lacks cases of the run that goes on.
         SpaceError: the disk is full; what is finished stays.
     """
     opened = open_store(store)
+    split = load_split(folder.split) if resume else _new_split(opened, recipe)
+    fold = split.folds[split.fold or 0]
+    _check_there(opened, fold)
     devices = pick_devices(recipe.training.replicas)
     check_batch(recipe.data.batch_size, len(devices.names))
-    split = load_split(folder.split) if fold is None else _new_split(opened, recipe, fold)
-    ids = split.folds[split.fold or 0]
-    dataset = _dataset(opened, recipe, ids.train, len(devices.names))
-    if fold is not None:
-        folder.check_new()
-        folder.path.mkdir(parents=True, exist_ok=True)
-        write_text(folder.recipe, recipe.to_toml())
-        split.save(folder.split)
+    with closing(_dataset(opened, recipe, fold.train, len(devices.names))) as dataset:
+        if not resume:
+            folder.begin(recipe.to_toml(), split)
+        with messages_in(folder.text), _first_cause(folder, dataset):
+            try:
+                parts = _parts(opened, recipe, folder, fold, dataset, devices)
+                record = _train(parts, devices, progress, resume=resume)
+            except BaseException:
+                if not resume:
+                    folder.forget_unfinished_epoch()
+                raise
+            return _test(parts, fold.test, record)
+
+
+@contextmanager
+def _first_cause(folder: RunFolder, dataset: PatchDataset) -> Iterator[None]:
+    """Raise what went wrong in place of what came of it.
+
+    TensorFlow wraps what a dataset raises into an error of its own; a full disk is known by its number only.
+    """
     try:
-        with messages_in(folder.text):
-            parts = _parts(opened, recipe, folder, ids.train, ids.validation, dataset, devices)
-            record = _train(parts, devices, fold is None, progress)
-            return _test(parts, ids.test, record)
-    except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise SpaceError(f"{folder.path}: no space left on the disk; make some, then go on with --resume.") from problem
-    finally:
-        dataset.close()
+        yield
+    except BratsError:
+        raise
+    except Exception as problem:
+        if dataset.problem is not None:
+            raise dataset.problem from problem
+        if isinstance(problem, OSError) and problem.errno in NO_SPACE:
+            raise SpaceError(f"{folder.path}: no space left on the disk; make some, then go on with --resume.") from problem
+        raise
 
 
-def _new_split(store: Store, recipe: Recipe, fold: int) -> Split:
+def _new_split(store: Store, recipe: Recipe) -> Split:
     rows = []
     for name in store:
         with store[name] as case:
@@ -81,9 +101,21 @@ def _new_split(store: Store, recipe: Recipe, fold: int) -> Split:
                     f"case {name} of {store.path} has no label; expected labelled cases: keep them in a store of their own."
                 )
             rows.append((name, case.patient, case.grade))
-    split = make_split(rows, seed=recipe.training.seed)
-    check_range("fold", fold, 0, len(split.folds) - 1)
-    return replace(split, fold=fold)
+    return replace(make_split(rows, folds=FOLDS, seed=recipe.training.seed), fold=recipe.training.fold)
+
+
+def _check_there(store: Store, fold: Fold) -> None:
+    """Refuse a store that lacks cases of the fold, before hours go into the others."""
+    there = set(store)
+    for part in ("train", "validation", "test"):
+        wanted: Sequence[str] = getattr(fold, part)
+        missing = [name for name in wanted if name not in there]
+        if missing:
+            shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+            raise NoCasesError(
+                f"{store.path} lacks {len(missing)} of the {len(wanted)} {part} cases of the run's split ({shown});"
+                " give the store that the run was begun with."
+            )
 
 
 def _dataset(store: Store, recipe: Recipe, cases: tuple[str, ...], replicas: int) -> PatchDataset:
@@ -106,40 +138,53 @@ def _dataset(store: Store, recipe: Recipe, cases: tuple[str, ...], replicas: int
     )
 
 
-def _parts(
-    store: Store,
-    recipe: Recipe,
-    folder: RunFolder,
-    train: tuple[str, ...],
-    validation: tuple[str, ...],
-    dataset: PatchDataset,
-    devices: Devices,
-) -> RunParts:
-    card = _card(store, recipe, train)
+def _parts(store: Store, recipe: Recipe, folder: RunFolder, fold: Fold, dataset: PatchDataset, devices: Devices) -> RunParts:
+    card = _card(store, recipe, fold.train)
     stock = _stock_networks(recipe, len(card.modalities), devices)
-    scorer = Scorer(store, card, stock)
-    return RunParts(recipe, folder, card, list(stock.values()), scorer, validation[: recipe.training.validate_cases], dataset)
+    validation = spread(fold.validation, recipe.training.validate_cases)
+    return RunParts(recipe, folder, card, stock, Scorer(store, card, stock), validation, dataset)
 
 
-def _train(parts: RunParts, devices: Devices, resume: bool, progress: Progress) -> dict[str, Any]:
+def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return at most ``count`` of some names, evenly spaced: in the order of names, the first ones may be of one corpus."""
+    count = min(count, len(names))
+    return tuple(names[i * len(names) // count] for i in range(count))
+
+
+def _train(parts: RunParts, devices: Devices, progress: Progress, *, resume: bool) -> dict[str, Any]:
     """Train from the beginning or from the newest state; returns the recorder's record."""
     training, dataset, modalities = parts.recipe.training, parts.dataset, parts.card.modalities
     with devices.scope():
         learning = learning_network(parts.recipe, len(modalities), devices)
     finished, record = 0, None
     if resume:
-        finished, values, record = load_state(parts.folder.checkpoint)
-        with devices.scope():
-            restore(learning, values)
-        log.info("going on after epoch %d", finished - 1)
+        finished, record = _go_on(parts, learning, devices)
     elif training.health_steps:
         losses = check_learning(learning, check_batches(dataset, modalities), training.health_steps, devices)
         log.info("health: the loss on one fixed batch went from %.4f to %.4f", losses[0], losses[-1])
     recorder = Recorder(parts, progress, record)
     if finished < training.epochs and not recorder.gave_up:
         callbacks = [dataset.epoch_setter(), recorder, *extra_callbacks(parts.folder, find_spec)]
-        learning.fit(dataset, epochs=training.epochs, initial_epoch=finished, shuffle=False, verbose=0, callbacks=callbacks)
+        with devices.fitting():
+            learning.fit(dataset, epochs=training.epochs, initial_epoch=finished, shuffle=False, verbose=0, callbacks=callbacks)
     return recorder.record
+
+
+def _go_on(parts: RunParts, learning: keras.Model, devices: Devices) -> tuple[int, dict[str, Any]]:
+    """Restore the newest state; the recipe may ask for another learning rate than the one it was made with."""
+    finished, values, record = load_state(parts.folder.checkpoint)
+    rate = parts.recipe.optimiser.learning_rate
+    before, record["learning_rate"] = record["learning_rate"], rate
+    with devices.scope():
+        restore(learning, values)
+        if rate != before and parts.recipe.schedule.name in KEPT_RATE:
+            multiply_rate(learning, rate / before)
+    log.info("going on after epoch %d", finished)
+    if rate != before:
+        log.info("the recipe's learning rate is %g from here on; it was %g", rate, before)
+        write_file(parts.folder.recipe, parts.recipe.to_toml())
+    write_log(parts.folder.log, record["log"])  # epochs after the state do not count
+    return finished, record
 
 
 def _stock_networks(recipe: Recipe, modalities: int, devices: Devices) -> dict[str, keras.Model]:
@@ -178,13 +223,14 @@ def _card(store: Store, recipe: Recipe, train: tuple[str, ...]) -> Card:
 def _test(parts: RunParts, cases: tuple[str, ...], record: dict[str, Any]) -> TrainingResult:
     """Score the best model on the test cases, once: this is the end of the run."""
     best = load_model(parts.folder.best)
-    for network in parts.stock:
-        network.set_weights(best.network.get_weights())
+    for device, network in parts.stock.items():
+        with keras.device(device):
+            network.set_weights(best.network.get_weights())
     scores = parts.scorer.score(cases)
     write_scores(parts.folder.scores("test"), scores, PROTOCOL)
     means = mean_dice(scores)
     log.info("test: %s", ", ".join(f"{region} {value:.4f}" for region, value in means.items()))
-    best_row = record["log"][record["best_epoch"]]
+    best_row = next(row for row in record["log"] if row["epoch"] == record["best_epoch"])
     return TrainingResult(
         run=str(parts.folder.path),
         epochs=len(record["log"]),

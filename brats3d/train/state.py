@@ -1,14 +1,14 @@
 """The training state: all that a run needs to go on as if it had never stopped.
 
-One HDF5 file an epoch's end, written aside and renamed; the two newest are kept and the newest whole one counts. It holds every
-variable of network and optimiser by position (weights, dropout counters, Adam's moments, running averages, step count), and
-what the recorder knows as JSON. ``load_weights`` is not used: it drops the optimiser's state with no more than a warning.
+One HDF5 file per finished epoch, written aside and renamed; the two newest are kept and the newest whole one counts. It holds
+every variable of network and optimiser by position (weights, dropout counters, Adam's moments, running averages, step count),
+and what the recorder knows as JSON. ``load_weights`` is not used: it drops the optimiser's state with no more than a warning.
 """
 
 from __future__ import annotations
 
-import errno
 import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -18,14 +18,20 @@ import h5py
 import keras
 import numpy as np
 
-from brats3d.errors import ModelError, SpaceError
+from brats3d.errors import ModelError, first_line
+from brats3d.files import write_file
 
-SCHEMA = 1
+log = logging.getLogger(__name__)
+
+SCHEMA = 2
+"""2: epochs of the record count from 1, and it knows the recipe's learning rate."""
 KEPT = 2
+REPLICA_STEP = 7919
+"""By how much the dropout seeds of two replicas differ; a prime, far from the difference of any two layers' seeds."""
 
 
 def snapshot(network: keras.Model) -> list[np.ndarray]:
-    """Return copies of all variables of a compiled network and its optimiser."""
+    """Return copies of all variables of a compiled network and its optimiser, as the first replica has them."""
     return [np.array(keras.ops.convert_to_numpy(v)) for v in _variables(network)]
 
 
@@ -41,6 +47,7 @@ def restore(network: keras.Model, values: list[np.ndarray]) -> None:
         raise ModelError(f"the training state holds {len(found)} arrays that do not fit the network's {len(shapes)} variables.")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+    spread_dropout(network)
 
 
 def _variables(network: keras.Model) -> list[Any]:
@@ -49,8 +56,35 @@ def _variables(network: keras.Model) -> list[Any]:
     return own + [v for v in network.optimizer.variables if id(v) not in known]
 
 
+def dropout_counters(network: keras.Model) -> list[Any]:
+    """Return the variables that say what is dropped next: (seed, count) per layer with dropout."""
+    weights = {id(v) for v in network.weights}
+    return [v for v in network.variables if id(v) not in weights]
+
+
+def spread_dropout(network: keras.Model) -> None:
+    """Give every replica dropout of its own.
+
+    Under MirroredStrategy each replica has a copy of each counter, and left alone they are equal, so that all replicas drop
+    the same maps of their samples. The copies are set apart by a number that depends on the replica only: the first one's is
+    what a snapshot holds, and the others follow from it. Where the backend has one counter for all (one device, or JAX,
+    whose batch is one array) nothing is done.
+
+    Args:
+        network: a network, built; its counters are changed.
+    """
+    for counter in dropout_counters(network):
+        copies = getattr(counter.value, "values", None)
+        if isinstance(copies, tuple):
+            first = np.array(copies[0])
+            for replica, copy in enumerate(copies):
+                copy.assign(first + np.array([replica * REPLICA_STEP, 0], first.dtype))
+
+
 def save_state(folder: Path, epoch: int, network: keras.Model, record: dict[str, Any]) -> Path:
     """Write the state at an epoch's end and remove all but the two newest.
+
+    What a kill left of an earlier attempt at the same epoch goes too, where its writer is dead: another may be writing.
 
     Args:
         folder: ``RUN/checkpoint``.
@@ -66,10 +100,8 @@ def save_state(folder: Path, epoch: int, network: keras.Model, record: dict[str,
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"state-{epoch:05d}.h5"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    for left in folder.glob(".state-*"):
-        left.unlink()  # of a run that was killed while it wrote
-    with h5py.File(temporary, "w", driver="core", backing_store=False) as file:
+    # In memory first: where HDF5 itself meets a full disk, the process dies later (h5py 3.14).
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         file.attrs["schema"], file.attrs["epoch"] = SCHEMA, epoch
         file.attrs["backend"] = keras.backend.backend()
         file.create_dataset("record", data=json.dumps(record))
@@ -77,19 +109,7 @@ def save_state(folder: Path, epoch: int, network: keras.Model, record: dict[str,
             file.create_dataset(f"variables/{number:05d}", data=value, fletcher32=value.ndim > 0 and value.size > 0)
         file.flush()
         content = file.id.get_file_image()
-    try:
-        with temporary.open("wb") as raw:
-            raw.write(content)
-            raw.flush()
-            os.fsync(raw.fileno())
-        os.replace(temporary, path)
-    except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        size = len(content) / 1e6
-        raise SpaceError(f"{path}: no space left on the disk; {size:.1f} MB are needed for a training state.") from problem
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, content)
     for old in state_files(folder)[KEPT:]:
         old.unlink()
     return path
@@ -102,7 +122,7 @@ def state_files(folder: Path) -> list[Path]:
 
 
 def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
-    """Read the newest whole state.
+    """Read the newest whole state; one warning says which newer ones are damaged.
 
     Args:
         folder: ``RUN/checkpoint``.
@@ -111,17 +131,44 @@ def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
         Epochs finished, the variables' values, and the recorder's record.
 
     Raises:
-        ModelError: there is no whole state; says what each file lacks.
+        ModelError: there is no whole state (says what each file lacks), it was made on another backend, or the system
+            refuses to read it now.
     """
-    problems = []
+    problems: list[str] = []
     for path in state_files(folder):
         try:
-            with h5py.File(path, "r", locking=False) as file:
-                if file.attrs["schema"] != SCHEMA:
-                    raise KeyError(f"schema {file.attrs['schema']}, expected {SCHEMA}")
-                values = [file["variables"][name][()] for name in sorted(file["variables"])]
-                return int(file.attrs["epoch"]), values, json.loads(file["record"][()])
+            state = _read_state(path)
         except (OSError, KeyError, ValueError, RuntimeError) as problem:  # h5py raises all four for damaged files
-            problems.append(f"{path.name}: {problem}")
-    found = "; ".join(problems) or "no state files"
-    raise ModelError(f"{folder}: no training state to go on from ({found}); start the run anew with another --out.")
+            if isinstance(problem, OSError) and problem.errno:  # the system's refusal says nothing about the file
+                raise ModelError(
+                    f"{path}: the training state cannot be read now ({os.strerror(problem.errno)}); mend that and try again,"
+                    " or delete the file to go on from the state before it."
+                ) from problem
+            problems.append(f"{path.name}: {first_line(problem)}")
+            continue
+        if problems:
+            log.warning("damaged training states are passed over (%s); going on from %s.", "; ".join(problems), path.name)
+        return state
+    if not problems:
+        raise ModelError(f"{folder}: no training state to go on from (no state files); leave --resume out to begin anew.")
+    raise ModelError(
+        f"{folder}: no training state to go on from ({'; '.join(problems)}); begin the run anew with another --out."
+    )
+
+
+def _read_state(path: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
+    with h5py.File(path, "r", locking=False) as file:
+        if file.attrs["schema"] != SCHEMA:
+            raise KeyError(f"schema {file.attrs['schema']}, expected {SCHEMA}")
+        _check_backend(path, str(file.attrs["backend"]))
+        values = [file["variables"][name][()] for name in sorted(file["variables"])]
+        return int(file.attrs["epoch"]), values, json.loads(file["record"][()])
+
+
+def _check_backend(path: Path, backend: str) -> None:
+    """Refuse a state of another backend: its variables stand in another order, and its random numbers are others."""
+    if backend != keras.backend.backend():
+        raise ModelError(
+            f"{path}: this state was made on the {backend} backend, and the backend is {keras.backend.backend()}:"
+            f" set KERAS_BACKEND={backend} to go on with the run."
+        )

@@ -12,7 +12,7 @@ import numpy as np
 from brats3d import regions
 from brats3d.models import Card
 from brats3d.predict import Predictor, above_thresholds, predict_probabilities, predictor_of
-from brats3d.scores import RegionScores, case_scores
+from brats3d.scores import RegionScores, Scoring, case_scores
 from brats3d.store import Store
 
 CaseScores = Mapping[str, RegionScores]
@@ -31,12 +31,20 @@ class Scorer:
     def __init__(self, store: Store, card: Card, networks: Mapping[str, keras.Model]) -> None:
         self.store = store
         self.card = card
+        self._scoring = Scoring(PROTOCOL, regions=card.regions)
         self._idle: SimpleQueue[Predictor] = SimpleQueue()
         for device, network in networks.items():
             self._idle.put(_on_device(device, predictor_of(network, card)))
 
     def score(self, cases: Sequence[str]) -> dict[str, CaseScores]:
-        """Return case → region → scores, in the order of the cases."""
+        """Return case → region → scores, in the order of the cases.
+
+        Args:
+            cases: ids; each is labelled.
+
+        Raises:
+            StoreError: a case file is damaged.
+        """
         devices = self._idle.qsize()
         if devices == 1:
             return {case: self._score_case(case) for case in cases}
@@ -52,9 +60,8 @@ class Scorer:
             finally:
                 self._idle.put(predictor)
             painted = regions.paint_regions(masks, coding, self.card.regions)
-            return case_scores(
-                painted, case.label[:], case.grid.spacing_mm, label_set=coding, regions=self.card.regions, protocol=PROTOCOL
-            )
+            label = case.label_patch((0, 0, 0), case.grid.shape)
+            return case_scores(painted, label, case.grid.spacing_mm, self._scoring, label_set=coding)
 
 
 def _on_device(device: str, predictor: Predictor) -> Predictor:

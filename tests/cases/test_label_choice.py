@@ -55,7 +55,8 @@ def test_a_2023_case_with_value_4() -> None:
     message = str(caught.value)
     assert message == (
         "the label of c1 holds the values [0, 1, 2, 4], but BraTS 2023 GLI labels follow L23 [0, 1, 2, 3];"
-        " they would fit L13, L17, L24, LPED: say which with --label-set NAME."
+        " the values would fit L13 (BraTS 2012 re-issue to 2016), L17 (BraTS 2017 to 2022, TCIA), L24 (BraTS 2024 GLI; 2025 GLI"
+        " and MET), LPED (BraTS 2024 PED and later): say which with --label-set NAME."
     )
     assert caught.value.exit_code == 3
 
@@ -71,10 +72,15 @@ def test_the_advice_given_is_taken() -> None:
     ("corpus", "values", "requested", "says"),
     [
         ("BraTS 2018", [0, 1, 2, 3], None, r"holds the values \[0, 1, 2, 3\], but BraTS 2018 labels follow L17"),
-        ("plain", [0, 3, 4], None, r"a name of no year stands for L17 \[0, 1, 2, 4\] or L23 .* fit L13, L24, LPED: say"),
-        ("plain", [0, 7], None, r"\[0, 7\].*no known label set has them"),
+        (
+            "plain",
+            [0, 3, 4],
+            None,
+            r"names like c1 do not tell the year; such labels are taken for L17 \[.*\] or L23 .* fit L13 .*, LPED .*: say",
+        ),
+        ("plain", [0, 7], None, r"\[0, 7\].*no known label set has them: check that the file is a tumour label\.$"),
         ("BraTS PED", [0, 1], None, r"L23 and LPED read differently.*--label-set L23 or LPED"),
-        ("BraTS 2018", [0, 1, 2, 4], "L23", r"\[0, 1, 2, 4\], which --label-set L23 \[0, 1, 2, 3\] does not know; .*L13, L17"),
+        ("BraTS 2018", [0, 1, 2, 4], "L23", r"\[0, 1, 2, 4\], which --label-set L23 \[.*\] does not know; .*L13 .*, L17"),
         (
             "BraTS 2013-2016",
             [0, 1, 3],
@@ -82,12 +88,23 @@ def test_the_advice_given_is_taken() -> None:
             r"--label-set LPED contradicts the name of c1: BraTS 2013-2016 labels follow L13",
         ),
         ("BraTS 2023 GLI", [0, 1, 2, 3], "LMSD", r"--label-set LMSD contradicts the name"),
-        ("plain", [0, 9], "L17", r"would fit no known label set"),
+        ("plain", [0, 9], "L17", r"no known label set has them: check that the file is a tumour label\.$"),
     ],
 )
 def test_contradiction_and_doubt_are_refused(corpus: str, values: list[int], requested: str | None, says: str) -> None:
     with pytest.raises(LabelError, match=says):
         settle_label_set(case_of(corpus), values, requested)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "values", "requested"),
+    [("plain", [0, 3, 4], None), ("BraTS PED", [0, 1], None), ("BraTS 2018", [3], "L17"), ("BraTS 2023 GLI", [1], "LMSD")],
+)
+def test_the_option_is_the_commands_own(corpus: str, values: list[int], requested: str | None) -> None:
+    with pytest.raises(LabelError) as caught:
+        settle_label_set(case_of(corpus), values, requested, option="--reference-label-set")
+    assert "--reference-label-set" in str(caught.value)
+    assert " --label-set" not in str(caught.value)
 
 
 def test_a_request_that_says_the_same_is_taken() -> None:

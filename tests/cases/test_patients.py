@@ -18,6 +18,11 @@ PATIENTS = [
     ("BraTS-GoAT-02235", "BraTS-GoAT-02235", None),
     ("brats_2013_pat0006_1", "brats_2013_pat0006", "1"),
     ("brats_tcia_pat153_0109", "brats_tcia_pat153", "0109"),
+    ("sub-01_ses-1_acq-3d", "sub-01", "1"),
+    ("sub-PAT7_ses-20190304", "sub-pat7", "20190304"),
+    ("sub-01", "sub-01", None),
+    ("sub-01_T1w", "sub-01", None),
+    ("subject-01_ses-1", "subject-01_ses-1", None),
     ("HG_0001", "HG_0001", None),
     ("ward 7_2", "ward 7_2", None),
     ("", "", None),
@@ -36,6 +41,7 @@ def test_patient_and_time_point(case: str, patient: str, timepoint: str | None) 
         ("Brats17_TCIA_623_1", "Brats18_TCIA13_623_1"),
         ("BraTS2021_00000", "BraTS-GLI-00000-000", "BraTS-GLI-00000-001", "brats2021_0"),
         ("brats_tcia_pat153_0109", "brats_tcia_pat153_0181"),
+        ("sub-01_ses-1_t1", "SUB-01_ses-2", "sub-01"),
     ],
 )
 def test_names_of_one_patient(names: tuple[str, ...]) -> None:
@@ -49,6 +55,7 @@ def test_names_of_one_patient(names: tuple[str, ...]) -> None:
         ("brats_2013_pat0006_1", "Brats17_2013_6_1"),
         ("BraTS-GLI-00002-000", "BraTS-MET-00002-000"),
         ("Brats18_2013_2_1", "Brats18_2013_20_1"),
+        ("sub-01_ses-1", "sub-011_ses-1", "sub-1_ses-1"),
     ],
 )
 def test_names_of_different_patients(names: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from pathlib import Path
 
@@ -116,6 +117,12 @@ def test_cases_are_taken_as_found() -> None:
 def test_too_few_is_refused(rows: list[Row], folds: int, says: str) -> None:
     with pytest.raises(OptionError, match=says):
         make_split(rows, folds=folds)
+
+
+def test_cases_that_stand_for_themselves_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "brats3d"):
+        make_split([("a", "a", None), ("b", "b", None), ("p_1", "p", None), ("p_2", "p", None)], folds=3)
+    assert caplog.messages == ["2 of 4 cases stand for themselves as patients: their names do not tell who they are."]
 
 
 def test_written_is_read(tmp_path: Path) -> None:

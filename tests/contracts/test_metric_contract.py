@@ -33,12 +33,16 @@ def test_perfect_is_perfect(protocol: str, shape: tuple[int, ...], kind: str) ->
     assert found.hd95_mm == 0
     assert not found.penalised
     assert all(getattr(found, name) in (1, None) for name in RATIOS)
+    assert {found.hd_mm, found.assd_mm} <= {0, None}
+    assert set(found.nsd.values()) <= {1, None}
+    assert found.volume_error_ml == (0 if len(shape) == 3 else None)
 
 
 def test_worst_is_worst(protocol: str, shape: tuple[int, ...]) -> None:
     _, reference = masks(shape)
     found = region_scores(~reference, reference, SPACING[: len(shape)], protocol)
-    assert [getattr(found, name) for name in RATIOS] == [0] * 5
+    undefined = PROTOCOLS[protocol].undefined
+    assert [getattr(found, name) for name in RATIOS] == [None if name in undefined else 0 for name in RATIOS]
     assert found.hd95_mm > 0
 
 
@@ -84,7 +88,20 @@ def test_both_directions_count(protocol: str, shape: tuple[int, ...]) -> None:
         region_scores(a, b, SPACING[: len(shape)], protocol) for a, b in ((prediction, reference), (reference, prediction))
     )
     assert there.hd95_mm == pytest.approx(back.hd95_mm)
-    assert (there.dice, there.iou, there.sensitivity) == (back.dice, back.iou, back.precision)
+    assert (there.dice, there.iou, there.hd_mm) == (back.dice, back.iou, back.hd_mm)
+    assert there.assd_mm == (None if back.assd_mm is None else pytest.approx(back.assd_mm))
+    if "precision" not in PROTOCOLS[protocol].undefined:
+        assert (there.sensitivity, there.precision) == (back.precision, back.sensitivity)
+
+
+def test_what_is_undefined_is_none_and_nothing_else(protocol: str, shape: tuple[int, ...]) -> None:
+    row = region_scores(*masks(shape), SPACING[: len(shape)], protocol).as_row()
+    undefined = set(PROTOCOLS[protocol].undefined)
+    if "nsd" in undefined:
+        undefined = undefined - {"nsd"} | {"nsd_1mm", "nsd_2mm"}
+    undefined |= {name for name in row if name.startswith("lesion")}  # `case_scores` fills these in
+    undefined |= {name for name in row if name.endswith("_ml")} if len(shape) == 2 else set()
+    assert {name for name, value in row.items() if value is None} == undefined
 
 
 def test_worsening_a_prediction_never_improves_it(protocol: str, shape: tuple[int, ...]) -> None:

@@ -32,8 +32,8 @@ WRAPPERS: dict[str, Callable[[Predictor], Predictor]] = {
     "flip of one axis": lambda p: flips(p, (1,)),
     "no flips": lambda p: flips(p, ()),
     "ensemble": lambda p: ensemble([p, p, p]),
-    "fits": lambda p: where_it_fits(p, (4, 4, 4), lambda size: True),
-    "does not fit": lambda p: where_it_fits(p, (4, 4, 4), lambda size: False),
+    "fits": lambda p: where_it_fits(p, window(p, (4, 4, 4)), lambda size: True),
+    "does not fit": lambda p: where_it_fits(p, window(p, (4, 4, 4)), lambda size: False),
 }
 
 
@@ -131,6 +131,7 @@ def test_an_ensemble_is_the_mean() -> None:
 
 def test_a_window_stands_in_where_memory_runs_out() -> None:
     sizes: list[tuple[int, ...]] = []
+    notes: list[str] = []
 
     def small_machine(images: np.ndarray) -> np.ndarray:
         sizes.append(images.shape[1:])
@@ -138,11 +139,22 @@ def test_a_window_stands_in_where_memory_runs_out() -> None:
             raise MemoryError
         return images
 
-    np.testing.assert_allclose(where_it_fits(small_machine, (4, 4, 4), lambda size: True)(volume()), volume(), rtol=1e-5)
+    windows = window(small_machine, (4, 4, 4))
+    predictor = where_it_fits(small_machine, windows, lambda size: True, notes.append)
+    np.testing.assert_allclose(predictor(volume()), volume(), rtol=1e-5)
     assert sizes[0] == SHAPE[1:]
     assert set(sizes[1:]) == {(4, 4, 4)}
+    # What did not fit is not tried again, nor what is larger; what is smaller is, and may lower the bound.
+    for shape, tried in [(SHAPE, False), ((3, 8, 10, 13), False), ((3, 5, 5, 4), True), ((3, 4, 5, 5), False)]:
+        sizes.clear()
+        predictor(np.zeros(shape, np.float32))
+        assert (shape[1:] in sizes) == tried, shape
+    assert notes == ["windows"] * 5
     sizes.clear()
-    where_it_fits(small_machine, (4, 4, 4), lambda size: size != SHAPE[1:])(volume())
+    predictor(volume()[:, :4, :4, :4])
+    assert (sizes, notes[5:]) == ([(4, 4, 4)], ["whole"])
+    sizes.clear()
+    where_it_fits(small_machine, windows, lambda size: size != SHAPE[1:])(volume())
     assert set(sizes) == {(4, 4, 4)}
 
 

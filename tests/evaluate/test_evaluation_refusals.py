@@ -97,7 +97,7 @@ def test_a_bad_mask_is_refused_and_others_go_on(folders: tuple[Path, Path], tmp_
     assert list(found.refused) == [FIRST]
     assert re.search(message, found.refused[FIRST]), found.refused[FIRST]
     assert f"{FIRST}.nii.gz" in found.refused[FIRST]
-    assert files_of(tmp_path / "out") == ["scores.csv", "summary.json"]
+    assert files_of(tmp_path / "out") == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
 
 
 def test_a_listed_mask_that_is_gone_and_scans_without_a_label_are_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_label_with_another_origin_than_its_scans_is_taken_with_a_warning(
     path = folders[1] / FIRST / f"{FIRST}_seg.nii.gz"
     write_raw(path, label(5), shifted())
     found = evaluate_cases(*folders, out=tmp_path / "out")
-    assert found.scores[FIRST] == expected(0)
+    assert found.of()[FIRST] == expected(0)
     assert f"{path}: the label's header differs from its scans'" in caplog.text
 
 
@@ -143,7 +143,10 @@ def test_results_are_not_overwritten_without_force(
     before = (out / "scores.csv").read_text()
     images.write(folders[0] / f"{FIRST}.nii.gz", label(5), GRID)
     assert run(main, line) == 2
-    assert f"{out} holds scores.csv and summary.json already; choose another --out, or use --force" in capsys.readouterr().err
+    assert (
+        f"{out} holds scores.csv, lesions.csv, summary.json, report.html already; choose another --out, or use --force"
+        in capsys.readouterr().err
+    )
     assert (out / "scores.csv").read_text() == before
     assert run(main, [*line, "--force"]) == 0
     assert (out / "scores.csv").read_text() != before
@@ -157,14 +160,14 @@ def test_a_stopped_evaluation_goes_on(
     out, real = tmp_path / "out", evaluate_command.evaluate_pair
     scored: list[str] = []
 
-    def stop_at_second(pair: object, protocol: str) -> object:
+    def stop_at_second(pair: object) -> object:
         if pair.case == SECOND:
             raise KeyboardInterrupt
-        return real(pair, protocol)
+        return real(pair)
 
-    def count(pair: object, protocol: str) -> object:
+    def count(pair: object) -> object:
         scored.append(pair.case)
-        return real(pair, protocol)
+        return real(pair)
 
     monkeypatch.setattr(evaluate_command, "evaluate_pair", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
@@ -173,14 +176,14 @@ def test_a_stopped_evaluation_goes_on(
     with (out / ".scores.unfinished").open("a") as file:
         file.write('{"case": "cut o')  # as a kill may leave it
     monkeypatch.setattr(evaluate_command, "evaluate_pair", count)
-    with pytest.raises(OutputExistsError, match=r"unfinished evaluation with other settings \(protocol\)"):
+    with pytest.raises(OutputExistsError, match=r"unfinished evaluation with other settings \(scorings\)"):
         evaluate_cases(*folders, out=out, protocol="brats2021")
     found = evaluate_cases(*folders, out=out)
     assert scored == [SECOND]
     assert found.kept == (FIRST,)
     assert "going on, 1 of 2 cases are scored already" in caplog.text
-    assert found.scores == {FIRST: expected(0), SECOND: expected(1)}
-    assert files_of(out) == ["scores.csv", "summary.json"]
+    assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
+    assert files_of(out) == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
 
 
 def test_a_mask_that_changed_since_the_stop_is_scored_again(
@@ -194,7 +197,7 @@ def test_a_mask_that_changed_since_the_stop_is_scored_again(
     images.write(folders[0] / f"{FIRST}.nii.gz", label(7), GRID)
     found = evaluate_cases(*folders, out=tmp_path / "out")
     assert found.kept == (SECOND,)
-    assert found.scores[FIRST] != expected(0)
+    assert found.of()[FIRST] != expected(0)
     assert evaluate_command.evaluate_pair is real
 
 
@@ -243,8 +246,8 @@ def test_the_command_prints_every_case_and_the_means(
     assert any(line.startswith("ET ") for line in printed.splitlines())
     assert run(main, [*map(str, folders), "--out", str(tmp_path / "out2"), "--json", "--quiet"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["cases"][FIRST]["ET"]["dice"] == expected(0)["ET"].dice
-    assert told["regions"]["WT"]["cases"] == 2
+    assert told["cases"][FIRST]["casewise"]["ET"]["dice"] == expected(0)["ET"].dice
+    assert told["protocols"]["casewise"]["regions"]["WT"]["cases"] == 2
 
 
 @pytest.mark.slow
@@ -253,7 +256,7 @@ def test_two_workers_give_the_same_and_load_no_framework(folders: tuple[Path, Pa
         "import sys; from pathlib import Path; from brats3d.evaluate import evaluate_cases\n"
         "if __name__ == '__main__':\n"
         "    evaluate_cases(Path(sys.argv[1]), Path(sys.argv[2]), out=Path(sys.argv[3]), workers=2)\n"
-        "    print([m for m in ('keras', 'tensorflow', 'jax', 'matplotlib') if m in sys.modules])\n"
+        "    print([m for m in ('keras', 'tensorflow', 'jax') if m in sys.modules])\n"
     )
     script = tmp_path / "script.py"
     script.write_text(program)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +12,28 @@ from two_cases import FIRST, GRID, SECOND, SHAPE, expected, files_of, label, wri
 
 from brats3d import images
 from brats3d.errors import OptionError
-from brats3d.evaluate import COLUMNS, evaluate_case, evaluate_cases, summarise_scores
+from brats3d.evaluate import evaluate_case, evaluate_cases, summarise_scores
 from brats3d.geometry import Grid, to_stored
 from brats3d.regions import LABEL_SETS, convert_label
 from brats3d.store import CaseFacts, summarise, write_case
 
 
-@pytest.mark.parametrize("protocol", ["casewise", "brats2021"])
+@pytest.mark.parametrize("protocol", ["casewise", "brats2021", "brats2023", "brats2024"])
 def test_scores_are_those_of_the_arrays_and_stand_in_the_table(
     folders: tuple[Path, Path], tmp_path: Path, protocol: str
 ) -> None:
     out = tmp_path / "new" / "scores"
     found = evaluate_cases(*folders, out=out, protocol=protocol)
-    assert found.scores == {FIRST: expected(0, protocol), SECOND: expected(1, protocol)}
-    assert files_of(out) == ["scores.csv", "summary.json"]
+    assert found.of() == {FIRST: expected(0, protocol), SECOND: expected(1, protocol)}
+    assert files_of(out) == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
     rows = list(csv.reader((out / "scores.csv").read_text().splitlines()))
-    assert rows[0] == list(COLUMNS)
     assert rows[0][:9] == ["case", "region", "protocol", "dice", "hd95_mm", "sensitivity", "specificity", "precision", "iou"]
-    assert [r[:3] for r in rows[1:]] == [[c, r, protocol] for c in (FIRST, SECOND) for r in ("WT", "TC", "ET")]
+    regions = ("WT", "TC", "NETC", "SNFH", "ET") if protocol == "brats2024" else ("WT", "TC", "ET")
+    assert [r[:3] for r in rows[1:]] == [[c, r, protocol] for c in (FIRST, SECOND) for r in regions]
     for row in rows[1:]:
-        values = astuple(found.scores[row[0]][row[1]])
-        assert [float(v) for v in row[3:]] == pytest.approx(values)
+        values = found.of()[row[0]][row[1]].as_row()
+        assert list(values) == rows[0][3:]
+        assert [float(v) if v else None for v in row[3:]] == pytest.approx(list(values.values()))
 
 
 def test_summary_says_how_scores_are_spread_and_by_which_rules(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -45,12 +45,13 @@ def test_summary_says_how_scores_are_spread_and_by_which_rules(folders: tuple[Pa
     images.write(references / "BraTS2021_00004_seg.nii.gz", without_tumour, GRID)
     evaluate_cases(predictions, references, out=tmp_path / "out")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert (summary["schema"], summary["protocol"], summary["n"], summary["refused"]) == (1, "casewise", 4, {})
-    assert "surface elements" in summary["hd95"]
-    assert "the grid's diagonal in mm" in summary["empty_rule"]
+    assert (summary["schema"], list(summary["protocols"]), summary["n"], summary["refused"]) == (2, ["casewise"], 4, {})
+    card = summary["protocols"]["casewise"]
+    assert "surface elements" in card["hd95"]
+    assert "the grid's diagonal in mm" in card["empty_rule"]
     assert summary["label_sets"] == {"predictions": ["L17"], "references": ["L17"]}
-    whole = summary["regions"]["WT"]
-    assert (whole["cases"], whole["empty_references"], whole["penalties"]) == (4, 1, 2)
+    whole = card["regions"]["WT"]
+    assert (whole["cases"], whole["empty_references"], whole["empty_answered_empty"], whole["penalties"]) == (4, 1, 0, 2)
     dice = [expected(0)["WT"].dice, expected(1)["WT"].dice, 0, 0]
     mean = sum(dice) / 4
     deviation = (sum((d - mean) ** 2 for d in dice) / 3) ** 0.5
@@ -76,7 +77,7 @@ def test_a_reference_as_its_own_prediction_is_perfect(folders: tuple[Path, Path]
     _, references = folders
     found = evaluate_cases(references, references, out=tmp_path / "out")
     assert len(found.scores) == 2
-    for rows in found.scores.values():
+    for rows in found.of().values():
         assert [(rows[r].dice, rows[r].hd95_mm) for r in ("WT", "TC", "ET")] == [(1, 0)] * 3
 
 
@@ -85,7 +86,7 @@ def test_real_references_as_their_own_predictions_are_perfect(real_data: Path, t
     found = evaluate_cases(real_data / "brats", real_data / "brats", out=tmp_path / "out")
     assert len(found.scores) == 12
     assert not found.refused
-    assert {(row.dice, row.hd95_mm) for rows in found.scores.values() for row in rows.values()} == {(1, 0)}
+    assert {(row.dice, row.hd95_mm) for rows in found.of().values() for row in rows.values()} == {(1, 0)}
     assert found.label_sets["BraTS-GLI-00000-000"] == ("L23", "L23")
 
 
@@ -103,7 +104,7 @@ def test_each_side_is_read_in_its_own_label_set(folders: tuple[Path, Path], tmp_
         recode(path, "L23")
     write_list(predictions, {FIRST: "L23", SECOND: "L23"})
     found = evaluate_cases(predictions, references, out=tmp_path / "listed")
-    assert found.scores == {FIRST: expected(0), SECOND: expected(1)}
+    assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
     assert found.label_sets[FIRST] == ("L23", "L17")
     (predictions / "predictions.json").unlink()
     assert evaluate_cases(predictions, references, out=tmp_path / "said", label_set="L23").scores == found.scores
@@ -165,7 +166,7 @@ def test_references_may_be_plain_masks(folders: tuple[Path, Path], tmp_path: Pat
     for number, case in enumerate((FIRST, SECOND)):
         images.write(references / f"{case}{ending}.nii.gz", label(number + 5).astype(np.float32), GRID)
     (references / "README.txt").write_text("not a mask")
-    assert evaluate_cases(folders[0], references, out=tmp_path / "out").scores[SECOND] == expected(1)
+    assert evaluate_cases(folders[0], references, out=tmp_path / "out").of()[SECOND] == expected(1)
 
 
 def test_two_masks_of_one_case_are_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def store_of(folder: Path, affine: np.ndarray, label_set: str | None = "L17") ->
         source = Grid(SHAPE, affine)
         turned, grid = to_stored(label(number + 5), source)
         facts = CaseFacts(case, case, None, "BraTS 2021", None, label_set, ("t1",))
-        scan = np.ones((1, *grid.shape), np.int16)
+        scan = np.arange(1, 1 + np.prod(grid.shape), dtype=np.int16).reshape(1, *grid.shape)
         write_case(folder, summarise(facts, scan, np.ascontiguousarray(turned), grid, source))
     return folder
 
@@ -192,7 +193,7 @@ def test_references_in_a_store_are_compared_on_the_grid_of_their_source(folders:
     for number, case in enumerate((FIRST, SECOND)):
         images.write(folders[0] / f"{case}.nii.gz", label(number), Grid(SHAPE, affine))
     found = evaluate_cases(folders[0], store, out=tmp_path / "out")
-    assert found.scores == {FIRST: expected(0), SECOND: expected(1)}
+    assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
     contradicted = evaluate_cases(folders[0], store, out=tmp_path / "out2", reference_label_set="L23")
     assert "the reference is recorded as L17, --reference-label-set says L23" in contradicted.refused[FIRST]
 
@@ -202,7 +203,7 @@ def test_a_store_that_does_not_record_the_label_set_needs_the_option(folders: tu
     silent = evaluate_cases(folders[0], store, out=tmp_path / "out")
     assert f"the store does not record the label set of {FIRST}; say it with --reference-label-set" in silent.refused[FIRST]
     told = evaluate_cases(folders[0], store, out=tmp_path / "out2", reference_label_set="L17")
-    assert told.scores[FIRST] == expected(0)
+    assert told.of()[FIRST] == expected(0)
 
 
 def test_a_damaged_case_of_a_store_is_refused_and_others_go_on(folders: tuple[Path, Path], tmp_path: Path) -> None:

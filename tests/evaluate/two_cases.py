@@ -9,7 +9,7 @@ import numpy as np
 
 from brats3d.geometry import Grid
 from brats3d.regions import LABEL_SETS
-from brats3d.scores import RegionScores, case_scores
+from brats3d.scores import RegionScores, Scoring, case_scores
 
 SHAPE = (9, 10, 11)
 GRID = Grid(SHAPE, np.array([[-1.0, 0, 0, 4], [0, -2.0, 0, 239], [0, 0, 1.5, -3], [0, 0, 0, 1]]))
@@ -30,7 +30,7 @@ def label(seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 def expected(number: int, protocol: str = "casewise") -> dict[str, RegionScores]:
     """The scores of case 0 (`FIRST`) or 1 (`SECOND`)."""
-    return case_scores(label(number), label(number + 5), GRID.spacing_mm, label_set=LABEL_SETS["L17"], protocol=protocol)
+    return case_scores(label(number), label(number + 5), GRID.spacing_mm, Scoring(protocol), label_set=LABEL_SETS["L17"])
 
 
 def files_of(out: Path) -> list[str]:

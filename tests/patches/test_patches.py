@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
-from brats3d.errors import ImageError, LabelError, OptionError, StoreError
-from brats3d.patches import Augmentation, CaseReader, PatchPlan, ReaderPool, Sample, case_of, draw_corner, reader
+from brats3d.errors import GridError, ImageError, LabelError, OptionError, StoreError
+from brats3d.intensity import histogram_of
+from brats3d.patches import Augmentation, CaseReader, PatchPlan, Sample, case_of, draw_corner, reader
 from brats3d.patches.positions import draw_target
 from brats3d.regions import LABEL_SETS
 from brats3d.store import PreparedCase, TumourSample, summarise, write_case
@@ -249,10 +250,10 @@ def test_a_damaged_case_is_named(tmp_path: Path, make_prepared: Make, dataset: s
     [
         (
             {"spacing_mm": 1.5},
-            OptionError,
-            r"a model grid of 1\.5 mm is no whole multiple of the scan's voxels of 1 × 1 × 1 mm",
+            GridError,
+            r"case c0: a model grid of 1\.5 mm is no whole multiple of the scan's voxels of 1 × 1 × 1 mm",
         ),
-        ({"spacing_mm": 0.4}, OptionError, r"a model grid of 0\.4 mm is no whole multiple"),
+        ({"spacing_mm": 0.4}, GridError, r"case c0: a model grid of 0\.4 mm is no whole multiple"),
         ({"regions": ("WT", "RC")}, OptionError, "L17 does not define RC; it has WT, TC, ET"),
         ({"normalisation": "zscore"}, OptionError, "normalisation is 'zscore'"),
         ({"cases": ("bare",)}, LabelError, "case bare in the store has no label"),
@@ -267,67 +268,6 @@ def test_what_cannot_be_read_is_refused(
     write_case(tmp_path, make_prepared("bare", labelled=False))
     flat = make_prepared("flat")
     flat.images[2][flat.images[2] != 0] = 9
-    write_case(tmp_path, summarise(flat.facts, flat.images, flat.label, flat.grid, flat.source))
+    write_case(tmp_path, replace(flat, histograms={**flat.histograms, "t2": histogram_of(flat.images[2])}))
     with pytest.raises(problem, match=says):
         CaseReader(plan(tmp_path, **{"cases": ("c0",), **fields})).sample(0, 0)
-
-
-ASKED = [(0, 2), (0, 0), (0, 1), (0, 1), (1, 0), (7, 2)]
-
-
-def batches_of(asked: PatchPlan, readers: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    pool = ReaderPool(asked, 2, readers)
-    try:
-        return [pool.get(epoch, number, 3) for epoch, number in ASKED]
-    finally:
-        pool.close()
-
-
-def test_a_batch_is_its_samples_with_the_channels_last(store: Path) -> None:
-    asked = plan(store, augmentation=Augmentation(), spacing_mm=2.0)
-    single = CaseReader(asked)
-    for (epoch, number), (images, targets) in zip(ASKED, batches_of(asked, 0), strict=True):
-        assert (images.shape, targets.shape) == ((2, 9, 8, 6, 4), (2, 9, 8, 6, 3))
-        assert images.flags.c_contiguous
-        assert targets.flags.c_contiguous
-        for row in range(2):
-            sample = single.sample(epoch, 2 * number + row)
-            np.testing.assert_array_equal(images[row], np.moveaxis(sample.images, 0, -1))
-            np.testing.assert_array_equal(targets[row], np.moveaxis(sample.targets, 0, -1))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("readers", [1, 4])
-def test_reader_processes_give_the_same_batches(store: Path, readers: int) -> None:
-    asked = plan(store, augmentation=Augmentation())
-    for ours, theirs in zip(batches_of(asked, readers), batches_of(asked, 0), strict=True):
-        np.testing.assert_array_equal(ours[0], theirs[0])
-        np.testing.assert_array_equal(ours[1], theirs[1])
-
-
-def test_the_next_batches_are_read_ahead_over_the_end_of_an_epoch(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = ReaderPool(plan(store), 1)
-    read: list[tuple[int, int]] = []
-    plain = pool._read
-    monkeypatch.setattr(pool, "_read", lambda *job: [read.append(job[:2]), plain(*job)][1])
-    for number in range(4):
-        pool.get(0, number, 4)
-    pool.close()
-    assert sorted(read[:4]) == [(0, 0), (0, 1), (0, 2), (0, 3)]
-    assert len(read) == len(set(read)), "a batch was read twice"
-    assert set(read) <= {(0, n) for n in range(4)} | {(1, n) for n in range(3)}
-
-
-def test_fewer_than_no_readers_are_refused(store: Path) -> None:
-    with pytest.raises(OptionError, match=r"readers is -1; expected 0 \(threads\) or a number of processes"):
-        ReaderPool(plan(store), 2, -1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("readers", [0, 1])
-def test_a_readers_refusal_reaches_the_asker(tmp_path: Path, make_prepared: Make, readers: int) -> None:
-    write_case(tmp_path, make_prepared(labelled=False))
-    pool = ReaderPool(plan(tmp_path, cases=("c0",)), 1, readers)
-    with pytest.raises(LabelError, match="case c0 in the store has no label"):
-        pool.get(0, 0, 1)
-    pool.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,43 @@ def test_grids_the_server_takes() -> None:
     check_server_grid("c", Grid(SERVER, LPS, LPS, LPS))
     check_server_grid("c", Grid(SERVER, LPS + 1e-5, LPS + 1e-5, np.eye(4)))
     check_server_grid("c", Grid(SERVER, LPS))
+
+
+@pytest.mark.network
+def test_a_zip_that_lacks_a_mask_does_not_stay(
+    tmp_path: Path, make_case: Any, make_model: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("brats3d.predict.submission.SERVER_SHAPE", (11, 14, 9))
+    names = ["BraTS2021_00000", "BraTS2021_00001", "BraTS2021_00002"]
+    for i, name in enumerate(names):
+        make_case(tmp_path / "scans", name, seed=i)
+        (tmp_path / f"{i}.txt").write_text("\n".join(names[: i + 1]))
+    model, out = make_model(), tmp_path / "out"
+
+    def predict(chosen: int, **options: bool) -> list[str] | None:
+        """Predict the first cases; returns what is in the zip."""
+        ids = tmp_path / f"{chosen - 1}.txt"
+        report = predict_cases(model, [tmp_path / "scans"], out=out, cases=str(ids), **options)
+        assert report.archive == (str(out / "submission.zip") if options else None)
+        if not (out / "submission.zip").exists():
+            return None
+        with zipfile.ZipFile(out / "submission.zip") as archive:
+            return [name.removesuffix(".nii.gz") for name in archive.namelist()]
+
+    assert predict(1, submission=True) == names[:1]
+    assert caplog.messages == []
+    with caplog.at_level(logging.WARNING):
+        assert predict(2) is None
+    assert f"{out}/submission.zip lacked the masks that are added now, and is removed; --submission packs it again." in (
+        caplog.messages
+    )
+    assert predict(2, submission=True) == names[:2]
+    assert predict(3, submission=True) == names
+    assert predict(1, submission=True) == names[:1], "the zip holds the cases chosen, and no other"
+    with pytest.raises(OutputExistsError, match="holds the masks of all 1 cases already"):
+        predict(1, submission=True)
+    (out / "submission.zip").write_text("no zip")
+    assert predict(1, submission=True) == names[:1]
 
 
 @pytest.mark.network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from brats3d.errors import ArrayError, CaseError, GridError, ImageError, LabelError, ModelError, OptionError
 from brats3d.geometry import Grid
+from brats3d.intensity import histogram_of
 from brats3d.models import Card, load_model
 from brats3d.predict import above_thresholds, own_label_set, predict_case, predict_probabilities, predictor_of
 from brats3d.store import CaseFacts, PreparedCase, summarise
@@ -75,7 +77,7 @@ def test_outside_the_brain_box_is_zero() -> None:
 
 def test_on_a_coarser_grid() -> None:
     """Blocks are averaged from the volume's origin, and what comes back is linear between their centres: a slow twin."""
-    case = prepared((11, 14, 9), spacing_mm=(1.02, 1, 2))  # two, two and one voxels a block
+    case = prepared((11, 14, 9), spacing_mm=(1.02, 1, 2))  # two, two and one voxels per block
     found = predict_probabilities(lambda images: images[:3], case, card(spacing_mm=2.0, stride=2))
     fine = np.pad(normalised(case), [(0, 0), (0, 5), (0, 2), (0, 0)])
     coarse = np.zeros((4, 8, 8, 9))
@@ -103,8 +105,8 @@ def test_refusals() -> None:
         predict_probabilities(identity, prepared(), card())
     flat = prepared()
     flat.images[1][flat.images[1] != 0] = 7
-    again = summarise(flat.facts, flat.images, None, flat.grid, flat.source)
-    with pytest.raises(ImageError, match="the intensities do not vary"):
+    again = replace(flat, histograms={**flat.histograms, "t1ce": histogram_of(flat.images[1])})
+    with pytest.raises(ImageError, match="case case, t1ce: .*the intensities do not vary"):
         predict_probabilities(identity, again, card())
 
 
@@ -157,7 +159,9 @@ def test_cards_that_ask_for_more_are_refused(make_model: Any) -> None:
 
 
 @pytest.mark.network
-def test_the_cards_flips_and_the_window_are_used(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cards_flips_and_the_window_are_used(
+    make_model: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     model = load_model(make_model("plain"))
     case = prepared()
     plain = predict_case(model, case).probabilities
@@ -176,7 +180,35 @@ def test_the_cards_flips_and_the_window_are_used(make_model: Any, monkeypatch: p
     always = load_model(make_model("always", window="always"))
     np.testing.assert_allclose(predict_case(always, case).probabilities, plain, atol=1e-5)
     assert calls == [(8, 8, 8)] * 2
+    assert caplog.messages == []
     calls.clear()
     monkeypatch.setattr("brats3d.predict.memory.available_bytes", lambda: 1000.0)
-    np.testing.assert_allclose(predict_case(model, case).probabilities, plain, atol=1e-5)
-    assert calls == [(8, 8, 8)] * 2
+    predictor = predictor_of(model.network, model.card)
+    for _ in range(2):
+        np.testing.assert_allclose(predict_case(model, case, predictor=predictor).probabilities, plain, atol=1e-5)
+    assert calls == [(8, 8, 8)] * 4
+    (said,) = caplog.messages  # once
+    assert "does not fit into memory at once; predicted in windows of 8×8×8" in said
+
+
+@pytest.mark.network
+def test_where_memory_runs_out_a_case_is_predicted_in_windows_alone(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that answers otherwise to windows, and fails at the third of eight mirrored passes over the whole."""
+    model = load_model(make_model(flips=(0, 1, 2)))
+    calls: list[tuple[int, ...]] = []
+
+    def answer(self: Any, batch: np.ndarray) -> np.ndarray:
+        calls.append(batch.shape[1:4])
+        if calls == [(8, 12, 8)] * 3:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return np.full((*batch.shape[:4], 3), 0.25 if calls[-1] == (8, 8, 8) else 0.75, np.float32)
+
+    monkeypatch.setattr(type(model.network), "predict_on_batch", answer)
+    notes: list[str] = []
+    predictor = predictor_of(model.network, model.card, notes.append)
+    for first in (3, 0):  # passes over the whole of the first case, and of the second
+        calls.clear()
+        found = predict_case(model, prepared(), predictor=predictor).probabilities
+        np.testing.assert_allclose(found[:, 2:9, 3:13, 1:8], 0.25, atol=1e-6)
+        assert calls == [(8, 12, 8)] * first + [(8, 8, 8)] * 16
+    assert notes == ["windows", "windows"]

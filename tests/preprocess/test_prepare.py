@@ -171,12 +171,13 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[BratsError], str]] = {
         "flair", lambda p: rewrite(p, lambda a: a, np.diag([-1.0, -1, 1, 1])), GridError,
         r"t1 and flair do not lie on one grid \(affine \[\[-1\.0,.*239\.0.* and \[\[-1\.0,"),
     "all zero": (
-        "t1ce", lambda p: rewrite(p, np.zeros_like), ImageError, r"t1ce\.nii\.gz: all 1287 voxels are 0; expected a scan"),
+        "t1ce", lambda p: rewrite(p, np.zeros_like), ImageError, r"t1ce\.nii\.gz: all voxels are 0; expected a scan"),
     "vanishing as float32": (
-        "t1", lambda p: rewrite(p, lambda a: a * 1e-60), ImageError, r"t1\.nii\.gz: all 1287 voxels are 0"),
+        "t1", lambda p: rewrite(p, lambda a: a * 1e-60), ImageError, r"t1\.nii\.gz: all voxels are 0"),
+    "constant": ("t2", lambda p: rewrite(p, lambda a: (a > 0) * np.int16(9)), ImageError, r"t2: the intensities do not vary"),
     "four axes": (
         "t1", lambda p: rewrite(p, lambda a: np.stack([a, a], -1)), ImageError,
-        r"t1\.nii\.gz: the image has shape \(13, 11, 9, 2\); expected one 3-D volume a modality"),
+        r"t1\.nii\.gz: the image has shape \(13, 11, 9, 2\); expected one 3-D volume per modality"),
     "label outside its set": (
         "seg", put(3, np.uint8), LabelError,
         r"the label of BraTS2021_00001 holds the values \[0, 1, 2, 3\], but BraTS 2021 labels follow L17 \[0, 1, 2, 4\]"),
@@ -188,6 +189,13 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[BratsError], str]] = {
     "label of another shape": (
         "seg", lambda p: rewrite(p, lambda a: a[:-1]), GridError,
         r"seg\.nii\.gz: the label has shape \(12, 11, 9\); expected the images' shape \(13, 11, 9\)"),
+    "label mirrored": (
+        "seg", lambda p: rewrite(p, lambda a: a[::-1], np.diag([1.0, -1, 1, 1])), GridError,
+        r"seg\.nii\.gz: the label's voxels are turned, mirrored or spaced otherwise than the images' \(affine"
+        r" \[\[-1\.0,.* and \[\[1\.0,.*\); only another origin is taken: bring the label to the images' grid"),
+    "label of other spacing": (
+        "seg", lambda p: rewrite(p, lambda a: a, np.diag([-1.0, -1, 1.002, 1])), GridError,
+        r"seg\.nii\.gz: the label's voxels are turned, mirrored or spaced otherwise"),
     "label truncated": ("seg", cut, ImageError, r"seg\.nii\.gz: cannot be read as NIfTI"),
 }  # fmt: skip
 

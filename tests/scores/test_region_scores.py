@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from brats3d.regions import LABEL_SETS, convert_label
 from brats3d.scores import (
     PROTOCOLS,
     RegionScores,
+    Scoring,
     case_scores,
     dice,
     origin_mean_channel_dice,
@@ -20,6 +23,8 @@ from brats3d.scores import (
 SHAPE = (6, 7, 8)
 SPACING = (1.0, 2.0, 0.5)
 L17, L23 = LABEL_SETS["L17"], LABEL_SETS["L23"]
+WHOLE_CASES = ("casewise", "brats2021")
+"""The protocols that score no lesions; for the others see test_lesions.py."""
 
 
 def random_masks(seed: int = 3, shape: tuple[int, ...] = SHAPE) -> tuple[np.ndarray, np.ndarray]:
@@ -37,10 +42,15 @@ def test_ratios_are_those_of_a_plain_loop(protocol: str, shape: tuple[int, ...])
     hit, false_alarm, miss, rest = counts[True, True], counts[True, False], counts[False, True], counts[False, False]
     found = region_scores(prediction, reference, SPACING[: len(shape)], protocol)
     assert found.dice == dice(prediction, reference) == pytest.approx(2 * hit / (2 * hit + false_alarm + miss))
-    assert found.iou == pytest.approx(hit / (hit + false_alarm + miss))
-    assert found.sensitivity == pytest.approx(hit / (hit + miss))
-    assert found.specificity == pytest.approx(rest / (rest + false_alarm))
-    assert found.precision == pytest.approx(hit / (hit + false_alarm))
+    ratios = {
+        "iou": hit / (hit + false_alarm + miss),
+        "sensitivity": hit / (hit + miss),
+        "specificity": rest / (rest + false_alarm),
+        "precision": hit / (hit + false_alarm),
+    }
+    for name, value in ratios.items():
+        undefined = name in PROTOCOLS[protocol].undefined
+        assert getattr(found, name) == (None if undefined else pytest.approx(value)), name
     assert (found.reference_voxels, found.predicted_voxels) == (hit + miss, hit + false_alarm)
 
 
@@ -48,7 +58,12 @@ def test_volumes_are_in_millilitres_and_a_plane_has_none() -> None:
     mask = np.ones((10, 10, 10), bool)
     assert region_scores(mask, mask, (1, 1, 1)).reference_ml == pytest.approx(1.0)
     assert region_scores(mask, mask, (1, 2, 1.5)).predicted_ml == pytest.approx(3.0)
-    assert region_scores(mask[0], mask[0], (1, 1)).reference_ml is None
+    half = mask.copy()
+    half[5:] = False
+    assert region_scores(half, mask, (1, 2, 1.5)).volume_error_ml == pytest.approx(-1.5)
+    assert region_scores(mask, half, (1, 2, 1.5)).volume_error_ml == pytest.approx(1.5)
+    plane = region_scores(mask[0], mask[0], (1, 1))
+    assert (plane.reference_ml, plane.predicted_ml, plane.volume_error_ml) == (None, None, None)
 
 
 # prediction empty, reference empty → dice, hd95, sensitivity, specificity, precision, iou (tables of design: CaPTk, our own)
@@ -60,6 +75,13 @@ EMPTY = {
     ("brats2021", True, True): (1, 0, 1, 1, None, None),
     ("brats2021", False, True): (0, 373.1287, 0, 1 - 24 / 336, 0, 0),
     ("brats2021", True, False): (0, 373.1287, 0, 1, None, 0),
+    # the scripts of 2023 and 2024: "both empty 1, one empty 0", HD95 374 and (gliomas 2024) 337; neither precision nor IoU
+    ("brats2023", True, True): (1, 0, 1, 1, None, None),
+    ("brats2023", False, True): (0, 374, 0, 1 - 24 / 336, None, None),
+    ("brats2023", True, False): (0, 374, 0, 1, None, None),
+    ("brats2024", True, True): (1, 0, 1, 1, None, None),
+    ("brats2024", False, True): (0, 337, 0, 1 - 24 / 336, None, None),
+    ("brats2024", True, False): (0, 337, 0, 1, None, None),
 }
 
 
@@ -73,6 +95,11 @@ def test_empty_masks_give_what_the_table_says(key: tuple[str, bool, bool], expec
     names = ("dice", "hd95_mm", "sensitivity", "specificity", "precision", "iou")
     for name, value in zip(names, expected, strict=True):
         assert getattr(found, name) == (None if value is None else pytest.approx(value)), name
+    if "nsd" not in PROTOCOLS[protocol].undefined:  # the other distances follow HD95, the surface Dice follows Dice
+        assert (found.hd_mm, found.assd_mm) == pytest.approx((expected[1], expected[1]))
+        assert found.nsd == {1.0: expected[0], 2.0: expected[0]}
+    else:
+        assert (found.hd_mm, found.assd_mm, found.nsd) == (None, None, {1.0: None, 2.0: None})
     assert found.penalised == (no_prediction != no_reference)
 
 
@@ -93,15 +120,35 @@ def random_labels(seed: int = 5, shape: tuple[int, ...] = (9, 7, 8)) -> tuple[np
     return prediction, reference
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", WHOLE_CASES)
 def test_case_scores_are_the_scores_of_each_region_on_the_whole_grid(protocol: str) -> None:
     prediction, reference = random_labels()
-    found = case_scores(prediction, reference, SPACING, label_set=L17, protocol=protocol)
+    found = case_scores(prediction, reference, SPACING, Scoring(protocol), label_set=L17)
     assert list(found) == ["WT", "TC", "ET"]
     np.testing.assert_array_equal((prediction, reference), random_labels())  # untouched
     for region, values in (("WT", (1, 2, 4)), ("TC", (1, 4)), ("ET", (4,))):
         masks = np.isin(prediction, values), np.isin(reference, values)
         assert found[region] == region_scores(*masks, SPACING, protocol)
+
+
+def test_regions_may_be_single_values_and_tissues_in_any_order() -> None:
+    prediction, reference = random_labels()
+    found = case_scores(prediction, reference, SPACING, Scoring(regions=("4", "NETC", "ET", "2")), label_set=L17)
+    assert list(found) == ["4", "NETC", "ET", "2"]
+    assert found["4"] == found["ET"] == region_scores(prediction == 4, reference == 4, SPACING)
+    assert found["NETC"] == region_scores(prediction == 1, reference == 1, SPACING)
+    assert found["2"] == region_scores(prediction == 2, reference == 2, SPACING)
+    with pytest.raises(OptionError, match="L17 does not define RC, 3; it has WT"):
+        case_scores(prediction, reference, SPACING, Scoring(regions=("WT", "RC", "3")), label_set=L17)
+
+
+def test_usual_regions_that_one_label_set_lacks_are_left_out() -> None:
+    prediction, reference = random_labels()
+    gtv, l12 = LABEL_SETS["GTV"], LABEL_SETS["L12"]
+    whole = (prediction > 0).astype(np.uint8)
+    assert list(case_scores(whole, reference, SPACING, label_set=gtv, reference_label_set=L17)) == ["WT"]
+    with pytest.raises(LabelError, match="L12 share none of the regions GTV"):
+        case_scores(whole, whole, SPACING, Scoring("brats2024", "MEN-RT"), label_set=l12)
 
 
 def test_each_label_is_read_in_its_own_label_set() -> None:
@@ -153,13 +200,34 @@ def test_what_is_no_pair_of_masks_is_refused(
 
 def test_unknown_protocol_offers_the_nearest() -> None:
     mask = np.ones(SHAPE, bool)
-    with pytest.raises(OptionError, match=r"protocol is 'brats2012' .did you mean 'brats2021'.*casewise, brats2021"):
-        region_scores(mask, mask, SPACING, "brats2012")
+    with pytest.raises(OptionError, match=r"protocol is 'case' .did you mean 'casewise'.*casewise, brats2021, brats2023"):
+        region_scores(mask, mask, SPACING, "case")
+
+
+@pytest.mark.parametrize("tolerance", [-0.5, float("nan")])
+def test_a_tolerance_is_no_negative_number(tolerance: float) -> None:
+    with pytest.raises(OptionError, match=f"tolerances_mm is {tolerance}; expected a number from 0"):
+        Scoring(tolerances_mm=(1.0, tolerance))
 
 
 def test_columns_come_in_the_order_of_the_table() -> None:
-    names = list(RegionScores.__dataclass_fields__)
-    assert names[:6] == ["dice", "hd95_mm", "sensitivity", "specificity", "precision", "iou"]
+    mask = np.ones(SHAPE, bool)
+    row = region_scores(mask, mask, SPACING, tolerances_mm=(0.5, 3)).as_row()
+    assert list(row) == [
+        "dice", "hd95_mm", "sensitivity", "specificity", "precision", "iou",
+        "lesion_dice", "lesion_hd95_mm", "lesions_tp", "lesions_fp", "lesions_fn",
+        "hd_mm", "assd_mm", "nsd_0.5mm", "nsd_3mm",
+        "reference_ml", "predicted_ml", "volume_error_ml", "reference_voxels", "predicted_voxels",
+    ]  # fmt: skip
+    assert [name for name, value in row.items() if value is None] == ["specificity", *list(row)[6:11]]
+
+
+@pytest.mark.parametrize("scoring", [Scoring(tolerances_mm=(0.5, 2)), Scoring("brats2023", "MET"), Scoring("brats2024", "SSA")])
+def test_scores_come_back_from_plain_values(scoring: Scoring) -> None:
+    prediction, reference = (convert_label(label, L17, L23) for label in random_labels())
+    for scores in case_scores(prediction, reference, SPACING, scoring, label_set=L23).values():
+        plain = json.loads(json.dumps(scores.as_dict()))
+        assert RegionScores.from_dict(plain) == RegionScores.from_dict(scores.as_dict()) == scores
 
 
 def test_empty_rules_are_told_in_words() -> None:

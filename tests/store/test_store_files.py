@@ -16,8 +16,9 @@ import h5py
 import numpy as np
 import pytest
 
-from brats3d.errors import ImageError, NoCasesError, OptionError, SpaceError, StoreError
+from brats3d.errors import ArrayError, ImageError, NoCasesError, OptionError, SpaceError, StoreError
 from brats3d.geometry import Grid
+from brats3d.intensity import histogram_of
 from brats3d.store import PreparedCase, Store, StoredCase, case_path, open_store, summarise, verify_file, write_case
 
 Make = Callable[..., PreparedCase]
@@ -104,16 +105,22 @@ def test_a_tumour_sample_is_bounded_and_carries_its_value(make_prepared: Make) -
 def test_a_modality_of_zeros_is_named(make_prepared: Make) -> None:
     made = make_prepared()
     made.images[2] = 0
-    with pytest.raises(ImageError, match="case c0: all voxels of t2 are 0; expected a scan"):
+    with pytest.raises(ImageError, match="case c0, t2: all voxels are 0; expected a scan"):
         summarise(made.facts, made.images, made.label, made.grid, made.source)
 
 
-def test_a_modality_that_cannot_be_scaled_is_named(make_prepared: Make) -> None:
-    made = make_prepared()
-    made.images[1][made.images[1] != 0] = 7
-    again = summarise(made.facts, made.images, made.label, made.grid, made.source)
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_a_modality_that_cannot_be_scaled_is_named_and_not_stored(make_prepared: Make, kind: type) -> None:
+    made = make_prepared(kind=kind)
+    inside = made.images[1] != 0
+    made.images[1][inside] = 7
+    made.images[1][10:13, 10, 10] = 7.5, 8, 9  # a few odd voxels are no contrast
     with pytest.raises(ImageError, match="case c0, t1ce: the intensities do not vary"):
-        again.scaling("t1ce", "clamped_zscore")
+        summarise(made.facts, made.images, made.label, made.grid, made.source)
+    with pytest.raises(ImageError, match="case c0, t1ce: the intensities do not vary"):  # as an older store may hold it
+        replace(made, histograms={"t1ce": histogram_of(made.images[1])}).scaling("t1ce", "clamped_zscore")
+    made.images[1][inside & (np.indices(inside.shape)[0] % 9 == 0)] = 8  # two values that can be told apart
+    summarise(made.facts, made.images, made.label, made.grid, made.source)
 
 
 PAD = 50
@@ -142,6 +149,30 @@ def test_a_patch_is_that_of_the_padded_volume(tmp_path: Path, make_prepared: Mak
         np.testing.assert_array_equal(case.label_patch(corner, size), label)
     with StoredCase(write_case(tmp_path, make_prepared("bare", labelled=False))) as case:
         np.testing.assert_array_equal(case.label_patch(corner, size), np.zeros(size, np.uint8))
+
+
+def test_what_is_no_box_is_the_callers_mistake_and_no_damage(tmp_path: Path, make_prepared: Make) -> None:
+    made, bare = make_prepared(), make_prepared("bare", labelled=False)
+    with StoredCase(write_case(tmp_path, made)) as case, StoredCase(write_case(tmp_path, bare)) as unlabelled:
+        for patch in (case.patch, made.patch, case.label_patch, unlabelled.label_patch):
+            for corner, size in (((0, 0), (3, 3, 3)), ((0, 0, 0), (3, 0, 3)), ((0.5, 0, 0), (3, 3, 3))):
+                with pytest.raises(ArrayError, match=r"(corner|size) of the box is \[.*\]; expected"):
+                    patch(corner, size)
+
+
+def test_a_closed_file_is_said_to_be_closed(tmp_path: Path, make_prepared: Make) -> None:
+    with StoredCase(write_case(tmp_path, make_prepared())) as case:
+        pass
+    box = (0, 0, 0), (3, 3, 3)
+    for read in (lambda: case.patch(*box), lambda: case.label_patch(*box), lambda: case.histograms, lambda: case.tumour):
+        with pytest.raises(StoreError, match=r"c0\.h5: the case file is closed; open it again\.$"):
+            read()
+
+
+def test_an_unknown_codec_writes_nothing(tmp_path: Path, make_prepared: Make) -> None:
+    with pytest.raises(OptionError, match=r"codec is 'blosc' \(did you mean 'blosc2'\?\); expected one of: blosc2, gzip"):
+        write_case(tmp_path, make_prepared(), codec="blosc")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("codec", "needs"), [("blosc2", ", hdf5plugin"), ("gzip", "")])
@@ -175,12 +206,14 @@ def test_an_open_case_travels_by_pickle(tmp_path: Path, make_prepared: Make) -> 
 def test_a_store_is_a_mapping_in_the_order_of_names(tmp_path: Path, make_prepared: Make) -> None:
     for name in ("c2", "c10", "c1"):
         write_case(tmp_path, make_prepared(name, labelled=False))
-    (tmp_path / ".c3.h5.host-1.tmp").touch()
+    (tmp_path / ".c3.host-1.h5").touch()
     (tmp_path / "notes.txt").touch()
     store = open_store(str(tmp_path))
     assert (list(store), len(store), "c2" in store, "c3" in store) == (["c1", "c10", "c2"], 3, True, False)
     with store["c10"] as case:
         assert case.case == "c10"
+    (tmp_path / "c2.h5").write_text("damaged")
+    assert "c2" in store, "asking what is there opens nothing"
     with pytest.raises(KeyError):
         store["c3"]
     assert store.select(None) == ["c1", "c10", "c2"]
@@ -216,6 +249,10 @@ def change(path: Path, how: str) -> None:
             del (file if name in file else file.attrs)[name]
         elif how == "another label":
             file["label"][0, 0, 0] = 2
+        elif how == "a spare histogram":
+            file.create_group("histograms/adc")
+        elif how == "renamed modalities":
+            file["images"].attrs["modalities"] = ["t1", "t2", "t1ce", "flair"]
         else:
             name, _, value = how.partition("=")
             file.attrs[name] = int(value) if value.isdigit() else value
@@ -286,6 +323,9 @@ def test_a_file_of_another_schema_is_refused_on_opening(tmp_path: Path, make_pre
         ("source_qform_code=2", "the attributes do not match their checksum"),
         ("without created_with", "the attributes do not match their checksum"),
         ("without checksum", "the attributes do not match their checksum"),
+        ("renamed modalities", "the attributes do not match their checksum"),
+        ("a spare histogram", "modalities, channels and histograms disagree"),
+        ("without histograms/t2", "modalities, channels and histograms disagree"),
         ("another label", "the label and its summary disagree"),
         ("without tumour", "the label and its summary disagree"),
         ("without label", "the label and its summary disagree"),
@@ -309,7 +349,9 @@ def test_a_refusal_of_the_system_is_not_called_damage(
         raise OSError(errno.EMFILE, "Unable to open file (Too many open files)")
 
     monkeypatch.setattr(h5py, "File", refuse)
-    with pytest.raises(StoreError, match=r"c0\.h5: the case file cannot be read now \(Too many open files\)\.$"):
+    with pytest.raises(
+        StoreError, match=r"c0\.h5: the case file cannot be read now \(Too many open files\); try again, or raise ulimit -n\.$"
+    ):
         StoredCase(path)
 
 
@@ -330,16 +372,13 @@ def test_a_kill_leaves_no_half_file_and_the_next_write_clears_up(tmp_path: Path,
     done = subprocess.run([sys.executable, "-c", KILLED, str(store), str(pickled)], check=False)
     assert done.returncode == -9
     (left,) = store.iterdir()
-    assert left.name.startswith(f".c0.h5.{socket.gethostname()}-")
+    assert left.name.startswith(f".c0.{socket.gethostname()}-")
     with pytest.raises(NoCasesError):
         open_store(store)
-    others = [store / ".c0.h5.another[host]-1.tmp", store / f".c0.h5.{socket.gethostname()}-{os.getppid()}.tmp"]
-    dead = left.name.removeprefix(".c0.h5.")
-    others.append(store / f".c00.h5.{dead}")
-    for other in others:
-        other.touch()
+    other = store / left.name.replace("c0", "c00", 1)
+    other.touch()
     write_case(store, made)
-    assert sorted(store.iterdir()) == sorted([case_path(store, "c0"), *others])
+    assert sorted(store.iterdir()) == sorted([case_path(store, "c0"), other])
     verify_file(case_path(store, "c0"))
 
 
@@ -349,8 +388,8 @@ def test_a_full_disk_is_named_and_nothing_stays(tmp_path: Path, make_prepared: M
     if before:
         write_case(tmp_path, make_prepared(labelled=False))
     # What is written through this link meets a full disk.
-    (tmp_path / f".c0.h5.{socket.gethostname()}-{os.getpid()}.tmp").symlink_to("/dev/full")
-    with pytest.raises(SpaceError, match=r"c0\.h5: no space left on the disk; \d+\.\d MB are needed for this case\."):
+    (tmp_path / f".c0.{socket.gethostname()}-{os.getpid()}.h5").symlink_to("/dev/full")
+    with pytest.raises(SpaceError, match=r"c0\.h5: no space left on the disk; \d+\.\d MB are needed\."):
         write_case(tmp_path, made)
     assert [p.name for p in tmp_path.iterdir()] == (["c0.h5"] if before else [])
     if before:

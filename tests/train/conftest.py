@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_folders import PLAIN, Arguments, Train
 
+from brats3d.console import run
 from brats3d.phantom import write_cohort
 from brats3d.preprocess import build_store
 
@@ -48,10 +50,41 @@ def train(store: Path) -> Callable[..., Any]:
     """Run `train_model` in this process: on the settings that differ from `TINY`, or going on where there are none."""
     from brats3d.train import train_model
 
-    def run(out: Path, settings: dict[str, Any] | None = None, **more: Any) -> Any:
+    def train_tiny(out: Path, settings: dict[str, Any] | None = None, *, asked: tuple[str, ...] = (), **more: Any) -> Any:
         if settings is None:
-            return train_model(store, out=out, resume=True, **more)
+            return train_model(store, out=out, resume=True, settings=asked, **more)
         listed = tuple(f"{key}={value}" for key, value in {**TINY, **settings}.items())
         return train_model(store, out=out, recipe="cpu_small", settings=listed, **more)
 
-    return run
+    return train_tiny
+
+
+@pytest.fixture(scope="session")
+def doomed(tmp_path_factory: pytest.TempPathFactory, arguments: Arguments) -> tuple[Path, int, set[str]]:
+    """A run that cannot learn: its folder, its exit code, and what it left there."""
+    from brats3d.train.__main__ import main
+
+    out = tmp_path_factory.mktemp("plain") / "run"
+    settings = {**PLAIN, "training.health_steps": 3, "optimiser.learning_rate": 1e-9}
+    code = run(main, arguments(out, settings))
+    return out, code, {p.name for p in out.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def told() -> list[dict[str, float]]:
+    """What a callback that comes after the run's own is told at each epoch's end of the plain run."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def plain(doomed: tuple[Path, int, set[str]], train: Train, told: list[dict[str, float]]) -> Any:
+    """Four undisturbed epochs with Adam and dropout, in the folder that the doomed run left."""
+    import keras
+
+    from brats3d.train import run as module
+
+    own = module.extra_callbacks
+    listener = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: told.append(dict(logs)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "extra_callbacks", lambda *given: [*own(*given), listener])
+        return train(doomed[0], PLAIN)

@@ -30,10 +30,12 @@ from brats3d.console import run
 from brats3d.errors import OptionError
 from brats3d.models import load_model
 from brats3d.store import open_store
+from brats3d.train import change_recipe, read_recipe, train_model
 from brats3d.train.__main__ import main
 from brats3d.train.devices import pick_devices
-from brats3d.train.recipe_files import read_recipe
+from brats3d.train.networks import learning_network
 from brats3d.train.run import _stock_networks
+from brats3d.train.state import restore, snapshot
 from brats3d.train.validation import Scorer
 
 runs = json.loads(sys.argv[1])
@@ -44,6 +46,35 @@ try:
 except OptionError as refusal:
     found["too many"] = str(refusal)
 found["codes"] = {name: run(main, arguments) for name, arguments in runs.items()}
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+settings = runs["dropped"][runs["dropped"].index("--settings") + 1:]
+try:
+    train_model(sys.argv[2], out="stopped", recipe="cpu_small", settings=tuple(settings), progress=stop)
+except KeyboardInterrupt:
+    train_model(sys.argv[2], out="stopped", resume=True)
+
+import numpy as np
+pair = pick_devices(2)
+half = change_recipe(read_recipe("two/recipe.toml"), ["network.options.dropout=0.5"])
+with pair.scope():
+    learning = learning_network(half, 4, pair)
+sample = tf.constant(np.random.default_rng(0).normal(size=(1, 8, 8, 8, 4)).astype("float32"))
+step = tf.function(lambda: pair.strategy.run(lambda: learning(sample, training=True)))
+
+def outputs():
+    return [np.array(v) for v in pair.strategy.experimental_local_results(step())]
+
+before = snapshot(learning)
+first, second = outputs(), outputs()
+with pair.scope():
+    restore(learning, before)
+again = outputs()
+found["replicas differ"] = bool(np.abs(first[0] - first[1]).max() > 1e-3)
+found["steps differ"] = bool(np.abs(first[0] - second[0]).max() > 1e-3)
+found["restored"] = all(np.array_equal(a, b) for a, b in zip(first, again))
 
 best, store = load_model("two/best.keras"), open_store(sys.argv[2])
 two = _stock_networks(read_recipe("two/recipe.toml"), 4, pick_devices(2))
@@ -69,8 +100,7 @@ RUNS = {
     "one": {"network.options": KEPT, "training.replicas": 1},
     "two": {"network.options": KEPT, "training.replicas": 2},
     # The check before the first epoch learns too; it has to leave no trace.
-    "dropped": {"network.options": DROPPED, "training.replicas": 2, "training.health_steps": 2},
-    "again": {"network.options": DROPPED, "training.replicas": 2},
+    "dropped": {"network.options": DROPPED, "training.replicas": 2, "training.health_steps": 2, "training.epochs": 2},
     "odd": {"network.options": DROPPED, "training.replicas": 2, "data.batch_size": 3},
 }
 
@@ -114,7 +144,7 @@ def test_the_devices_asked_for_are_picked(folder: tuple[Path, dict[str, Any], st
 
 def test_a_batch_that_does_not_divide_is_refused(folder: tuple[Path, dict[str, Any], str]) -> None:
     path, found, stderr = folder
-    assert found["codes"] == {"one": 0, "two": 0, "dropped": 0, "again": 0, "odd": 2}
+    assert found["codes"] == {"one": 0, "two": 0, "dropped": 0, "odd": 2}
     assert "error: a batch of 3 does not divide by 2 replicas; use a batch_size of 2 or 4." in stderr
     assert not (path / "odd").exists()
 
@@ -126,14 +156,20 @@ def test_two_devices_train_as_one_does(folder: tuple[Path, dict[str, Any], str])
     np.testing.assert_allclose(weights(two), weights(one), atol=1e-5)
 
 
-def test_with_dropout_two_devices_are_finite_and_the_same_twice(folder: tuple[Path, dict[str, Any], str]) -> None:
+def test_with_dropout_two_devices_resume_exactly(folder: tuple[Path, dict[str, Any], str]) -> None:
     path = folder[0]
-    first, again = weights(path / "dropped"), weights(path / "again")
-    assert np.isfinite(first).all()
-    assert np.isfinite(loss(path / "dropped"))
-    np.testing.assert_array_equal(first, again)
-    assert loss(path / "dropped") == loss(path / "again")
-    assert np.abs(first - weights(path / "two")).max() > 1e-4
+    undisturbed, stopped = weights(path / "dropped"), weights(path / "stopped")
+    assert np.isfinite(undisturbed).all()
+    assert "going on after epoch 1" in (path / "stopped" / "run.log").read_text()
+    np.testing.assert_array_equal(undisturbed, stopped)
+    assert loss(path / "dropped") == loss(path / "stopped")
+    assert loss(path / "dropped") != pytest.approx(loss(path / "two"), abs=1e-5)
+
+
+def test_each_replica_drops_maps_of_its_own(folder: tuple[Path, dict[str, Any], str]) -> None:
+    assert folder[1]["replicas differ"]
+    assert folder[1]["steps differ"]
+    assert folder[1]["restored"]
 
 
 def test_cases_spread_over_two_devices_have_the_same_scores(folder: tuple[Path, dict[str, Any], str]) -> None:

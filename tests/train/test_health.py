@@ -14,6 +14,8 @@ from brats3d.errors import HealthError
 from brats3d.geometry import Grid
 from brats3d.patches import PatchPlan
 from brats3d.store import CaseFacts, summarise, write_case
+from brats3d.train import Recipe
+from brats3d.train.recipe_files import with_training
 
 keras = pytest.importorskip("keras")
 health = pytest.importorskip("brats3d.train.health")
@@ -177,9 +179,39 @@ def test_a_loss_that_stays_where_it_is_stops_the_run(dropout: float) -> None:
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
     with pytest.raises(
-        HealthError, match=r"the loss on one fixed batch is not finite \(.*(nan|inf).*\); lower the learning rate"
+        HealthError,
+        match=r"the loss on one fixed batch is not finite \(.*(nan|inf).*\); lower the learning rate, or use precision float32",
     ):
         check(network(1e30))
+
+
+# --- an epoch's end --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("resumable", "how"),
+    [(True, "go on from the last state with --resume and a lower rate"), (False, "begin anew with a lower")],
+)
+def test_a_loss_that_is_no_number_is_told_with_the_way_on(loss: float, resumable: bool, how: str) -> None:
+    model = network(1e-3)
+    with pytest.raises(HealthError) as refusal:
+        health.check_finite(model, loss, 7, Recipe(), resumable=resumable)
+    assert str(refusal.value).startswith(f"the loss of epoch 7 is {loss}; {how}")
+    assert "(--settings optimiser.learning_rate=5e-05)" in str(refusal.value)
+    assert "precision" not in str(refusal.value)
+    with pytest.raises(HealthError, match="or begin another run with --precision float32"):
+        health.check_finite(model, loss, 7, with_training(Recipe(), precision="mixed_float16"), resumable=resumable)
+
+
+def test_weights_that_are_no_numbers_are_found_before_the_loss_shows_it() -> None:
+    model = network(1e-3)
+    health.check_finite(model, 0.5, 7, Recipe(), resumable=True)
+    spoiled = model.get_weights()
+    spoiled[1][2] = np.inf
+    model.set_weights(spoiled)
+    with pytest.raises(HealthError, match="the weights after epoch 7 are not finite; go on from the last state"):
+        health.check_finite(model, 0.5, 7, Recipe(), resumable=True)
 
 
 def test_one_step_says_only_whether_the_loss_is_finite() -> None:

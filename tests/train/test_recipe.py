@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import asdict, fields
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,26 @@ def test_an_odd_recipe_comes_back_and_keeps_every_key() -> None:
     assert tables["data"].keys() == {f.name for f in fields(Data)}
 
 
+def test_a_resolved_recipe_names_every_option_and_stays_what_it_is(tmp_path: Path) -> None:
+    recipe = parse_recipe(ODD, "here").resolved()
+    tables = tomllib.loads(recipe.to_toml())
+    assert tables["network"]["options"] == {
+        "base_filters": 3, "depth": 3, "segmentation_levels": 2, "dropout": 0.25, "slope": 0.01, "epsilon": 1e-5,
+    }  # fmt: skip
+    assert tables["loss"]["options"] == {"smooth": 0.5, "dice": 1.0, "bce": 1.0, "weights": [1.0, 3.0]}
+    assert tables["training"]["fold"] == 0
+    assert parse_recipe(recipe.to_toml(), "again").resolved() == recipe.resolved() == recipe
+    assert recipe.data == parse_recipe(ODD, "here").data
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_the_head_of_a_recipe_tells_what_to_expect(name: str) -> None:
+    text = files("brats3d.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    head = [line for line in text.split("\n[")[0].splitlines() if line.startswith("#")]
+    for word in ("What", "Hardware", "Time", "Score", "Command"):
+        assert any(line.startswith(f"# {word}: ") for line in head), f"the head of {name}.toml says nothing under {word}:"
+
+
 def test_an_empty_recipe_is_the_default() -> None:
     assert parse_recipe("", "here") == Recipe()
 
@@ -98,7 +119,9 @@ def test_an_empty_recipe_is_the_default() -> None:
         ("regions = ['WT', 'TC', 'WT']", "regions is ['WT', 'TC', 'WT']; expected different regions out of WT, TC, ET"),
         ("regions = []", "regions is []; expected different regions"),
         ("regions = 'WT'", "regions = 'WT'; expected a list such as ['WT', 'TC', 'ET']"),
-        ("regions = ['WT']", "prediction.thresholds is [0.5, 0.5, 0.5]; expected one a region, which are WT"),
+        ("regions = ['WT']", "prediction.thresholds is [0.5, 0.5, 0.5]; expected one per region, which are WT"),
+        ("[loss.options]\nweights = [1, 2]", "the loss's weights are [1, 2]; expected one per region, which are WT, TC, ET"),
+        ("[training]\nfold = 5", "training.fold is 5; expected a number from 0 to 4"),
         ("data = 3", "recipe here [data] is 3; expected a table of keys such as patch_size"),
         ("[network]\noptions = [1]", "recipe here [network] has options = [1]; expected a value such as {}"),
         ("[network]\nname = 3", "recipe here [network] has name = 3; expected a value such as 'isensee2017'"),
@@ -116,7 +139,9 @@ def test_an_empty_recipe_is_the_default() -> None:
         ("[data]\nreaders = -1", "data.readers is -1; expected a number from 0"),
         ("[schedule]\nname = 'linear'", "schedule.name is 'linear'"),
         ("[prediction]\nflips = [3]", "prediction.flips is 3; expected a number from 0 to 2"),
-        ("[prediction]\nthresholds = [0.5, 0.5, 2]", "prediction.thresholds is 2; expected a number from 0 to 1"),
+        ("[prediction]\nflips = [0, 0]", "prediction.flips is [0, 0]; expected different axes out of 0, 1, 2"),
+        ("[prediction]\nthresholds = [0.5, 0.5, 2]", "prediction.thresholds has 2; expected numbers from 0 to below 1"),
+        ("[prediction]\nthresholds = [1.0, 0.5, 0.5]", "prediction.thresholds has 1.0; expected numbers from 0 to below 1"),
         ("x = = 3", "recipe here is not TOML (Invalid value"),
     ],
 )  # fmt: skip

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -151,14 +155,34 @@ def test_a_state_that_lacks_something_falls_back(two_states: Path, lost: str) ->
     assert state.load_state(two_states)[0] == 1
 
 
+def test_it_says_which_state_is_damaged_and_which_is_used(two_states: Path, caplog: pytest.LogCaptureFixture) -> None:
+    state.load_state(two_states)
+    assert caplog.messages == []
+    os.truncate(two_states / "state-00002.h5", 100)
+    state.load_state(two_states)
+    (said,) = caplog.messages
+    assert re.fullmatch(
+        r"damaged training states are passed over \(state-00002\.h5: .*\); going on from state-00001\.h5\.", said
+    )
+
+
+def test_a_state_that_cannot_be_read_now_is_not_passed_over(two_states: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EACCES, "Unable to open file (Permission denied)")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    with pytest.raises(ModelError, match=r"state-00002\.h5: the training state cannot be read now \(Permission denied\); mend"):
+        state.load_state(two_states)
+
+
 def test_what_a_kill_leaves_behind_is_no_state(two_states: Path) -> None:
-    (two_states / ".state-00003.h5.4711").write_bytes(b"half")
+    (two_states / ".state-00003.host-4711.h5").write_bytes(b"half")
     (two_states / "state-new.h5").write_bytes(b"half")
     assert [p.name for p in state.state_files(two_states)] == ["state-00002.h5", "state-00001.h5"]
 
 
 def test_no_state_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"checkpoint: no training state to go on from \(no state files\); start the run anew"):
+    with pytest.raises(ModelError, match=r"no training state to go on from \(no state files\); leave --resume out to begin"):
         state.load_state(tmp_path / "checkpoint")
 
 
@@ -167,7 +191,7 @@ def test_states_that_are_all_broken_are_refused_by_name(two_states: Path) -> Non
     with h5py.File(two_states / "state-00002.h5", "r+") as file:
         file.attrs["schema"] = 7
     with pytest.raises(
-        ModelError, match=r"\(state-00002.h5: .*schema 7, expected 1.*; state-00001.h5: .*\); start the run anew"
+        ModelError, match=r"\(state-00002.h5: .*schema 7, expected 2.*; state-00001.h5: .*\); begin the run anew with another"
     ):
         state.load_state(two_states)
 
@@ -209,12 +233,27 @@ def test_a_full_disk_says_how_much_is_needed_and_leaves_the_states(two_states: P
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(SpaceError, match=r"state-00003.h5: no space left on the disk; 0.1 MB are needed for a training state"):
+    with pytest.raises(SpaceError, match=r"state-00003.h5: no space left on the disk; 0.1 MB are needed"):
         state.save_state(two_states, 3, network(), {})
     assert sorted(p.name for p in two_states.iterdir()) == ["state-00001.h5", "state-00002.h5"]
 
 
-def test_what_a_kill_left_behind_goes_with_the_next_state(two_states: Path) -> None:
-    (two_states / ".state-00003.h5.4711").write_bytes(b"half")
+def test_what_a_dead_writer_left_behind_goes_and_what_a_living_one_writes_stays(two_states: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = socket.gethostname()
+    left, writing, elsewhere = (f".state-00003.{who}.h5" for who in (f"{host}-{dead.pid}", f"{host}-{os.getppid()}", "other-1"))
+    for name in (left, writing, elsewhere):
+        (two_states / name).write_bytes(b"half")
     state.save_state(two_states, 3, network(), {})
-    assert sorted(p.name for p in two_states.iterdir()) == ["state-00002.h5", "state-00003.h5"]
+    assert sorted(p.name for p in two_states.iterdir()) == sorted([writing, elsewhere, "state-00002.h5", "state-00003.h5"])
+
+
+def test_a_state_of_another_backend_is_refused_by_name(two_states: Path) -> None:
+    with h5py.File(two_states / "state-00002.h5", "r+") as file:
+        assert file.attrs["backend"] == keras.backend.backend()
+        file.attrs["backend"] = "jax" if keras.backend.backend() != "jax" else "tensorflow"
+    with pytest.raises(
+        ModelError, match=r"state-00002.h5: this state was made on the \w+ backend, .*: set KERAS_BACKEND=\w+ to"
+    ):
+        state.load_state(two_states)

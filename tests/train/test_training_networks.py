@@ -60,6 +60,11 @@ def test_both_networks_begin_with_the_same_weights(precision: str) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(learning.get_weights(), stock.get_weights(), strict=True))
 
 
+def test_the_recipes_seed_decides_the_weights() -> None:
+    first, other = (networks.stock_network(recipe(f"training.seed={seed}"), 4).get_weights() for seed in (0, 3))
+    assert all(not np.array_equal(a, b) for a, b in zip(first, other, strict=True) if a.ndim == 5)
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_averages_are_what_is_validated_and_saved(precision: str, ema: float) -> None:
@@ -96,11 +101,18 @@ def test_the_rate_follows_the_schedule() -> None:
     assert poly == pytest.approx([0.01, 0.01 * 0.75**0.9, 0.01 * (1 / 40) ** 0.9, 0])
 
 
+@pytest.mark.parametrize("decay", [None, 0.0, 0.5])
 @pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD")])
-def test_the_optimiser_is_the_one_of_the_recipe(name: str, kind: str) -> None:
-    optimiser = networks._optimiser(recipe(f"optimiser.name={name}", "optimiser.weight_decay=0.001"))
+def test_the_optimiser_is_the_one_of_the_recipe(name: str, kind: str, decay: float | None) -> None:
+    given = () if decay is None else (f"optimiser.weight_decay={decay}",)
+    optimiser = networks._optimiser(recipe(f"optimiser.name={name}", *given))
     config = optimiser.get_config()
     assert type(optimiser).__name__ == kind
-    assert (config["weight_decay"], config["use_ema"]) == (0.001, False)
+    assert (config["weight_decay"] or 0.0, config["use_ema"]) == (decay or 0.0, False)
+    weight = keras.Variable([2.0])
+    optimiser.build([weight])
+    optimiser.apply([keras.ops.zeros(1)])
+    # Decoupled decay moves a weight whose gradient is 0, and nothing else does.
+    assert float(weight[0]) == pytest.approx(2 - 2 * (decay or 0.0) * 5e-4, rel=1e-6)
     if name == "sgd":
         assert (config["momentum"], config["nesterov"]) == (0.99, True)

@@ -1,0 +1,31 @@
+"""Writing to streams whose reader may go away, as with ``| head``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+@contextmanager
+def reader_may_leave(stream: TextIO) -> Iterator[None]:
+    """Write to a stream; where its reader went away, there is nobody to tell, and the work goes on.
+
+    What is still to be written then goes nowhere: Python would otherwise fail once more as it ends.
+
+    Args:
+        stream: standard output or standard error.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def say(text: str, stream: TextIO) -> None:
+    """Print a text at once, if anybody reads the stream."""
+    with reader_may_leave(stream):
+        print(text, file=stream, flush=True)

@@ -1,0 +1,72 @@
+"""Groups of cases, so that a summary can be read by grade, site or size of the tumour."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from brats3d.errors import OptionError
+from brats3d.evaluate.case import CaseResult, Pair
+from brats3d.scores import volume_group
+
+SITE = re.compile(r"^brats1[789]_(?P<site>[a-z]+[0-9]*|2013)_", re.IGNORECASE)
+"""Names of 2017 to 2019 say where a scan came from: ``Brats18_CBICA_ABM_1``, ``Brats18_TCIA01_425_1``, ``Brats18_2013_2_1``."""
+
+
+def _grade(pair: Pair, result: CaseResult) -> str | None:
+    del result
+    return pair.reference.named.grade if pair.reference.named else None
+
+
+def _site(pair: Pair, result: CaseResult) -> str | None:
+    del result
+    match = SITE.match(pair.case)
+    return match["site"].upper() if match else None
+
+
+def _volume(pair: Pair, result: CaseResult) -> str | None:
+    whole = next(iter(result.scores[pair.scorings[0].protocol].values()))
+    return None if whole.reference_ml is None else volume_group(whole.reference_ml)
+
+
+GROUPINGS: Mapping[str, Callable[[Pair, CaseResult], str | None]] = {"grade": _grade, "site": _site, "volume": _volume}
+"""name → what a case and its scores tell; None where they do not. Volume is that of the reference's first region."""
+
+
+def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: Path | None = None) -> dict[str, dict[str, str]]:
+    """Return grouping → case id → group, for those groupings that tell cases apart or are asked for.
+
+    Args:
+        results: the cases scored.
+        table: a CSV file with a column ``case`` and a column for each grouping, or None.
+
+    Raises:
+        OptionError: the table cannot be read, or has no column ``case`` or no other.
+    """
+    results = list(results)
+    found: dict[str, dict[str, str]] = {}
+    for name, tell in GROUPINGS.items():
+        told = {pair.case: tell(pair, result) for pair, result in results}
+        known = {case: group for case, group in told.items() if group is not None}
+        if len(set(known.values())) > 1:
+            found[name] = known
+    if table is not None:
+        scored = {pair.case for pair, _ in results}
+        for name, cases in _read_table(table).items():
+            found[name] = {case: group for case, group in cases.items() if case in scored}
+    return found
+
+
+def _read_table(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise OptionError(f"{path}: cannot be read ({problem}); expected a CSV file with a column case.") from problem
+    columns = [name for name in (rows[0] if rows else ()) if name and name != "case"]
+    if not rows or "case" not in rows[0] or not columns:
+        there = ", ".join(str(name) for name in (rows[0] if rows else ())) or "nothing"
+        raise OptionError(f"{path}: has the columns {there}; expected case and one for each grouping.")
+    return {name: {row["case"]: row[name] for row in rows if row["case"] and row[name]} for name in columns}

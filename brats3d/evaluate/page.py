@@ -1,0 +1,50 @@
+"""``report.html``: all of an evaluation on one page that needs no network and no script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from brats3d.evaluate import charts, html, sections
+from brats3d.evaluate.report import Evaluation
+
+
+def report_page(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], bytes]) -> str:
+    """Return the report of an evaluation as one self-contained page of HTML.
+
+    What there is to say decides the sections: a comparison, a calibration, refused cases and sub-groups appear where there are
+    some.
+
+    Args:
+        evaluation: the scores.
+        thumbnails: (case id, region), as `brats3d.evaluate.worst.worst_cases` gives them, → content of a PNG file; a case
+            without one is shown without a picture.
+    """
+    summary = evaluation.summary
+    parts = {
+        "scores": ("Scores", sections.overview(evaluation, summary)),
+        "protocols": ("Protocols side by side", sections.protocols(evaluation, summary)),
+        "comparison": ("Comparison of sets", sections.comparison(evaluation)),
+        "spread": ("Every case", charts.spread(evaluation)),
+        "volumes": ("Volumes", charts.volumes(evaluation)),
+        "failures": ("What went wrong", sections.failures(evaluation, summary)),
+        "worst": ("Worst cases", charts.worst(evaluation, thumbnails)),
+        "empty": ("Empty references", sections.empty_references(evaluation)),
+        "groups": ("Sub-groups", sections.groups(evaluation, summary)),
+        "calibration": ("Calibration", charts.calibration(evaluation)),
+        "card": ("Protocol card", sections.cards(summary)),
+        "refused": ("Refused cases", sections.refused(evaluation)),
+    }
+    if not evaluation.scores:
+        parts = {name: parts[name] for name in ("refused", "card")}
+    shown = {name: part for name, part in parts.items() if part[1]}
+    counts = [f"{len(evaluation.scores)} cases scored"]
+    if evaluation.refused:
+        counts.append(f"{len(evaluation.refused)} refused")
+    return html.page(
+        f"Segmentation scores of {evaluation.predictions}",
+        [
+            html.paragraph(f"{', '.join(counts)}, against {evaluation.references}; protocol {evaluation.protocol}."),
+            html.contents({name: heading for name, (heading, _) in shown.items()}),
+            *(html.section(name, heading, [text]) for name, (heading, text) in shown.items()),
+        ],
+    )

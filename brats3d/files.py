@@ -1,0 +1,91 @@
+"""What has the right name is whole: files are written aside, synced, and only then get their name.
+
+A kill at any moment leaves the file that was there before, and at most a hidden file beside it, which the next write of the
+same file on the same machine removes.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from brats3d.errors import SpaceError
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where a disk, or a user's share of it, is full."""
+
+
+@contextmanager
+def whole_file(path: Path | str, *, megabytes: float | None = None) -> Iterator[Path]:
+    """Give a name beside a file to write to; on leaving, what was written there becomes the file.
+
+    The temporary name is hidden and holds the file's name, the host and the process, and ends as the file's does. Where the
+    context is left by an exception, nothing stays of it, and the file is what it was.
+
+    Args:
+        path: the file; its folder exists.
+        megabytes: how much is to be written, where that is known.
+
+    Yields:
+        The temporary path.
+
+    Raises:
+        SpaceError: the disk is full; says how much is needed, where that is known.
+    """
+    path = Path(path)
+    remove_stale(path)
+    temporary = path.with_name(f"{_prefix(path)}{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as problem:
+        if problem.errno not in NO_SPACE:
+            raise
+        needed = "make some" if megabytes is None else f"{max(megabytes, 0.1):.1f} MB are needed"
+        raise SpaceError(f"{path}: no space left on the disk; {needed}.") from problem
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_file(path: Path | str, content: str | bytes) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: the file; its folder exists.
+        content: bytes, or text, which is written as UTF-8.
+
+    Raises:
+        SpaceError: the disk is full.
+    """
+    raw = content.encode() if isinstance(content, str) else content
+    with whole_file(path, megabytes=len(raw) / 1e6) as temporary:
+        temporary.write_bytes(raw)
+
+
+def remove_stale(path: Path) -> None:
+    """Remove what is left of earlier writes of a file whose writers, on this host, are dead."""
+    prefix = _prefix(path)
+    for left in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(path.suffix)}"):
+        pid = left.name[len(prefix) : len(left.name) - len(path.suffix)]
+        if pid.isdigit() and not _alive(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.stem}.{socket.gethostname()}-"
+
+
+def _alive(pid: int) -> bool:
+    with suppress(PermissionError):  # somebody else's process
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+    return True

@@ -1,0 +1,76 @@
+"""Memory that several processes share, cut into slots of one batch each.
+
+A reader process writes its batch into a slot and sends home no more than where it lies and what shape it has; through a pipe
+a batch of two 128³ patches, 117 MB, would be copied four times.
+
+The memory has no name: its file is unlinked as soon as it is made (`multiprocessing`'s own arena), and is handed to spawned
+processes as an open handle. So nothing stays behind, however a process ends, which named segments of `SharedMemory` do not
+promise. It lies in ``/dev/shm`` where that has room, else in the folder for temporary files: a container's 64 MB are no trap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ctypes import Array, c_ubyte
+from multiprocessing.context import BaseContext
+from typing import NamedTuple
+
+import numpy as np
+
+ALIGNMENT = 64
+
+
+class Written(NamedTuple):
+    """Where a batch lies: its slot, and per array (shape, type), one after the other."""
+
+    slot: int
+    arrays: tuple[tuple[tuple[int, ...], str], ...]
+
+
+class Slots:
+    """Slots of equal size in shared memory. Can be handed to a process that is being started, and to no other.
+
+    Args:
+        context: how processes are started.
+        count: how many.
+        size: bytes of one.
+    """
+
+    def __init__(self, context: BaseContext, count: int, size: int) -> None:
+        self.count = count
+        self._size = -(-size // ALIGNMENT) * ALIGNMENT
+        self._memory: Array[c_ubyte] = context.RawArray(c_ubyte, count * self._size)
+
+    def write(self, slot: int, arrays: Sequence[np.ndarray]) -> Written:
+        """Put arrays into a slot.
+
+        Args:
+            slot: its number.
+            arrays: any shapes; together no larger than a slot.
+
+        Returns:
+            What `read` needs.
+        """
+        written = Written(slot, tuple((a.shape, a.dtype.str) for a in arrays))
+        for target, array in zip(self._views(written), arrays, strict=True):
+            target[...] = array
+        return written
+
+    def read(self, written: Written) -> tuple[np.ndarray, ...]:
+        """Return copies of the arrays in a slot: TensorFlow keeps arrays it was given, and the slot is used again."""
+        return tuple(view.copy() for view in self._views(written))
+
+    def close(self) -> None:
+        """Let go of the memory; nothing is to be written or read after."""
+        self._memory = (c_ubyte * 0)()
+
+    def _views(self, written: Written) -> list[np.ndarray]:
+        start, views = written.slot * self._size, []
+        for shape, kind in written.arrays:
+            size = int(np.prod(shape)) * np.dtype(kind).itemsize
+            content = np.frombuffer(memoryview(self._memory), np.uint8, size, start)
+            views.append(content.view(kind).reshape(shape))
+            start += size
+        if start > (written.slot + 1) * self._size:
+            raise ValueError(f"the arrays {written.arrays} do not fit into a slot of {self._size} bytes")
+        return views

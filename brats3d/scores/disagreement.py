@@ -1,0 +1,198 @@
+"""How two masks of a region disagree: errors near a boundary, lesions missed or invented, and whether a move mends it.
+
+An error voxel is one that only one of the masks has; it lies *near* where the other mask is at most `BOUNDARY_MM` (or a voxel,
+where voxels are larger) away, so that moving a boundary by as much would mend it. Shares of errors and the Dice of moved masks
+are estimated on at most `SAMPLE` voxels, evenly taken, the same ones every time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from brats3d.scores.lesions import components
+from brats3d.scores.overlap import Overlap, count_overlap
+from brats3d.scores.surfaces import SHELL_VOXELS, border_surface
+
+SPECK_MM3 = 50.0
+"""Missed or invented lesions up to this volume count only where nothing larger is there (BraTS 2023's limit for gliomas)."""
+BOUNDARY_MM = 2.0
+"""Errors up to this distance from the other mask are errors of the boundary."""
+FAR_MM = 5.0
+"""Predicted lesions farther than this from the reference are invented."""
+SAMPLE = 4000
+DIRECTIONS = ("left-right", "front-back", "top-bottom")
+"""What a mirrored axis is called in the stored orientation L, P, S, which is that of BraTS files."""
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorVoxels:
+    """The error voxels of one side: at most `SAMPLE` of them, each standing for as many.
+
+    Attributes:
+        points: (N, 3) int, places in the box.
+        weight: how many voxels each stands for.
+        distances: (N,) to the other mask, in multiples of `BOUNDARY_MM` or of a larger voxel; infinite where that is empty.
+    """
+
+    points: np.ndarray
+    weight: float
+    distances: np.ndarray
+
+    def voxels(self, chosen: np.ndarray) -> float:
+        """Return how many voxels some of the points stand for.
+
+        Args:
+            chosen: (N,) bool.
+        """
+        return self.weight * int(np.count_nonzero(chosen))
+
+    @property
+    def near(self) -> np.ndarray:
+        """Which points lie near the other mask, (N,) bool."""
+        chosen: np.ndarray = self.distances <= 1 + ROUNDING
+        return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Disagreement:
+    """Both masks of a region in their joint box, and what rules ask of them; each answer is found once.
+
+    Attributes:
+        prediction: (X, Y, Z) bool, the box of the prediction.
+        reference: the same of the reference.
+        start: the box's first voxel in the whole grid.
+        grid: shape of the whole grid.
+        spacing_mm: voxel spacing along each axis.
+        others: name → the box of the reference's tissues outside the region.
+        predicted_others: the same of the prediction.
+    """
+
+    prediction: np.ndarray
+    reference: np.ndarray
+    start: tuple[int, ...]
+    grid: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    others: Mapping[str, np.ndarray]
+    predicted_others: Mapping[str, np.ndarray]
+
+    @cached_property
+    def counts(self) -> Overlap:
+        """Voxels in both masks and in one of them."""
+        return count_overlap(self.prediction, self.reference)
+
+    @property
+    def errors(self) -> int:
+        """Voxels that only one of the masks has."""
+        return self.counts.false_positive + self.counts.false_negative
+
+    def millilitres(self, voxels: float) -> float:
+        """Return the volume of so many voxels."""
+        return voxels * float(np.prod(self.spacing_mm)) / 1000
+
+    def dice_without(self, voxels: float) -> float:
+        """Return the Dice if so many error voxels were not there; both masks empty: 1."""
+        total = self.counts.predicted + self.counts.reference - voxels
+        return 2 * self.counts.true_positive / total if total > 0 else 1.0
+
+    @property
+    def dice(self) -> float:
+        """The Dice as it is."""
+        return self.dice_without(0)
+
+    @cached_property
+    def lesions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sizes in voxels of the reference's 26-connected lesions of which something was found, and of those missed.
+
+        Missed specks are left out, unless nothing but specks is there to be missed and nothing was found.
+        """
+        numbers = components(self.reference).numbers
+        count = int(numbers.max(initial=0)) + 1
+        sizes, hits = (np.bincount(n, minlength=count)[1:] for n in (numbers.ravel(), numbers[self.prediction]))
+        missed = sizes[hits == 0]
+        large = missed[missed * np.prod(self.spacing_mm) > SPECK_MM3]
+        return sizes[hits > 0], large if len(large) or hits.any() else missed
+
+    @cached_property
+    def invented(self) -> float:
+        """Voxels of predicted lesions that touch no reference and lie far from it; specks count where nothing was found."""
+        numbers = components(self.prediction).numbers
+        sizes = np.bincount(numbers.ravel())
+        alone = sizes * np.prod(self.spacing_mm) > (SPECK_MM3 if self.counts.true_positive else 0)
+        alone[numbers[self.reference]] = False
+        alone[0] = False
+        if not alone.any():
+            return 0.0
+        found = self._voxels(alone[numbers], self.reference)
+        return found.voxels(found.distances > FAR_MM / BOUNDARY_MM + ROUNDING)
+
+    @cached_property
+    def extra(self) -> ErrorVoxels:
+        """What was predicted too much."""
+        return self._voxels(self.prediction & ~self.reference, self.reference)
+
+    @cached_property
+    def missing(self) -> ErrorVoxels:
+        """What was not predicted."""
+        return self._voxels(self.reference & ~self.prediction, self.prediction)
+
+    def _voxels(self, errors: np.ndarray, other: np.ndarray) -> ErrorVoxels:
+        points, weight = _sample(errors)
+        if len(points) == 0 or not other.any():
+            return ErrorVoxels(points, weight, np.full(len(points), np.inf))
+        unit = tuple(s / max(s, BOUNDARY_MM) for s in self.spacing_mm)
+        surface = border_surface(other, unit)
+        tree = cKDTree(surface.coordinates_mm(surface.points, unit), compact_nodes=False, balanced_tree=False)
+        return ErrorVoxels(points, weight, tree.query((points + SHELL_VOXELS) * unit)[0])
+
+    def mirrored(self) -> tuple[float, str]:
+        """Return the best Dice of a prediction mirrored about the grid's middle, along any axes, and along which."""
+        points = _sample(self.prediction)[0]
+        last = np.array(self.grid) - 1 - 2 * np.array(self.start)
+        tried = []
+        for count in (1, 2, 3):
+            for axes in itertools.combinations(range(3), count):
+                moved = points.copy()
+                moved[:, axes] = last[list(axes)] - points[:, axes]
+                found = self._dice_at(moved)
+                # of equal ones, that with the fewest axes: many tumours are nearly symmetric themselves
+                tried.append((round(found, 2), -count, found, " and ".join(DIRECTIONS[axis] for axis in axes)))
+        _, _, best, words = max(tried)
+        return best, words
+
+    def shifted(self) -> tuple[float, tuple[int, ...]]:
+        """Return the best Dice of a shifted prediction, and by how many voxels the prediction is off.
+
+        Looked for from where both centres of mass meet, voxel by voxel, while that helps; not where they lie together. No mask
+        may be empty.
+        """
+        points = _sample(self.prediction)[0]
+        shift = np.round(_sample(self.reference)[0].mean(0) - points.mean(0)).astype(int)
+        steps = np.array(list(itertools.product((0, -1, 1), repeat=3)))
+        best = self._dice_at(points + shift)
+        for _ in range(4 if shift.any() else 0):
+            around = [self._dice_at(points + shift + step) for step in steps]
+            if max(around) <= best:
+                break
+            best, shift = max(around), shift + steps[int(np.argmax(around))]
+        return best, tuple((-shift).tolist())
+
+    def _dice_at(self, points: np.ndarray) -> float:
+        """Return the Dice if the predicted voxels lay at these points of the box."""
+        inside = ((points >= 0) & (points < self.reference.shape)).all(1)
+        hits = np.count_nonzero(self.reference[tuple(points[inside].T)]) / len(points)
+        return 2 * hits * self.counts.predicted / (self.counts.predicted + self.counts.reference)
+
+
+def _sample(mask: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return at most `SAMPLE` voxels of a mask, evenly taken, and how many voxels each stands for."""
+    places = np.flatnonzero(mask)
+    count = min(SAMPLE, len(places))
+    chosen = places[np.linspace(0, len(places) - 1, count).astype(int)] if count else places
+    return np.stack(np.unravel_index(chosen, mask.shape), -1), len(places) / max(count, 1)

@@ -1,0 +1,320 @@
+"""Lesion-wise scores of the challenges from 2023 on: each lesion of the reference is found or missed, each false alarm counts.
+
+The steps, on masks of one region (the numbers are those of the rules of the challenge's task, `LesionRules`):
+
+1. The reference is dilated with the 18-neighbour element; voxels whose dilations form one 26-connected piece are one lesion.
+2. The prediction falls into 26-connected components (2023), or into lesions as the reference does, small ones dropped (2024).
+3. A component matches a lesion when it reaches into the lesion's dilation: overlap is not needed. All components that match are
+   joined whole; one component may count for several lesions.
+4. A lesion scores the Dice and HD95 (surface-distance, mm) of itself against its joined components; 0 and the penalty where it
+   is missed.
+5. Lesions up to a size leave the average, but what matches them is used up; a component that matches nothing is a false alarm.
+6. Dice = ΣDice / (lesions + false alarms), HD95 = (ΣHD95 + penalty · false alarms) / (the same); nothing at all: 1 and 0.
+
+A dilated piece holds the dilations of its own lesion and of no other, so one labelling answers steps 1 and 3 for all lesions at
+once. All is done in the joint box of both masks, widened by the dilation but never past the volume, where dilation ends.
+
+References:
+    rachitsaluja/BraTS-2023-Metrics 43c9052 and BraTS-2024-Metrics 9a0ab9c, the scripts the challenges pin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from brats3d.scores.overlap import dice, joint_box
+from brats3d.scores.surfaces import element_surface, larger_percentile, measure
+
+EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
+
+
+@dataclass(frozen=True)
+class LesionRules:
+    """How one region of a challenge's task is scored lesion by lesion.
+
+    Attributes:
+        dilations: times the masks are dilated to merge pieces into lesions, and to match them.
+        smallest_mm3: lesions of the reference up to this volume leave the average.
+        merge_prediction: whether the prediction is merged into lesions too (2024 on), or taken by components (2023).
+        smallest_predicted: predicted lesions up to this size are deleted before anything is scored.
+        predicted_in_mm3: whether that size is a volume in mm³; else a number of voxels.
+        count_false_alarms: whether false alarms lower the average (they are listed in any case).
+        through: regions through which lesions are joined: two that touch the same lesion of such a region become one.
+    """
+
+    dilations: int
+    smallest_mm3: float
+    merge_prediction: bool = False
+    smallest_predicted: float = 0
+    predicted_in_mm3: bool = False
+    count_false_alarms: bool = True
+    through: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion of the reference, or one false alarm.
+
+    Attributes:
+        reference_mm3: volume of the lesion; 0 for a false alarm.
+        predicted_mm3: volume of the predicted components that match it.
+        components: numbers of those components, from 1.
+        dice: Dice of lesion and components; 0 where there are none.
+        hd95_mm: their HD95; the penalty where there are none.
+        counted: whether it is part of the average.
+    """
+
+    reference_mm3: float
+    predicted_mm3: float
+    components: tuple[int, ...]
+    dice: float
+    hd95_mm: float
+    counted: bool
+
+
+@dataclass(frozen=True)
+class LesionScores:
+    """The lesion-wise scores of one region of one case.
+
+    Attributes:
+        lesion_dice: average over lesions and false alarms, 0 to 1.
+        lesion_hd95_mm: the same of HD95.
+        lesions_tp: lesions of the reference that were found (of those above the size limit).
+        lesions_fp: false alarms.
+        lesions_fn: lesions that were missed (of those above the size limit).
+        lesions: what stands behind the numbers, in the order of the array.
+    """
+
+    lesion_dice: float
+    lesion_hd95_mm: float
+    lesions_tp: int
+    lesions_fp: int
+    lesions_fn: int
+    lesions: tuple[Lesion, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A mask in numbered pieces.
+
+    Attributes:
+        numbers: (X, Y, Z) int32, 0 where nothing is, else the number of a piece.
+        zones: (X, Y, Z) int32, the same numbers on the dilated mask; ``numbers`` itself where nothing was dilated.
+    """
+
+    numbers: np.ndarray
+    zones: np.ndarray
+
+
+def dilate(mask: np.ndarray, times: int) -> np.ndarray:
+    """Return a mask dilated with the 18-neighbour element (faces and edges, no corners), as often as asked.
+
+    Args:
+        mask: (X, Y, Z) bool. Not modified.
+        times: how often; the mask grows by offsets with max |·| ≤ times and |dx| + |dy| + |dz| ≤ 2 · times, and ends at the
+            array's border.
+    """
+    for _ in range(times):
+        x, y = _widen(mask, 0), _widen(mask, 1)
+        # the element is the union of the three 3 × 3 squares through its centre
+        mask = _widen(x, 1) | _widen(x, 2) | _widen(y, 2)
+    return mask
+
+
+def _widen(mask: np.ndarray, axis: int) -> np.ndarray:
+    ahead = (slice(None),) * axis
+    out = mask.copy()
+    out[(*ahead, slice(1, None))] |= mask[(*ahead, slice(None, -1))]
+    out[(*ahead, slice(None, -1))] |= mask[(*ahead, slice(1, None))]
+    return out
+
+
+def components(mask: np.ndarray) -> Pieces:
+    """Return the 26-connected components of a mask.
+
+    Args:
+        mask: (X, Y, Z) bool. Not modified.
+    """
+    numbers = np.asarray(ndimage.label(mask, EVERY_NEIGHBOUR)[0])
+    return Pieces(numbers, numbers)
+
+
+def merged_lesions(mask: np.ndarray, dilations: int) -> Pieces:
+    """Return a mask's lesions: the parts of it inside the 26-connected components of its dilation.
+
+    Along an axis two parts merge where at most 2 · dilations empty voxels lie between them.
+
+    Args:
+        mask: (X, Y, Z) bool. Not modified.
+        dilations: times the mask is dilated.
+    """
+    zones = np.asarray(ndimage.label(dilate(mask, dilations), EVERY_NEIGHBOUR)[0])
+    return Pieces(zones * mask, zones)
+
+
+def without_small(pieces: Pieces, largest_dropped: float) -> Pieces:
+    """Return pieces without those of at most so many voxels; the others keep their numbers.
+
+    Args:
+        pieces: what to sift. Not modified.
+        largest_dropped: size in voxels up to which a piece goes.
+    """
+    sizes = np.bincount(pieces.numbers.ravel())
+    kept = np.where(sizes > largest_dropped, np.arange(len(sizes)), 0)
+    kept[0] = 0
+    return _renumber(pieces, kept)
+
+
+def joined_through(pieces: Pieces, others: Sequence[Pieces]) -> Pieces:
+    """Return pieces numbered anew from 1, those joined that touch the same piece of another mask.
+
+    One after the other, each of the other masks joins the pieces that touch (an 18-neighbour dilation reaches) the same piece
+    of it; a piece that touches several goes with the one of the lowest number. As in the script nothing is joined where no
+    more than one pair touches.
+
+    Args:
+        pieces: what to join. Not modified.
+        others: pieces of the other masks, on arrays of the same shape.
+    """
+    for other in others:
+        pairs = _touching(pieces.numbers, other.numbers)
+        if len(pairs) < 2:
+            continue
+        highest = int(pieces.numbers.max())
+        first: dict[int, int] = {}
+        for number, touched in pairs:
+            first.setdefault(number, touched)
+        new = {touched: highest + 1 + i for i, touched in enumerate(dict.fromkeys(touched for _, touched in pairs))}
+        table = np.arange(highest + 1)
+        table[list(first)] = [new[touched] for touched in first.values()]
+        pieces = _renumber(pieces, table)
+    used = np.unique(pieces.numbers)
+    table = np.zeros(int(used.max(initial=0)) + 1, int)
+    table[used] = np.arange(len(used)) + (used[:1] != 0).sum()
+    return _renumber(pieces, table)
+
+
+def _touching(numbers: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
+    """Return the sorted pairs of pieces of two arrays that an 18-neighbour dilation brings together."""
+    steps = [s for s in np.ndindex(3, 3, 3) if sum(v != 1 for v in s) <= 2]
+    padded = np.pad(others, 1)
+    pairs: set[tuple[int, int]] = set()
+    for step in steps:
+        shifted = padded[tuple(slice(s, s + n) for s, n in zip(step, numbers.shape, strict=True))]
+        both = (numbers > 0) & (shifted > 0)
+        pairs.update(zip(numbers[both].tolist(), shifted[both].tolist(), strict=True))
+    return sorted(pairs)
+
+
+def _renumber(pieces: Pieces, table: np.ndarray) -> Pieces:
+    numbers = table[pieces.numbers].astype(np.int32)
+    if pieces.zones is pieces.numbers:
+        return Pieces(numbers, numbers)
+    return Pieces(numbers, _fill(table, pieces.zones).astype(np.int32))
+
+
+def _fill(table: np.ndarray, zones: np.ndarray) -> np.ndarray:
+    """Look up zones; a zone whose piece is gone has no number any more."""
+    longer = np.zeros(max(len(table), int(zones.max(initial=0)) + 1), int)
+    longer[: len(table)] = table
+    return longer[zones]
+
+
+def region_pieces(
+    predictions: Mapping[str, np.ndarray],
+    references: Mapping[str, np.ndarray],
+    spacing_mm: Sequence[float],
+    rules: Mapping[str, LesionRules],
+) -> dict[str, tuple[Pieces, Pieces]]:
+    """Return, a region, the prediction's and the reference's pieces as a challenge counts them.
+
+    Args:
+        predictions: region → (X, Y, Z) bool, on the whole grid or a part that dilations cannot leave. Not modified.
+        references: the same regions, on arrays of the same shape. Not modified.
+        spacing_mm: voxel spacing along each axis, in mm.
+        rules: region → its rules; regions of ``through`` must be among them.
+    """
+    voxel_mm3 = float(np.prod(spacing_mm))
+    lesions = {region: merged_lesions(references[region], row.dilations) for region, row in rules.items()}
+    found = {}
+    for region, row in rules.items():
+        pieces = merged_lesions(predictions[region], row.dilations) if row.merge_prediction else components(predictions[region])
+        smallest = row.smallest_predicted / (voxel_mm3 if row.predicted_in_mm3 else 1)
+        found[region] = without_small(pieces, smallest) if smallest else pieces
+    return {
+        region: (
+            joined_through(found[region], [found[r] for r in row.through]),
+            joined_through(lesions[region], [lesions[r] for r in row.through]),
+        )
+        if row.through
+        else (found[region], lesions[region])
+        for region, row in rules.items()
+    }
+
+
+def score_lesions(
+    found: Pieces, lesions: Pieces, spacing_mm: Sequence[float], rules: LesionRules, penalty: float
+) -> LesionScores:
+    """Score predicted pieces against the lesions of the reference (steps 3 to 6 above).
+
+    Args:
+        found: the prediction's pieces.
+        lesions: the reference's, with their zones; arrays of the same shape.
+        spacing_mm: voxel spacing along each axis, in mm.
+        rules: the region's rules.
+        penalty: HD95 of what has no match.
+    """
+    spacing = tuple(float(s) for s in spacing_mm)
+    voxel_mm3 = float(np.prod(spacing))
+    reaching = (found.numbers > 0) & (lesions.zones > 0)
+    pairs = np.unique(np.stack([lesions.zones[reaching], found.numbers[reaching]]), axis=1)
+    sizes, predicted_sizes = (np.bincount(pieces.numbers.ravel()) for pieces in (lesions, found))
+    places = ndimage.find_objects(lesions.numbers), ndimage.find_objects(found.numbers)
+    rows = []
+    for number in np.flatnonzero(sizes[1:]) + 1:
+        matching = pairs[1, pairs[0] == number]
+        volume, predicted = sizes[number] * voxel_mm3, predicted_sizes[matching].sum() * voxel_mm3
+        score, distance = 0.0, penalty
+        if len(matching):
+            box = _around([places[0][number - 1], *(places[1][m - 1] for m in matching)])
+            one, other = np.isin(found.numbers[box], matching), lesions.numbers[box] == number
+            score = dice(one, other)
+            surfaces = element_surface(other, spacing), element_surface(one, spacing)
+            distance = larger_percentile(measure(*surfaces, spacing, share=0.95))
+        rows.append(
+            Lesion(
+                float(volume), float(predicted), tuple(matching.tolist()), score, distance, bool(volume > rules.smallest_mm3)
+            )
+        )
+    alarms = sorted(set((np.flatnonzero(predicted_sizes[1:]) + 1).tolist()) - set(pairs[1].tolist()))
+    false = [Lesion(0.0, float(predicted_sizes[n] * voxel_mm3), (n,), 0.0, penalty, rules.count_false_alarms) for n in alarms]
+    counted = [row for row in (*rows, *false) if row.counted]
+    kept = [row for row in rows if row.counted]
+    return LesionScores(
+        lesion_dice=sum(row.dice for row in counted) / len(counted) if counted else 1.0,
+        lesion_hd95_mm=sum(row.hd95_mm for row in counted) / len(counted) if counted else 0.0,
+        lesions_tp=sum(bool(row.components) for row in kept),
+        lesions_fp=len(false),
+        lesions_fn=sum(not row.components for row in kept),
+        lesions=(*rows, *false),
+    )
+
+
+def _around(places: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
+    """Return the box around some boxes."""
+    return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*places, strict=True))
+
+
+def widened_box(masks: Sequence[np.ndarray], margin: int) -> tuple[slice, ...]:
+    """Return the joint box of masks, widened on every side, within the array.
+
+    Args:
+        masks: arrays of one shape; non-zero counts.
+        margin: voxels on every side.
+    """
+    box = joint_box(*masks)
+    return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, masks[0].shape, strict=True))

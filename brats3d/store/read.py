@@ -1,0 +1,190 @@
+"""Case files read without a lock, and what is damaged told from what cannot be read now."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+
+from brats3d.errors import StoreError, first_line
+from brats3d.geometry import Box, Grid, box_at, crop_padded
+from brats3d.intensity import Histogram, histogram_from_arrays
+from brats3d.store.case import CaseFacts, KnownCase, TumourSample
+from brats3d.store.write import CHUNK, FORMAT, SCHEMA, TEXT_FACTS, facts_checksum
+
+
+class StoredCase(KnownCase):
+    """An open case file, with the attributes of `PreparedCase`; a context manager.
+
+    Opened read-only and without a lock. ``images`` and ``label`` are HDF5 datasets: slices are read from disk, in the stored
+    orientation. Not to be carried into a forked process; it can be pickled, and opens the file anew there.
+
+    Args:
+        path: the case's file.
+
+    Raises:
+        StoreError: the file is missing, damaged, or of another format or schema.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        try:
+            with _reading(self.path):
+                self.facts = self._read_facts()
+                self.images = self._file["images"]
+                self.label = self._file.get("label")
+                self.brain_box: Box = self._file["brain_box"][:]
+                self.grid, self.source = self._read_grids()
+        except StoreError:
+            self._file.close()
+            raise
+
+    def _read_facts(self) -> CaseFacts:
+        attributes = self._file.attrs
+        modalities = tuple(str(m) for m in self._file["images"].attrs["modalities"])
+        texts = {name: str(attributes[name]) or None for name in TEXT_FACTS}
+        sources = tuple(json.loads(attributes["sources"]))
+        return CaseFacts(**texts, modalities=modalities, sources=sources)  # type: ignore[arg-type]
+
+    def _read_grids(self) -> tuple[Grid, Grid]:
+        """Return the stored grid, and the source file's to write a mask on."""
+        a = self._file.attrs
+        x, y, z = self.images.shape[1:]
+        i, j, k = (int(n) for n in a["source_shape"])
+        source = Grid(
+            (i, j, k),
+            a["source_affine"],
+            a.get("source_qform"),
+            a.get("source_sform"),
+            int(a["source_qform_code"]),
+            int(a["source_sform_code"]),
+            int(a["source_xyzt_units"]),
+        )
+        return Grid((x, y, z), a["affine"]), source
+
+    @cached_property
+    def histograms(self) -> dict[str, Histogram]:
+        """Modality → histogram of its non-zero voxels."""
+        with self._reading():
+            group = self._file["histograms"]
+            return {m: histogram_from_arrays({n: d[:] for n, d in group[m].items()}) for m in self.modalities}
+
+    @cached_property
+    def tumour(self) -> dict[int, TumourSample]:
+        """Label value → count and sample of coordinates; empty without a label."""
+        with self._reading():
+            groups = self._file.get("tumour", {})
+            return {int(v): TumourSample(int(g.attrs["count"]), g["coordinates"][:]) for v, g in groups.items()}
+
+    def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
+        """Return raw intensities of a box that may overhang the volume.
+
+        Args:
+            corner: first voxel along each axis, may be negative.
+            size: voxels along each axis.
+
+        Returns:
+            (M, x, y, z); zeros outside the volume.
+
+        Raises:
+            ArrayError: corner or size are no three whole numbers, or a size is below 1.
+            StoreError: a chunk is damaged, or the file is closed.
+        """
+        return self._cut(self.images, box_at(corner, size))
+
+    def label_patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
+        """Return the label of a box that may overhang the volume, (x, y, z) uint8; zeros without a label.
+
+        Raises:
+            ArrayError: corner or size are no three whole numbers, or a size is below 1.
+            StoreError: a chunk is damaged, or the file is closed.
+        """
+        box = box_at(corner, size)
+        if self.label is None:
+            return np.zeros(tuple(size), np.uint8)
+        return self._cut(self.label, box)
+
+    def _cut(self, dataset: h5py.Dataset, box: Box) -> np.ndarray:
+        with self._reading():
+            return crop_padded(dataset, box)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        if not self._file:
+            raise StoreError(f"{self.path}: the case file is closed; open it again.")
+        with _reading(self.path):
+            yield
+
+    def close(self) -> None:
+        """Close the file; reading from it is over."""
+        self._file.close()
+
+    def __enter__(self) -> StoredCase:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type[StoredCase], tuple[Path]]:
+        return StoredCase, (self.path,)
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise StoreError(f"{path}: no such case file; expected an HDF5 file made by brats3d.preprocess.")
+    with _reading(path):
+        file = h5py.File(path, "r", locking=False)
+        found = file.attrs.get("format"), file.attrs.get("schema")
+    if found != (FORMAT, SCHEMA):
+        file.close()
+        raise StoreError(
+            f"{path}: the file has format {found[0]!r}, schema {found[1]}; expected {FORMAT!r}, schema {SCHEMA}:"
+            " make the store again with this version's brats3d.preprocess."
+        )
+    return file
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what h5py raises into a `StoreError`: the system's refusals carry an errno, damage does not."""
+    try:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as problem:
+        if isinstance(problem, OSError) and problem.errno:
+            advice = "try again, or raise ulimit -n" if problem.errno in (errno.EMFILE, errno.ENFILE) else "try again"
+            raise StoreError(f"{path}: the case file cannot be read now ({os.strerror(problem.errno)}); {advice}.") from problem
+        raise StoreError(
+            f"{path}: the case file is damaged ({first_line(problem)}); delete it and run brats3d.preprocess again."
+        ) from problem
+
+
+def verify_file(path: Path) -> None:
+    """Read a case file from end to end, so that every checksum in it is compared.
+
+    Args:
+        path: the case's file.
+
+    Raises:
+        StoreError: what is damaged or missing.
+    """
+    with StoredCase(path) as case, _reading(path):
+        if int(case._file.attrs.get("checksum", -1)) != facts_checksum(case._file):
+            raise ValueError("the attributes do not match their checksum")
+        if set(case._file["histograms"]) != set(case.modalities) or len(case.modalities) != len(case.images):
+            raise ValueError("modalities, channels and histograms disagree")
+        _ = case.histograms  # reads them all
+        for slab in range(0, case.images.shape[1], CHUNK):
+            case.images[:, slab : slab + CHUNK]
+        label = None if case.label is None else case.label[:]
+        counts = {} if label is None else dict(zip(*np.unique(label[label > 0], return_counts=True), strict=True))
+        if counts != {v: s.count for v, s in case.tumour.items()}:
+            raise ValueError("the label and its summary disagree")

@@ -1,0 +1,266 @@
+"""The pool of readers: the same batches from one reader or many, ahead of time, through memory that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import brats3d
+from brats3d.errors import LabelError, OptionError, WorkerError
+from brats3d.patches import Augmentation, CaseReader, PatchPlan, ReaderPool, pool
+from brats3d.store import PreparedCase, write_case
+
+Make = Callable[..., PreparedCase]
+Batch = tuple[np.ndarray, np.ndarray]
+NAMES = ("c0", "c1", "c2", "c3", "c4")
+
+
+@pytest.fixture(scope="module")
+def store(make_prepared: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    for name in NAMES:
+        write_case(folder, make_prepared(name, (40, 37, 35)))
+    return folder
+
+
+def plan(store: Path, **fields: object) -> PatchPlan:
+    return PatchPlan(**{"store": store, "cases": NAMES, "patch_size": (9, 8, 6), **fields})  # type: ignore[arg-type]
+
+
+def assert_same(ours: Batch, theirs: Batch) -> None:
+    for first, second in zip(ours, theirs, strict=True):
+        assert first.dtype == second.dtype
+        np.testing.assert_array_equal(first, second)
+
+
+ASKED = [(0, 2), (0, 0), (0, 1), (0, 1), (1, 0), (7, 2)]
+
+
+def batches_of(asked: PatchPlan, readers: int) -> list[Batch]:
+    readers_of = ReaderPool(asked, 2, readers)
+    try:
+        return [readers_of.get(epoch, number, 3) for epoch, number in ASKED]
+    finally:
+        readers_of.close()
+
+
+def test_a_batch_is_its_samples_with_the_channels_last(store: Path) -> None:
+    asked = plan(store, augmentation=Augmentation(), spacing_mm=2.0)
+    single = CaseReader(asked)
+    for (epoch, number), (images, targets) in zip(ASKED, batches_of(asked, 0), strict=True):
+        assert (images.shape, targets.shape) == ((2, 9, 8, 6, 4), (2, 9, 8, 6, 3))
+        assert images.flags.c_contiguous
+        assert targets.flags.c_contiguous
+        for row in range(2):
+            sample = single.sample(epoch, 2 * number + row)
+            np.testing.assert_array_equal(images[row], np.moveaxis(sample.images, 0, -1))
+            np.testing.assert_array_equal(targets[row], np.moveaxis(sample.targets, 0, -1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("readers", "spacing_mm"), [(1, None), (4, None), (2, 2.0)])
+def test_reader_processes_give_the_same_batches(store: Path, readers: int, spacing_mm: float | None) -> None:
+    asked = plan(store, augmentation=Augmentation(), spacing_mm=spacing_mm)
+    for ours, theirs in zip(batches_of(asked, readers), batches_of(asked, 0), strict=True):
+        assert_same(ours, theirs)
+
+
+def test_the_next_batches_are_read_ahead_over_the_end_of_an_epoch(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, int]] = []
+    plain = pool.read_batch
+    monkeypatch.setattr(pool, "read_batch", lambda reader, *job: [read.append(job[:2]), plain(reader, *job)][1])
+    readers = ReaderPool(plan(store), 1)
+    for number in range(4):
+        readers.get(0, number, 4)
+    readers.close()
+    assert sorted(read[:4]) == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    assert len(read) == len(set(read)), "a batch was read twice"
+    assert set(read) <= {(0, n) for n in range(4)} | {(1, n) for n in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("readers", "batch_size", "ahead"),
+    [(0, 2, 3), (1, 2, 3), (3, 2, 6), (8, 2, 16), (16, 2, 16), (16, 20, 1), (0, 100, 1)],
+)
+def test_every_reader_has_work_within_the_bound(
+    store: Path, readers: int, batch_size: int, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 × 128³ × (4 + 3) float32 are 117 MB, of 2 GB."""
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(pool, "Slots", lambda context, count, size: asked.append((count, size)) or Counted(count))
+    made = ReaderPool(plan(store, patch_size=(128, 128, 128)), batch_size, readers)
+    made.close()
+    assert made.ahead == ahead
+    assert asked == ([(ahead + 1, 128**3 * 7 * 4 * batch_size)] if readers else [])
+
+
+class Counted:
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def close(self) -> None:
+        pass
+
+
+def test_fewer_than_no_readers_are_refused(store: Path) -> None:
+    with pytest.raises(OptionError, match=r"readers is -1; expected 0 \(threads\) or a number of processes"):
+        ReaderPool(plan(store), 2, -1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("readers", [0, 1])
+def test_a_readers_refusal_reaches_the_asker(tmp_path: Path, make_prepared: Make, readers: int) -> None:
+    write_case(tmp_path, make_prepared(labelled=False))
+    made = ReaderPool(plan(tmp_path, cases=("c0",)), 1, readers)
+    for _ in range(7):  # slots of refused batches come back
+        with pytest.raises(LabelError, match="case c0 in the store has no label"):
+            made.get(0, 0, 1)
+        with pytest.raises(LabelError, match="case c0 in the store has no label"):
+            made.get(5, 0, 1)
+    made.close()
+
+
+# --- reader processes ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_readers(store: Path) -> Iterator[ReaderPool]:
+    made = ReaderPool(plan(store, memory_mb=100.0), 2, 2)
+    yield made
+    made.close()
+
+
+@pytest.mark.slow
+def test_batches_come_through_shared_memory_and_not_through_the_pipe(two_readers: ReaderPool) -> None:
+    batch = two_readers.get(3, 0, 9)
+    job = two_readers._jobs[3, 0]
+    assert len(pickle.dumps(job.answer.result())) < 1000 < batch[0].nbytes
+    before = [part.copy() for part in batch]
+    for number in range(1, 9):  # the slot is used again, the batch is not touched
+        two_readers.get(3, number, 9)
+    assert_same(batch, (before[0], before[1]))
+
+
+@pytest.mark.slow
+def test_the_readers_share_the_memory_of_the_plan(two_readers: ReaderPool) -> None:
+    assert two_readers._executor.submit(memory_of_this_reader).result() == 50
+
+
+def memory_of_this_reader() -> float:
+    return float(pool._IN_PROCESS["reader"].plan.memory_mb)
+
+
+@pytest.mark.slow
+def test_jumping_about_never_runs_out_of_slots(two_readers: ReaderPool, store: Path) -> None:
+    """Every jump drops all that was read ahead; some of it is in work and keeps its slot for a while."""
+    single = ReaderPool(plan(store), 2)
+    for key in [(0, 0), (50, 1), (2, 2), (90, 0), (0, 1), (33, 2), (0, 0)]:
+        assert_same(two_readers.get(*key, 3), single.get(*key, 3))
+    single.close()
+    wait([job.answer for job in (*two_readers._jobs.values(), *two_readers._dropped.values())])
+    two_readers._collect()
+    assert len(two_readers._free) + len(two_readers._jobs) == two_readers.ahead + 1
+    assert len(set(two_readers._free) | {job.slot for job in two_readers._jobs.values()}) == two_readers.ahead + 1
+
+
+@pytest.mark.slow
+def test_an_iterator_that_was_given_up_gets_its_batch_all_the_same(two_readers: ReaderPool, store: Path) -> None:
+    """Keras may ask for the next epoch's batches while a thread of the last one is still asking."""
+    single = ReaderPool(plan(store), 2)
+    found: dict[tuple[int, int], Batch] = {}
+
+    def ask(epoch: int) -> None:
+        for number in range(6):
+            found[epoch, number] = two_readers.get(epoch, number, 6)
+
+    threads = [threading.Thread(target=ask, args=(epoch,)) for epoch in (11, 12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for key, batch in found.items():
+        assert_same(batch, single.get(*key, 6))
+    assert len(found) == 12
+    single.close()
+
+
+def named_segments() -> set[str]:
+    """The names of shared memory on this machine."""
+    return {p.name for p in Path("/dev/shm").glob("p[sy]m*")}
+
+
+def shared_megabytes() -> float:
+    """How much unnamed shared memory this process has mapped."""
+    total = 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "pym-" in line:
+            first, last = line.split()[0].split("-")
+            total += int(last, 16) - int(first, 16)
+    return total / 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_the_memory_has_no_name_and_goes_with_the_pool(store: Path) -> None:
+    names, before = named_segments(), shared_megabytes()
+    made = ReaderPool(plan(store, patch_size=(64, 64, 64)), 1, 1)
+    made.get(0, 0, 1)
+    assert shared_megabytes() - before == pytest.approx(4 * 64**3 * 7 * 4 / 1e6, rel=0.01)
+    assert named_segments() == names
+    made.close()
+    assert shared_megabytes() == before
+
+
+@pytest.mark.slow
+def test_a_reader_that_is_killed_is_told(store: Path) -> None:
+    made = ReaderPool(plan(store), 2, 1)
+    try:
+        made.get(0, 0, 3)
+        for process in made._executor._processes.values():  # type: ignore[attr-defined]
+            process.kill()
+        with pytest.raises(WorkerError, match="a reader process was killed, .*; ask for fewer readers"):
+            [made.get(1, number % 3, 3) for number in range(9)]
+    finally:
+        made.close()
+
+
+LEFT = """
+import sys, os
+from pathlib import Path
+from brats3d.patches import PatchPlan, ReaderPool
+if __name__ == "__main__":
+    made = ReaderPool(PatchPlan(Path(sys.argv[1]), ("c0", "c1"), (48, 48, 48)), 1, 2)
+    made.get(0, 0, 2)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), 9)
+    print(made.get(0, 1, 2)[0].shape)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["left", "killed"])
+def test_a_process_that_never_closed_its_pool_leaves_nothing_and_says_nothing(store: Path, tmp_path: Path, end: str) -> None:
+    (tmp_path / "left.py").write_text(LEFT)
+    before = named_segments()
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(tmp_path / "left.py"), str(store), end],
+        env={**os.environ, "PYTHONPATH": str(Path(brats3d.__file__).parents[1])},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    if end == "left":
+        assert (done.returncode, done.stdout, done.stderr) == (0, "(1, 48, 48, 48, 4)\n", "")
+        return
+    assert done.returncode == -9
+    assert "shared_memory" not in done.stderr
+    time.sleep(0.5)  # the readers see that their parent is gone
+    assert named_segments() <= before

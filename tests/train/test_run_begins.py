@@ -1,0 +1,160 @@
+"""How a run begins or goes on: with which recipe, in which folder, and what is refused before anything is done."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_folders import PLAIN, Arguments, Train
+
+from brats3d.cases import load_split
+from brats3d.console import run
+from brats3d.errors import NoCasesError
+from brats3d.store import case_path, open_store, summarise, write_case
+from brats3d.train import read_recipe
+from brats3d.train.__main__ import main
+from brats3d.train.folder import RunFolder
+
+pytest.importorskip("keras")
+pytestmark = [pytest.mark.network, pytest.mark.slow]
+
+
+def test_a_folder_with_a_run_is_exit_code_2(plain: Any, arguments: Arguments, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(plain.run)
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    assert run(main, arguments(folder, PLAIN)) == 2
+    assert f"error: {folder} holds a run already; use --resume to go on with it, or another --out." in capsys.readouterr().err
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--seed", "5"],
+        ["--fold", "1"],
+        ["--recipe", "isensee2017"],
+        ["--recipe", "isensee2017", "--settings", "optimiser.learning_rate=1e-4"],
+        ["--precision", "mixed_bfloat16"],
+        ["--settings", "training.epochs=9"],
+        ["--settings", "optimiser.learning_rate=1e-4", "training.epochs=9"],
+    ],
+)
+def test_resuming_with_other_options_is_exit_code_2(
+    plain: Any, store: Path, options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brats3d.train.run.run_training", lambda *_, **__: pytest.fail("it went on"))
+    assert run(main, [str(store), "--out", plain.run, "--resume", *options]) == 2
+    assert f"error: {plain.run} is a run with another recipe or fold than asked for" in capsys.readouterr().err
+
+
+@pytest.fixture
+def chosen(plain: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Store, recipe, folder and whether to resume, of each run that would begin or go on."""
+    calls: list[Any] = []
+
+    def stand_in(store: Path, recipe: Any, folder: RunFolder, progress: Any, *, resume: bool) -> Any:
+        calls.append((store, recipe, folder.path, resume))
+        return plain
+
+    monkeypatch.setattr("brats3d.train.run.run_training", stand_in)
+    return calls
+
+
+def test_resuming_with_the_same_options_goes_on(plain: Any, store: Path, arguments: Arguments, chosen: list[Any]) -> None:
+    folder = Path(plain.run)
+    for same in ([str(store), "--out", plain.run], [*arguments(folder, PLAIN), "--fold", "0", "--seed", "0"]):
+        assert run(main, [*same, "--resume"]) == 0
+    recipe = read_recipe(str(folder / "recipe.toml")).resolved()
+    assert chosen == [(store, recipe, folder, True)] * 2
+
+
+@pytest.mark.parametrize("recipe", [None, "cpu_small"])
+def test_a_resumed_run_may_ask_for_another_rate(
+    plain: Any, store: Path, arguments: Arguments, chosen: list[Any], recipe: str | None
+) -> None:
+    asked = "optimiser.learning_rate=1e-4"
+    given = [str(store), "--out", plain.run, "--settings"] if recipe is None else arguments(Path(plain.run), PLAIN)
+    assert run(main, [*given, asked, "--resume"]) == 0
+    assert chosen[0][1].optimiser.learning_rate == 1e-4
+    own = read_recipe(str(Path(plain.run) / "recipe.toml")).resolved()
+    assert [chosen[0][1].network, chosen[0][1].training] == [own.network, own.training]
+
+
+def test_the_recipe_of_a_run_repeats_it(plain: Any, train: Train, store: Path, tmp_path: Path, chosen: list[Any]) -> None:
+    from brats3d.train import train_model
+
+    train(tmp_path / "first", {**PLAIN, "loss.options": "{weights=[1,2,3]}"}, fold=3, seed=7)
+    (tmp_path / "recipe.toml").write_text(chosen[0][1].to_toml())
+    train_model(store, out=tmp_path / "again", recipe=str(tmp_path / "recipe.toml"))
+    assert chosen[1][1] == chosen[0][1]
+    assert (chosen[1][1].training.fold, chosen[1][1].training.seed) == (3, 7)
+    train_model(store, out=tmp_path / "other", recipe=str(tmp_path / "recipe.toml"), fold=1)
+    assert chosen[2][1].training.fold == 1
+
+
+def test_where_there_is_no_run_there_is_nothing_to_resume(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(main, [str(store), "--out", str(tmp_path / "none"), "--resume"]) == 2
+    assert "holds no run to resume (recipe.toml and split.json are expected); leave --resume out." in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--fold", "5"], "training.fold is 5; expected a number from 0 to 4"),
+        (["--settings", "data.batch_size=2", "training.replicas=7"], "training.replicas is 7; visible devices: cpu:0"),
+        (["--recipe", "cpu_smal"], "recipe is 'cpu_smal' (did you mean 'cpu_small'?)"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_nothing(
+    store: Path, tmp_path: Path, more: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(main, [str(store), "--out", str(tmp_path / "run"), "--recipe", "cpu_small", *more]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_case_without_a_label_is_named(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from brats3d.store import CaseFacts
+
+    with open_store(store)["Phantom_003"] as case:
+        facts = CaseFacts("Phantom_003", "Phantom_003", None, "plain", None, None, case.modalities)
+        (tmp_path / "store").mkdir()
+        write_case(tmp_path / "store", summarise(facts, case.images[:], None, case.grid, case.source))
+    # 3 would say that the other cases are done.
+    assert run(main, [str(tmp_path / "store"), "--out", str(tmp_path / "run")]) == 2
+    assert "error: case Phantom_003 of" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("out", ["file", "file/run"])
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(
+    store: Path, tmp_path: Path, out: str, arguments: Arguments, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("somebody's work")
+    assert run(main, arguments(tmp_path / out, PLAIN)) == 2
+    said = capsys.readouterr().err.strip()
+    assert str(tmp_path / out) in said
+    assert said.startswith("error: ")
+    assert "\n" not in said
+    assert (tmp_path / "file").read_text() == "somebody's work"
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_store_that_lacks_cases_of_the_run_is_refused_at_once(
+    plain: Any, train: Train, store: Path, tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from brats3d.train import train_model
+
+    monkeypatch.setattr("brats3d.train.run.pick_devices", lambda *_: pytest.fail("it went on"))
+    shutil.copytree(store, tmp_path / "store")
+    lost = getattr(load_split(Path(plain.run) / "split.json").folds[0], part)[0]
+    case_path(tmp_path / "store", lost).unlink()
+    with pytest.raises(
+        NoCasesError, match=rf"store lacks 1 of the \d {part} cases of the run's split \({lost}\); give the store"
+    ):
+        train_model(tmp_path / "store", out=plain.run, resume=True)
