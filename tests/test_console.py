@@ -315,7 +315,9 @@ def work(out: Path, *, progress: Progress = silent) -> Result:
     out.touch()
     return Result()
 def main(argv):
-    return call(work, argv, example="", show=lambda result: "x" * 10**6)
+    code = call(work, argv, example="", show=lambda result: "x" * 1000)
+    print("goodbye", flush=True)
+    return code
 sys.exit(run(main, [sys.argv[1]]))
 """
 
@@ -333,7 +335,7 @@ def test_work_goes_on_and_its_code_stays_when_the_reader_goes_away(tmp_path: Pat
     told = "" if err is None or err.closed else err.read()
     assert process.wait(timeout=20) == 3
     assert (tmp_path / "finished").exists()
-    assert shown == ("" if "stdout" in deaf else "x" * 10**6 + "\n")
+    assert shown == ("" if "stdout" in deaf else "x" * 1000 + "\ngoodbye\n")
     assert told == ("" if "stderr" in deaf else "cases: 1 of 1\nrefused c1: no t1\n")
     for stream in (out, err):
         if stream is not None:

@@ -6,6 +6,7 @@ own label set.
 
 from brats3d.evaluate.case import evaluate_case
 from brats3d.evaluate.command import evaluate_cases
-from brats3d.evaluate.report import Evaluation, scores_table, summarise_scores, write_scores
+from brats3d.evaluate.report import Evaluation, summarise_scores
+from brats3d.evaluate.tables import scores_table, write_scores
 
 __all__ = ["Evaluation", "evaluate_case", "evaluate_cases", "scores_table", "summarise_scores", "write_scores"]

@@ -33,9 +33,9 @@ caption span { display: block; position: sticky; left: 0; max-width: min(68rem, 
 th, td { padding: 5px 11px; border-bottom: 1px solid #e3e7eb; text-align: left; vertical-align: top; }
 thead th { border-bottom: 2px solid #9aa4ae; vertical-align: bottom; }
 tbody th { font-weight: 600; }
-tr > :first-child { position: sticky; left: 0; background: #fff; }
+tr > .short:first-child { position: sticky; left: 0; background: #fff; }
 .number { text-align: right; white-space: nowrap; }
-.short { white-space: nowrap; }
+.short, .line { white-space: nowrap; }
 .wide { min-width: 16rem; }
 .none { color: #5f6b76; }
 .grid { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr));
@@ -155,10 +155,7 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], 
     """
     numbers = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
     lengths = [max((len(number(row[i])) for row in rows), default=0) for i in range(len(columns))]
-    names = [
-        "number" if n else "wide" if size > 60 else "short" if size <= 24 else ""
-        for n, size in zip(numbers, lengths, strict=True)
-    ]
+    names = ["number" if of_numbers else _text_class(length) for of_numbers, length in zip(numbers, lengths, strict=True)]
     head = "".join(f'<th scope="col"{_class(name)}>{escaped(column)}</th>' for column, name in zip(columns, names, strict=True))
     body = "\n".join(
         "<tr>"
@@ -170,6 +167,11 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], 
         f'<div class="scroll" role="region" aria-label="{escaped(caption)}" tabindex="0">\n<table>\n'
         f"<caption><span>{escaped(caption)}</span></caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
+
+
+def _text_class(longest: int) -> str:
+    """Return how a column of texts is set: short ones on one line (and in sight while one scrolls), long ones wide."""
+    return next(name for limit, name in ((24, "short"), (40, "line"), (60, ""), (longest, "wide")) if longest <= limit)
 
 
 def _class(name: str) -> str:

@@ -16,20 +16,16 @@ they were one; everything else is per case, then over cases.
 
 from __future__ import annotations
 
-import csv
-import errno
-import io
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import brats3d
-from brats3d.errors import SpaceError
+from brats3d.evaluate.tables import CaseScores, lesions_table, scores_table
+from brats3d.files import write_file
 from brats3d.scores import (
     Comparison,
     Ranking,
@@ -44,13 +40,8 @@ from brats3d.scores import (
 SCHEMA = 2
 SCORES_NAME, LESIONS_NAME, SUMMARY_NAME, REPORT_NAME = "scores.csv", "lesions.csv", "summary.json", "report.html"
 FILES = (SCORES_NAME, LESIONS_NAME, SUMMARY_NAME, REPORT_NAME)
-FIRST_COLUMNS = ("case", "region", "protocol")
-LESION_COLUMNS = ("lesion", "reference_mm3", "predicted_mm3", "components", "dice", "hd95_mm", "counted")
 COUNTS = ("reference_voxels", "predicted_voxels")
 AGGREGATION = "scores a case, then mean, sd, median and quartiles over cases; dice_pooled over the voxels of all cases"
-
-CaseScores = Mapping[str, RegionScores]
-"""region → scores, of one case under one protocol."""
 
 
 @dataclass(frozen=True)
@@ -213,61 +204,6 @@ def count_failures(failures: Mapping[str, Mapping[str, str]]) -> dict[str, dict[
     }
 
 
-def write_scores(path: Path, scores: Mapping[str, CaseScores], protocol: str) -> None:
-    """Write scores as a table, a row a case and region, aside and then renamed.
-
-    Args:
-        path: the ``.csv`` file; its folder is made where it does not exist.
-        scores: case id → region → scores.
-        protocol: the rules they were scored by, for the column of that name.
-
-    Raises:
-        SpaceError: the disk is full.
-    """
-    write_text(path, scores_table({case: {protocol: rows} for case, rows in scores.items()}))
-
-
-def scores_table(scores: Mapping[str, Mapping[str, CaseScores]]) -> str:
-    """Return ``scores.csv``: a row a case, region and protocol; what a protocol leaves undefined is an empty field.
-
-    Args:
-        scores: case id → protocol → region → scores.
-    """
-    rows = [
-        {"case": case, "region": region, "protocol": protocol, **row.as_row()}
-        for case, found in scores.items()
-        for protocol, regions in found.items()
-        for region, row in regions.items()
-    ]
-    columns = dict.fromkeys(name for row in rows for name in row)
-    return _csv(list(columns) or list(FIRST_COLUMNS), [[row.get(name) for name in columns] for row in rows])
-
-
-def lesions_table(scores: Mapping[str, Mapping[str, CaseScores]]) -> str:
-    """Return ``lesions.csv``: a row a lesion of the reference, and a false alarm (``reference_mm3`` 0).
-
-    Args:
-        scores: case id → protocol → region → scores.
-    """
-    rows = [
-        [case, region, protocol, number, lesion.reference_mm3, lesion.predicted_mm3, " ".join(map(str, lesion.components)),
-         lesion.dice, lesion.hd95_mm, int(lesion.counted)]
-        for case, found in scores.items()
-        for protocol, regions in found.items()
-        for region, row in regions.items()
-        for number, lesion in enumerate(row.lesions, 1)
-    ]  # fmt: skip
-    return _csv([*FIRST_COLUMNS, *LESION_COLUMNS], rows)
-
-
-def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([["" if value is None else value for value in row] for row in rows])
-    return text.getvalue()
-
-
 def write_results(out: Path, evaluation: Evaluation, page: str) -> None:
     """Write an evaluation's files.
 
@@ -279,46 +215,8 @@ def write_results(out: Path, evaluation: Evaluation, page: str) -> None:
     Raises:
         SpaceError: the disk is full.
     """
-    write_text(out / SCORES_NAME, scores_table(evaluation.scores))
-    write_text(out / LESIONS_NAME, lesions_table(evaluation.scores))
-    write_text(out / REPORT_NAME, page)
-    write_text(out / SUMMARY_NAME, json.dumps(evaluation.summary, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file aside and rename it: what has the right name is whole.
-
-    Args:
-        path: the file; its folder is made where it does not exist.
-        text: its content.
-
-    Raises:
-        SpaceError: the disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with space_for(path, text):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def space_for(path: Path, text: str) -> Iterator[None]:
-    """Turn a full disk, met while a text is written, into an error that says how much is needed.
-
-    Args:
-        path: the file, for the message.
-        text: what is to be written.
-
-    Raises:
-        SpaceError: the disk is full.
-    """
-    try:
-        yield
-    except OSError as problem:
-        if problem.errno == errno.ENOSPC:
-            raise SpaceError(f"{path}: no space left on the disk; {len(text) / 1e6:.3f} MB are needed.") from problem
-        raise
+    out.mkdir(parents=True, exist_ok=True)
+    write_file(out / SCORES_NAME, scores_table(evaluation.scores))
+    write_file(out / LESIONS_NAME, lesions_table(evaluation.scores))
+    write_file(out / REPORT_NAME, page)
+    write_file(out / SUMMARY_NAME, json.dumps(evaluation.summary, indent=2) + "\n")

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brats3d.errors import OutputExistsError
+from brats3d.errors import OutputExistsError, SpaceError
 from brats3d.evaluate.case import CaseResult, Pair
-from brats3d.evaluate.report import space_for
+from brats3d.files import NO_SPACE
 
 NAME = ".scores{number}.unfinished"
 
@@ -98,8 +98,13 @@ class Unfinished:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line) + "\n"
-        with space_for(self.path, text), self.path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as problem:
+            if problem.errno not in NO_SPACE:
+                raise
+            raise SpaceError(f"{self.path}: no space left on the disk; make some and start again.") from problem
 
     def remove(self) -> None:
         """Remove the file: the results are written."""

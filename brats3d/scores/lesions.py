@@ -139,7 +139,9 @@ def components(mask: np.ndarray) -> Pieces:
     Args:
         mask: (X, Y, Z) bool. Not modified.
     """
-    numbers = np.asarray(ndimage.label(mask, EVERY_NEIGHBOUR)[0])
+    numbers = np.zeros(mask.shape, np.int32)
+    box = widened_box((mask,), 1)
+    numbers[box] = ndimage.label(mask[box], EVERY_NEIGHBOUR)[0]
     return Pieces(numbers, numbers)
 
 
@@ -152,8 +154,11 @@ def merged_lesions(mask: np.ndarray, dilations: int) -> Pieces:
         mask: (X, Y, Z) bool. Not modified.
         dilations: times the mask is dilated.
     """
-    zones = np.asarray(ndimage.label(dilate(mask, dilations), EVERY_NEIGHBOUR)[0])
-    return Pieces(zones * mask, zones)
+    zones, numbers = np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.int32)
+    box = widened_box((mask,), dilations + 1)
+    zones[box] = ndimage.label(dilate(mask[box], dilations), EVERY_NEIGHBOUR)[0]
+    numbers[box] = zones[box] * mask[box]
+    return Pieces(numbers, zones)
 
 
 def without_small(pieces: Pieces, largest_dropped: float) -> Pieces:
@@ -163,10 +168,14 @@ def without_small(pieces: Pieces, largest_dropped: float) -> Pieces:
         pieces: what to sift. Not modified.
         largest_dropped: size in voxels up to which a piece goes.
     """
-    sizes = np.bincount(pieces.numbers.ravel())
+    sizes = _sizes(pieces)
     kept = np.where(sizes > largest_dropped, np.arange(len(sizes)), 0)
-    kept[0] = 0
     return _renumber(pieces, kept)
+
+
+def _sizes(pieces: Pieces) -> np.ndarray:
+    """Return the voxels of each piece, by number; 0 for number 0 and for numbers that are not in use."""
+    return np.bincount(pieces.numbers[pieces.numbers > 0], minlength=1)
 
 
 def joined_through(pieces: Pieces, others: Sequence[Pieces]) -> Pieces:
@@ -200,14 +209,20 @@ def joined_through(pieces: Pieces, others: Sequence[Pieces]) -> Pieces:
 
 def _touching(numbers: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
     """Return the sorted pairs of pieces of two arrays that an 18-neighbour dilation brings together."""
-    steps = [s for s in np.ndindex(3, 3, 3) if sum(v != 1 for v in s) <= 2]
-    padded = np.pad(others, 1)
+    places = np.argwhere(dilate(numbers > 0, 1) & (others > 0))
+    touched, padded = others[tuple(places.T)], np.pad(numbers, 1)
     pairs: set[tuple[int, int]] = set()
-    for step in steps:
-        shifted = padded[tuple(slice(s, s + n) for s, n in zip(step, numbers.shape, strict=True))]
-        both = (numbers > 0) & (shifted > 0)
-        pairs.update(zip(numbers[both].tolist(), shifted[both].tolist(), strict=True))
+    for step in np.ndindex(3, 3, 3):
+        if sum(v != 1 for v in step) <= 2:
+            pairs.update(_pairs(padded[tuple((places + step).T)], touched))
     return sorted(pairs)
+
+
+def _pairs(first: np.ndarray, second: np.ndarray) -> list[tuple[int, int]]:
+    """Return the sorted pairs of positive numbers that stand at the same place of two lists, each pair once."""
+    both = (first > 0) & (second > 0)
+    keys = np.unique((first[both].astype(np.int64) << 32) | second[both])
+    return list(zip((keys >> 32).tolist(), (keys & 0xFFFFFFFF).tolist(), strict=True))
 
 
 def _renumber(pieces: Pieces, table: np.ndarray) -> Pieces:
@@ -270,9 +285,8 @@ def score_lesions(
     """
     spacing = tuple(float(s) for s in spacing_mm)
     voxel_mm3 = float(np.prod(spacing))
-    reaching = (found.numbers > 0) & (lesions.zones > 0)
-    pairs = np.unique(np.stack([lesions.zones[reaching], found.numbers[reaching]]), axis=1)
-    sizes, predicted_sizes = (np.bincount(pieces.numbers.ravel()) for pieces in (lesions, found))
+    pairs = np.array(_pairs(lesions.zones, found.numbers), int).reshape(-1, 2).T
+    sizes, predicted_sizes = _sizes(lesions), _sizes(found)
     places = ndimage.find_objects(lesions.numbers), ndimage.find_objects(found.numbers)
     rows = []
     for number in np.flatnonzero(sizes[1:]) + 1:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import pytest
 import brats3d
 from brats3d.errors import LabelError, OptionError, WorkerError
 from brats3d.patches import Augmentation, CaseReader, PatchPlan, ReaderPool, pool
+from brats3d.patches.slots import Slots, Written
 from brats3d.store import PreparedCase, write_case
 
 Make = Callable[..., PreparedCase]
@@ -264,3 +265,91 @@ def test_a_process_that_never_closed_its_pool_leaves_nothing_and_says_nothing(st
     assert "shared_memory" not in done.stderr
     time.sleep(0.5)  # the readers see that their parent is gone
     assert named_segments() <= before
+
+
+# --- whose slot it is, with readers that work when they are told -----------------------------------------------------
+
+
+class ByHand:
+    """An executor whose jobs are begun at once, cannot be cancelled, and end when the test says so."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.jobs: dict[tuple[int, int], tuple[int, Future]] = {}
+
+    def submit(self, function: object, epoch: int, number: int, size: int, slot: int) -> Future:
+        job: Future = Future()
+        job.set_running_or_notify_cancel()
+        self.jobs[epoch, number] = (slot, job)
+        return job
+
+    def end(self, made: ReaderPool, epoch: int, number: int) -> None:
+        slot, job = self.jobs[epoch, number]
+        job.set_result(made._slots.write(slot, [np.full((1, 2), 10 * epoch + number, np.float32)] * 2))  # type: ignore[union-attr]
+
+    def shutdown(self, **_: object) -> None:
+        pass
+
+
+def until(happened: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < limit, "it never happened"
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def by_hand(store: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ReaderPool, ByHand]:
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", ByHand)
+    made = ReaderPool(plan(store), 1, 1)
+    return made, made._executor  # type: ignore[return-value]
+
+
+def test_a_slot_that_is_written_to_is_nobody_elses(by_hand: tuple[ReaderPool, ByHand]) -> None:
+    made, readers = by_hand
+    with ThreadPoolExecutor() as asking:
+        first = asking.submit(made.get, 0, 0, 9)
+        until(lambda: len(readers.jobs) == 4)
+        readers.end(made, 0, 0)
+        assert first.result(20)[0][0, 0] == 0
+        busy = {readers.jobs[0, number][0] for number in (1, 2, 3)}
+        second = asking.submit(made.get, 5, 0, 9)
+        until(lambda: (5, 0) in readers.jobs)
+        assert len(readers.jobs) == 5, "the other three slots are in work, for batches that nobody wants any more"
+        assert readers.jobs[5, 0][0] not in busy
+        for number in (1, 2, 3):
+            readers.end(made, 0, number)
+        readers.end(made, 5, 0)
+        assert second.result(20)[0][0, 0] == 50
+        third = asking.submit(made.get, 5, 1, 9)
+        until(lambda: len(readers.jobs) == 9)  # all four are free again: 5 1, 5 2, 5 3, 5 4
+        readers.end(made, 5, 1)
+        assert third.result(20)[0][0, 0] == 51
+
+
+def test_a_slot_that_is_read_from_is_nobody_elses(by_hand: tuple[ReaderPool, ByHand], monkeypatch: pytest.MonkeyPatch) -> None:
+    made, readers = by_hand
+    reading, go_on = threading.Event(), threading.Event()
+    read = Slots.read
+
+    def slowly(slots: Slots, written: Written) -> tuple[np.ndarray, ...]:
+        if not go_on.is_set():
+            reading.set()
+            go_on.wait(20)
+        return read(slots, written)
+
+    monkeypatch.setattr(Slots, "read", slowly)
+    with ThreadPoolExecutor() as asking:
+        first = asking.submit(made.get, 0, 0, 9)
+        until(lambda: len(readers.jobs) == 4)
+        readers.end(made, 0, 0)
+        assert reading.wait(20)
+        second = asking.submit(made.get, 5, 0, 9)
+        until(lambda: len(made._dropped) == 4)
+        time.sleep(0.05)
+        assert (5, 0) not in readers.jobs, "no slot is free while the first asker copies out of its own"
+        go_on.set()
+        assert first.result(20)[0][0, 0] == 0
+        until(lambda: (5, 0) in readers.jobs)
+        assert readers.jobs[5, 0][0] == readers.jobs[0, 0][0]
+        readers.end(made, 5, 0)
+        assert second.result(20)[0][0, 0] == 50

@@ -12,7 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import LPS, expected_label, expected_probabilities
+from hand_made import LPS, expected_label, expected_probabilities
 
 from brats3d.cases import find_cases
 from brats3d.errors import NoCasesError, OptionError, OutputExistsError

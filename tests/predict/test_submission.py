@@ -11,7 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import LPS
+from hand_made import LPS
 
 from brats3d.errors import GridError, OutputExistsError
 from brats3d.geometry import Grid

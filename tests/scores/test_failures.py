@@ -106,6 +106,24 @@ def test_a_satellite_does_not_explain_half_a_tumour() -> None:
     assert failure_class(half, BIG | SMALL, (1, 1, 1)).kind == "part missed"
 
 
+def test_a_missed_lesion_explains_most_errors_or_what_keeps_the_score_from_being_acceptable() -> None:
+    inner = ndimage.binary_erosion(BIG, iterations=2)
+    assert dice(inner, BIG) < 0.8
+    assert SECOND.sum() > 0.5 * ((BIG | SECOND) & ~inner).sum()
+    assert failure_class(inner, BIG | SECOND, (1, 1, 1)).kind == "one of several lesions missed"
+    grown = ndimage.binary_dilation(BIG)
+    assert dice(grown, BIG) > 0.8
+    assert SMALL.sum() < 0.5 * (grown ^ (BIG | SMALL)).sum()
+    assert failure_class(grown, BIG | SMALL, (1, 1, 1)).kind == "small lesion missed"
+
+
+def test_the_edge_between_two_tissues_is_not_confused() -> None:
+    grown = ndimage.binary_dilation(BIG)
+    for pair in ((grown, BIG), (BIG, grown)):
+        others = {"others": {"ED": ~pair[1]}, "predicted_others": {"ED": ~pair[0]}}
+        assert failure_class(*pair, (1, 1, 1), **others).kind == "boundary"
+
+
 def test_a_symmetric_tumour_is_not_called_flipped() -> None:
     middle = ellipsoid((30, 26, 22), (9, 8, 6))
     assert failure_class(ndimage.binary_dilation(middle, iterations=2), middle, (1, 1, 1)).kind == "boundary"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import json
 import os
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from run_folders import rows
 
 import brats3d
 from brats3d.cases import load_split
@@ -114,7 +114,7 @@ def test_two_devices_on_jax_train_and_score_as_one_does(
     one, two = (load_model(tmp_path / name / "last.keras").network.get_weights() for name in ("one", "two"))
     for first, second in zip(one, two, strict=True):
         np.testing.assert_allclose(second, first, atol=1e-5)
-    logs = [list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("one", "two")]
+    logs = [rows(tmp_path / name / "log.csv") for name in ("one", "two")]
     for column in ("loss", "val_dice_mean"):
         assert [float(r[column]) for r in logs[1]] == pytest.approx([float(r[column]) for r in logs[0]], abs=1e-4)
 
@@ -137,8 +137,7 @@ def test_a_run_on_jax_ends_and_its_model_opens_on_tensorflow(
 
     best, last = load_model(out / "best.keras"), load_model(out / "last.keras")
     assert best.card.created_with.endswith("jax")
-    with (out / "log.csv").open() as stream:
-        log = list(csv.DictReader(stream))
+    log = rows(out / "log.csv")
     assert len(log) == 2
     assert all(np.isfinite(float(row["loss"])) for row in log)
     # The state at the last epoch's end holds the weights that were saved then: JAX keeps its own until it is asked.
@@ -152,6 +151,5 @@ def test_a_run_on_jax_ends_and_its_model_opens_on_tensorflow(
     # TensorFlow scores a validation case as JAX did, but for a voxel at the threshold.
     (case,) = load_split(out / "split.json").folds[0].validation
     found = Scorer(open_store(store), best.card, {"cpu:0": best.network}).score([case])[case]
-    with (out / "validation" / "scores.csv").open() as stream:
-        expected = {row["region"]: float(row["dice"]) for row in csv.DictReader(stream)}
+    expected = {row["region"]: float(row["dice"]) for row in rows(out / "validation" / "scores.csv")}
     assert {region: row.dice for region, row in found.items()} == pytest.approx(expected, abs=0.01)
