@@ -68,7 +68,7 @@ def monai(prediction: np.ndarray, label: RealLabel) -> Scores:
         torch.from_numpy(np.stack([np.isin(side, label.coding.regions[region]) for region in REGIONS])[None]).float()
         for side in (prediction, label.array)
     ]
-    dice, hd95 = DiceMetric(reduction="none"), HausdorffDistanceMetric(percentile=95, reduction="none")
+    dice, hd95 = DiceMetric(reduction="none"), HausdorffDistanceMetric(include_background=True, percentile=95, reduction="none")
     found = dice(*channels)[0], hd95(*channels, spacing=label.spacing_mm)[0]
     return {region: (float(d), float(h)) for region, d, h in zip(REGIONS, *found, strict=True)}
 

@@ -201,9 +201,10 @@ def joined_through(pieces: Pieces, others: Sequence[Pieces]) -> Pieces:
         table = np.arange(highest + 1)
         table[list(first)] = [new[touched] for touched in first.values()]
         pieces = _renumber(pieces, table)
-    used = np.unique(pieces.numbers)
-    table = np.zeros(int(used.max(initial=0)) + 1, int)
-    table[used] = np.arange(len(used)) + (used[:1] != 0).sum()
+    sizes = _sizes(pieces)
+    used = np.flatnonzero(sizes)
+    table = np.zeros(len(sizes), int)
+    table[used] = np.arange(1, len(used) + 1)
     return _renumber(pieces, table)
 
 
@@ -226,17 +227,13 @@ def _pairs(first: np.ndarray, second: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _renumber(pieces: Pieces, table: np.ndarray) -> Pieces:
-    numbers = table[pieces.numbers].astype(np.int32)
-    if pieces.zones is pieces.numbers:
-        return Pieces(numbers, numbers)
-    return Pieces(numbers, _fill(table, pieces.zones).astype(np.int32))
-
-
-def _fill(table: np.ndarray, zones: np.ndarray) -> np.ndarray:
-    """Look up zones; a zone whose piece is gone has no number any more."""
-    longer = np.zeros(max(len(table), int(zones.max(initial=0)) + 1), int)
+    """Return pieces with the numbers that a table has for theirs; a zone whose piece is gone has no number any more."""
+    longer = np.zeros(max(len(table), int(pieces.zones.max(initial=0)) + 1), np.int32)
     longer[: len(table)] = table
-    return longer[zones]
+    if np.array_equal(longer, np.arange(len(longer))):
+        return pieces
+    numbers = longer[pieces.numbers]
+    return Pieces(numbers, numbers if pieces.zones is pieces.numbers else longer[pieces.zones])
 
 
 def region_pieces(
@@ -257,7 +254,9 @@ def region_pieces(
     lesions = {region: merged_lesions(references[region], row.dilations) for region, row in rules.items()}
     found = {}
     for region, row in rules.items():
-        pieces = merged_lesions(predictions[region], row.dilations) if row.merge_prediction else components(predictions[region])
+        mask = predictions[region]
+        numbers = (merged_lesions(mask, row.dilations) if row.merge_prediction else components(mask)).numbers
+        pieces = Pieces(numbers, numbers)  # nothing asks for the zones of predictions, and they are large
         smallest = row.smallest_predicted / (voxel_mm3 if row.predicted_in_mm3 else 1)
         found[region] = without_small(pieces, smallest) if smallest else pieces
     return {

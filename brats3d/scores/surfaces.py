@@ -20,10 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from brats3d.scores.elements import element_areas, neighbour_codes
 
 SHELL_VOXELS = 3
+FEW_POINTS = 200
+"""Up to so many points look for the nearest target in the box that must hold it; a tree of all targets would take longer."""
 ROUNDING = 1e-9
 """Shares of area are compared with this tolerance, so that an exact tie does not hang on the order of a sum."""
 
@@ -108,9 +111,19 @@ def distances(start: Surface, target: Surface, spacing_mm: tuple[float, ...], sh
         left = left[~near]
         if len(left) == 0 or (share < 1 and start.weights.sum() - start.weights[left].sum() >= limit):
             return found
-    tree = cKDTree(target.coordinates_mm(target.points, spacing_mm), compact_nodes=False, balanced_tree=False)
-    found[left] = tree.query(start.coordinates_mm(start.points[left], spacing_mm))[0]
+    found[left] = _nearest(
+        start.coordinates_mm(start.points[left], spacing_mm), target.coordinates_mm(target.points, spacing_mm)
+    )
     return found
+
+
+def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the distance from each of (N, axes) points to the nearest of (M, axes) targets; a few points search a part of them."""
+    if len(points) <= FEW_POINTS:
+        reach = cdist(points, targets[:: 1 + len(targets) // FEW_POINTS]).min(1, keepdims=True) * (1 + ROUNDING)
+        near = (targets >= (points - reach).min(0)) & (targets <= (points + reach).max(0))
+        targets = targets[near.all(1)]
+    return cKDTree(targets, compact_nodes=False, balanced_tree=False).query(points)[0]
 
 
 @functools.cache

@@ -45,7 +45,7 @@ class Data:
         normalisation: a name of `intensity.NORMALISATIONS`.
         foreground: share of patches with tumour in their middle.
         readers: 0 reads in threads, N in N processes.
-        memory_mb: bound of the averaged cases kept in memory.
+        memory_mb: bound of the averaged cases kept in memory, shared out among the readers.
     """
 
     patch_size: tuple[int, int, int] = (128, 128, 128)

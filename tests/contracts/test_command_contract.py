@@ -79,7 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (made.path / "demo" / "scans").mkdir()
     (made.path / "demo" / "scans" / "scan").write_text("somebody's work")
     (made.path / "demo" / "demo.json").write_text('{"made_by": "brats3d.demo"}')
-    assert call("predict", *made.arguments("predict"), "--quiet") in (0, 3)
+    assert call("predict", *made.arguments("predict"), "--quiet") == 0
     assert call("evaluate", *made.arguments("evaluate"), "--quiet") == 0
     return made
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 import numpy as np
@@ -304,26 +304,39 @@ def by_hand(store: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ReaderPool, B
     return made, made._executor  # type: ignore[return-value]
 
 
+def asked(made: ReaderPool, *key: int) -> Future:
+    """Ask in a thread of its own, which ends with the tests even where its batch never comes."""
+    answer: Future = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(made.get(*key))
+        except BaseException as problem:
+            answer.set_exception(problem)
+
+    threading.Thread(target=ask, daemon=True).start()
+    return answer
+
+
 def test_a_slot_that_is_written_to_is_nobody_elses(by_hand: tuple[ReaderPool, ByHand]) -> None:
     made, readers = by_hand
-    with ThreadPoolExecutor() as asking:
-        first = asking.submit(made.get, 0, 0, 9)
-        until(lambda: len(readers.jobs) == 4)
-        readers.end(made, 0, 0)
-        assert first.result(20)[0][0, 0] == 0
-        busy = {readers.jobs[0, number][0] for number in (1, 2, 3)}
-        second = asking.submit(made.get, 5, 0, 9)
-        until(lambda: (5, 0) in readers.jobs)
-        assert len(readers.jobs) == 5, "the other three slots are in work, for batches that nobody wants any more"
-        assert readers.jobs[5, 0][0] not in busy
-        for number in (1, 2, 3):
-            readers.end(made, 0, number)
-        readers.end(made, 5, 0)
-        assert second.result(20)[0][0, 0] == 50
-        third = asking.submit(made.get, 5, 1, 9)
-        until(lambda: len(readers.jobs) == 9)  # all four are free again: 5 1, 5 2, 5 3, 5 4
-        readers.end(made, 5, 1)
-        assert third.result(20)[0][0, 0] == 51
+    first = asked(made, 0, 0, 9)
+    until(lambda: len(readers.jobs) == 4)
+    readers.end(made, 0, 0)
+    assert first.result(20)[0][0, 0] == 0
+    busy = {readers.jobs[0, number][0] for number in (1, 2, 3)}
+    second = asked(made, 5, 0, 9)
+    until(lambda: (5, 0) in readers.jobs)
+    assert len(readers.jobs) == 5, "the other three slots are in work, for batches that nobody wants any more"
+    assert readers.jobs[5, 0][0] not in busy
+    for number in (1, 2, 3):
+        readers.end(made, 0, number)
+    readers.end(made, 5, 0)
+    assert second.result(20)[0][0, 0] == 50
+    third = asked(made, 5, 1, 9)
+    until(lambda: len(readers.jobs) == 9)  # all four are free again: 5 1, 5 2, 5 3, 5 4
+    readers.end(made, 5, 1)
+    assert third.result(20)[0][0, 0] == 51
 
 
 def test_a_slot_that_is_read_from_is_nobody_elses(by_hand: tuple[ReaderPool, ByHand], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,18 +351,17 @@ def test_a_slot_that_is_read_from_is_nobody_elses(by_hand: tuple[ReaderPool, ByH
         return read(slots, written)
 
     monkeypatch.setattr(Slots, "read", slowly)
-    with ThreadPoolExecutor() as asking:
-        first = asking.submit(made.get, 0, 0, 9)
-        until(lambda: len(readers.jobs) == 4)
-        readers.end(made, 0, 0)
-        assert reading.wait(20)
-        second = asking.submit(made.get, 5, 0, 9)
-        until(lambda: len(made._dropped) == 4)
-        time.sleep(0.05)
-        assert (5, 0) not in readers.jobs, "no slot is free while the first asker copies out of its own"
-        go_on.set()
-        assert first.result(20)[0][0, 0] == 0
-        until(lambda: (5, 0) in readers.jobs)
-        assert readers.jobs[5, 0][0] == readers.jobs[0, 0][0]
-        readers.end(made, 5, 0)
-        assert second.result(20)[0][0, 0] == 50
+    first = asked(made, 0, 0, 9)
+    until(lambda: len(readers.jobs) == 4)
+    readers.end(made, 0, 0)
+    assert reading.wait(20)
+    second = asked(made, 5, 0, 9)
+    until(lambda: len(made._dropped) == 4)
+    time.sleep(0.05)
+    assert (5, 0) not in readers.jobs, "no slot is free while the first asker copies out of its own"
+    go_on.set()
+    assert first.result(20)[0][0, 0] == 0
+    until(lambda: (5, 0) in readers.jobs)
+    assert readers.jobs[5, 0][0] == readers.jobs[0, 0][0]
+    readers.end(made, 5, 0)
+    assert second.result(20)[0][0, 0] == 50

@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,39 @@ def test_more_devices_than_there_are_and_other_backends(monkeypatch: pytest.Monk
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(OptionError, match="2 replicas are asked for on the torch backend; use TensorFlow or JAX"):
         devices.pick_devices(0)
+
+
+class Spreading:
+    """What stands in for Keras' distribution, which is JAX's alone."""
+
+    def scope(self) -> AbstractContextManager[None]:
+        import keras
+
+        @contextmanager
+        def scope() -> Iterator[None]:
+            before = keras.distribution.distribution()
+            keras.distribution.set_distribution(self)
+            yield
+            keras.distribution.set_distribution(before)
+
+        return scope()
+
+
+def test_a_distribution_lasts_as_long_as_it_is_needed() -> None:
+    keras = pytest.importorskip("keras")
+    from brats3d.train.devices import Devices, apart
+
+    spreading = Spreading()
+    two, one = Devices(("cpu:0", "cpu:1"), distribution=spreading), Devices(("cpu:0",))
+    for context in (two.scope, two.fitting):
+        with context():
+            assert keras.distribution.distribution() is spreading
+            with apart():
+                assert keras.distribution.distribution() is None
+            with suppress(ZeroDivisionError), apart():
+                raise ZeroDivisionError
+            assert keras.distribution.distribution() is spreading
+        assert keras.distribution.distribution() is None
+    for context in (one.scope, one.fitting, apart):
+        with context():
+            assert keras.distribution.distribution() is None
