@@ -20,8 +20,9 @@ lint: $(VENV)/.test
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 
+# Two processes, a file of tests at a time: what a file makes once is made once.
 tests: $(VENV)/.test
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The scores against surface-distance, MedPy and MONAI, in an environment of their own.
 check-peers:

@@ -13,6 +13,12 @@ from brats3d.geometry import Grid
 from brats3d.store import CaseFacts, PreparedCase, summarise
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first, so that of several processes none is left with a long one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real cases, or a skip that says what is missing."""

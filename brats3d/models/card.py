@@ -24,7 +24,7 @@ class Card:
 
     Attributes:
         network: name of the network, such as ``isensee2017``.
-        network_options: its options that differ from the defaults.
+        network_options: its options, those that differ from the defaults at least.
         modalities: the input channels, in order.
         normalisation: a name of `brats3d.intensity.NORMALISATIONS`.
         spacing_mm: edge of the model's cubic voxels; 1 for full resolution on BraTS' grid.

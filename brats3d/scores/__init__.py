@@ -8,9 +8,9 @@ from brats3d.scores.calibration import Reliability, reliability
 from brats3d.scores.case import case_scores, lesion_scores, region_scores
 from brats3d.scores.comparison import COMPARED, Comparison, compare_sets
 from brats3d.scores.failures import Failure, case_failures, failure_class
-from brats3d.scores.lesions import Lesion, LesionRules, LesionScores, widened_box
+from brats3d.scores.lesions import Lesion, LesionRules, LesionScores
 from brats3d.scores.origin import origin_mean_channel_dice, origin_pooled_dice
-from brats3d.scores.overlap import dice
+from brats3d.scores.overlap import dice, widened_box
 from brats3d.scores.protocols import PROTOCOLS, Protocol, find_protocol
 from brats3d.scores.ranking import Ranking, rank_sets
 from brats3d.scores.result import RegionScores, Scoring

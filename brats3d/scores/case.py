@@ -10,8 +10,9 @@ import numpy as np
 
 from brats3d.errors import ArrayError, LabelError, OptionError, check_shapes_equal
 from brats3d.regions import REGIONS, LabelSet, check_values, region_masks, whole_numbers
-from brats3d.scores.lesions import LesionRules, LesionScores, Pieces, region_pieces, score_lesions, widened_box
-from brats3d.scores.overlap import Overlap, check_masks, count_overlap, joint_box
+from brats3d.scores.lesions import LesionRules, LesionScores, region_pieces, score_lesions
+from brats3d.scores.overlap import Overlap, check_masks, count_overlap, joint_box, widened_box
+from brats3d.scores.pieces import Pieces
 from brats3d.scores.protocols import Protocol, find_protocol
 from brats3d.scores.result import TOLERANCES_MM, RegionScores, Scoring
 from brats3d.scores.surfaces import largest_distance, mean_distance, measure, surface_dice

@@ -15,8 +15,8 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
-from brats3d.scores.lesions import components
 from brats3d.scores.overlap import Overlap, count_overlap
+from brats3d.scores.pieces import components
 from brats3d.scores.surfaces import SHELL_VOXELS, border_surface
 
 SPECK_MM3 = 50.0

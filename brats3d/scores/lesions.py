@@ -26,10 +26,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from brats3d.scores.overlap import dice, joint_box
+from brats3d.scores.overlap import dice
+from brats3d.scores.pieces import (
+    Pieces,
+    components,
+    joined_through,
+    meeting_numbers,
+    merged_lesions,
+    piece_sizes,
+    without_small,
+)
 from brats3d.scores.surfaces import element_surface, larger_percentile, measure
-
-EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
 
 
 @dataclass(frozen=True)
@@ -97,145 +104,6 @@ class LesionScores:
     lesions: tuple[Lesion, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, eq=False)
-class Pieces:
-    """A mask in numbered pieces.
-
-    Attributes:
-        numbers: (X, Y, Z) int32, 0 where nothing is, else the number of a piece.
-        zones: (X, Y, Z) int32, the same numbers on the dilated mask; ``numbers`` itself where nothing was dilated.
-    """
-
-    numbers: np.ndarray
-    zones: np.ndarray
-
-
-def dilate(mask: np.ndarray, times: int) -> np.ndarray:
-    """Return a mask dilated with the 18-neighbour element (faces and edges, no corners), as often as asked.
-
-    Args:
-        mask: (X, Y, Z) bool. Not modified.
-        times: how often; the mask grows by offsets with max |·| ≤ times and |dx| + |dy| + |dz| ≤ 2 · times, and ends at the
-            array's border.
-    """
-    for _ in range(times):
-        x, y = _widen(mask, 0), _widen(mask, 1)
-        # the element is the union of the three 3 × 3 squares through its centre
-        mask = _widen(x, 1) | _widen(x, 2) | _widen(y, 2)
-    return mask
-
-
-def _widen(mask: np.ndarray, axis: int) -> np.ndarray:
-    ahead = (slice(None),) * axis
-    out = mask.copy()
-    out[(*ahead, slice(1, None))] |= mask[(*ahead, slice(None, -1))]
-    out[(*ahead, slice(None, -1))] |= mask[(*ahead, slice(1, None))]
-    return out
-
-
-def components(mask: np.ndarray) -> Pieces:
-    """Return the 26-connected components of a mask.
-
-    Args:
-        mask: (X, Y, Z) bool. Not modified.
-    """
-    numbers = np.zeros(mask.shape, np.int32)
-    box = widened_box((mask,), 1)
-    numbers[box] = ndimage.label(mask[box], EVERY_NEIGHBOUR)[0]
-    return Pieces(numbers, numbers)
-
-
-def merged_lesions(mask: np.ndarray, dilations: int) -> Pieces:
-    """Return a mask's lesions: the parts of it inside the 26-connected components of its dilation.
-
-    Along an axis two parts merge where at most 2 · dilations empty voxels lie between them.
-
-    Args:
-        mask: (X, Y, Z) bool. Not modified.
-        dilations: times the mask is dilated.
-    """
-    zones, numbers = np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.int32)
-    box = widened_box((mask,), dilations + 1)
-    zones[box] = ndimage.label(dilate(mask[box], dilations), EVERY_NEIGHBOUR)[0]
-    numbers[box] = zones[box] * mask[box]
-    return Pieces(numbers, zones)
-
-
-def without_small(pieces: Pieces, largest_dropped: float) -> Pieces:
-    """Return pieces without those of at most so many voxels; the others keep their numbers.
-
-    Args:
-        pieces: what to sift. Not modified.
-        largest_dropped: size in voxels up to which a piece goes.
-    """
-    sizes = _sizes(pieces)
-    kept = np.where(sizes > largest_dropped, np.arange(len(sizes)), 0)
-    return _renumber(pieces, kept)
-
-
-def _sizes(pieces: Pieces) -> np.ndarray:
-    """Return the voxels of each piece, by number; 0 for number 0 and for numbers that are not in use."""
-    return np.bincount(pieces.numbers[pieces.numbers > 0], minlength=1)
-
-
-def joined_through(pieces: Pieces, others: Sequence[Pieces]) -> Pieces:
-    """Return pieces numbered anew from 1, those joined that touch the same piece of another mask.
-
-    One after the other, each of the other masks joins the pieces that touch (an 18-neighbour dilation reaches) the same piece
-    of it; a piece that touches several goes with the one of the lowest number. As in the script nothing is joined where no
-    more than one pair touches.
-
-    Args:
-        pieces: what to join. Not modified.
-        others: pieces of the other masks, on arrays of the same shape.
-    """
-    for other in others:
-        pairs = _touching(pieces.numbers, other.numbers)
-        if len(pairs) < 2:
-            continue
-        highest = int(pieces.numbers.max())
-        first: dict[int, int] = {}
-        for number, touched in pairs:
-            first.setdefault(number, touched)
-        new = {touched: highest + 1 + i for i, touched in enumerate(dict.fromkeys(touched for _, touched in pairs))}
-        table = np.arange(highest + 1)
-        table[list(first)] = [new[touched] for touched in first.values()]
-        pieces = _renumber(pieces, table)
-    sizes = _sizes(pieces)
-    used = np.flatnonzero(sizes)
-    table = np.zeros(len(sizes), int)
-    table[used] = np.arange(1, len(used) + 1)
-    return _renumber(pieces, table)
-
-
-def _touching(numbers: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
-    """Return the sorted pairs of pieces of two arrays that an 18-neighbour dilation brings together."""
-    places = np.argwhere(dilate(numbers > 0, 1) & (others > 0))
-    touched, padded = others[tuple(places.T)], np.pad(numbers, 1)
-    pairs: set[tuple[int, int]] = set()
-    for step in np.ndindex(3, 3, 3):
-        if sum(v != 1 for v in step) <= 2:
-            pairs.update(_pairs(padded[tuple((places + step).T)], touched))
-    return sorted(pairs)
-
-
-def _pairs(first: np.ndarray, second: np.ndarray) -> list[tuple[int, int]]:
-    """Return the sorted pairs of positive numbers that stand at the same place of two lists, each pair once."""
-    both = (first > 0) & (second > 0)
-    keys = np.unique((first[both].astype(np.int64) << 32) | second[both])
-    return list(zip((keys >> 32).tolist(), (keys & 0xFFFFFFFF).tolist(), strict=True))
-
-
-def _renumber(pieces: Pieces, table: np.ndarray) -> Pieces:
-    """Return pieces with the numbers that a table has for theirs; a zone whose piece is gone has no number any more."""
-    longer = np.zeros(max(len(table), int(pieces.zones.max(initial=0)) + 1), np.int32)
-    longer[: len(table)] = table
-    if np.array_equal(longer, np.arange(len(longer))):
-        return pieces
-    numbers = longer[pieces.numbers]
-    return Pieces(numbers, numbers if pieces.zones is pieces.numbers else longer[pieces.zones])
-
-
 def region_pieces(
     predictions: Mapping[str, np.ndarray],
     references: Mapping[str, np.ndarray],
@@ -284,8 +152,8 @@ def score_lesions(
     """
     spacing = tuple(float(s) for s in spacing_mm)
     voxel_mm3 = float(np.prod(spacing))
-    pairs = np.array(_pairs(lesions.zones, found.numbers), int).reshape(-1, 2).T
-    sizes, predicted_sizes = _sizes(lesions), _sizes(found)
+    pairs = np.array(meeting_numbers(lesions.zones, found.numbers), int).reshape(-1, 2).T
+    sizes, predicted_sizes = piece_sizes(lesions), piece_sizes(found)
     places = ndimage.find_objects(lesions.numbers), ndimage.find_objects(found.numbers)
     rows = []
     for number in np.flatnonzero(sizes[1:]) + 1:
@@ -320,14 +188,3 @@ def score_lesions(
 def _around(places: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
     """Return the box around some boxes."""
     return tuple(slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*places, strict=True))
-
-
-def widened_box(masks: Sequence[np.ndarray], margin: int) -> tuple[slice, ...]:
-    """Return the joint box of masks, widened on every side, within the array.
-
-    Args:
-        masks: arrays of one shape; non-zero counts.
-        margin: voxels on every side.
-    """
-    box = joint_box(*masks)
-    return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, masks[0].shape, strict=True))

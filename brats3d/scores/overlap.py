@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,3 +125,14 @@ def joint_box(*masks: np.ndarray) -> tuple[slice, ...]:
             return (slice(0, 0),) * masks[0].ndim
         box[axis] = slice(int(hits[0]), int(hits[-1]) + 1)
     return tuple(box)
+
+
+def widened_box(masks: Sequence[np.ndarray], margin: int) -> tuple[slice, ...]:
+    """Return the joint box of masks, widened on every side, within the array.
+
+    Args:
+        masks: arrays of one shape; non-zero counts.
+        margin: voxels on every side.
+    """
+    box = joint_box(*masks)
+    return tuple(slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, masks[0].shape, strict=True))

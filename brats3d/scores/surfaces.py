@@ -118,7 +118,7 @@ def distances(start: Surface, target: Surface, spacing_mm: tuple[float, ...], sh
 
 
 def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the distance from each of (N, axes) points to the nearest of (M, axes) targets; a few points search a part of them."""
+    """Return the distance from each of (N, axes) points to the nearest of (M, axes) targets; a few search a part of them."""
     if len(points) <= FEW_POINTS:
         reach = cdist(points, targets[:: 1 + len(targets) // FEW_POINTS]).min(1, keepdims=True) * (1 + ROUNDING)
         near = (targets >= (points - reach).min(0)) & (targets <= (points + reach).max(0))
