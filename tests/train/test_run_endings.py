@@ -101,20 +101,30 @@ def test_a_loss_that_is_no_number_stops_the_run_and_a_lower_rate_goes_on(
 # --- mixed precision -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_a_run_in_mixed_precision_resumes_exactly_and_saves_float32(train: Train, tmp_path: Path, precision: str) -> None:
+MIXED = {"data.batches": 4, "training.epochs": 2, "training.validate_every": 1, "optimiser.ema": 0.9}
+
+
+def policies(run: Path) -> set[str]:
     from brats3d.models import load_model
 
-    settings = {"data.batches": 4, "training.epochs": 2, "training.validate_every": 1, "optimiser.ema": 0.9}
+    return {layer.dtype_policy.name for layer in load_model(run / "best.keras").network.layers}
 
+
+def test_a_run_in_mixed_float16_resumes_exactly_and_saves_float32(train: Train, tmp_path: Path) -> None:
     def stop_after_one(what: str, done: int, total: int) -> None:
         if done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "stopped", settings, precision=precision, progress=stop_after_one)
+        train(tmp_path / "stopped", MIXED, precision="mixed_float16", progress=stop_after_one)
     assert "WARNING the run was stopped (KeyboardInterrupt)" in (tmp_path / "stopped" / "run.log").read_text()
     train(tmp_path / "stopped")
-    train(tmp_path / "undisturbed", settings, precision=precision)
+    train(tmp_path / "undisturbed", MIXED, precision="mixed_float16")
     assert_the_same_run(tmp_path / "stopped", tmp_path / "undisturbed", epochs=2)
-    assert {layer.dtype_policy.name for layer in load_model(tmp_path / "stopped" / "best.keras").network.layers} == {"float32"}
+    assert policies(tmp_path / "stopped") == {"float32"}
+
+
+def test_a_run_in_mixed_bfloat16_saves_float32(train: Train, tmp_path: Path) -> None:
+    train(tmp_path / "run", {**MIXED, "training.epochs": 1}, precision="mixed_bfloat16")
+    assert read_recipe(str(tmp_path / "run" / "recipe.toml")).training.precision == "mixed_bfloat16"
+    assert policies(tmp_path / "run") == {"float32"}
