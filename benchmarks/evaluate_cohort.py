@@ -1,11 +1,13 @@
 """Question: how much memory does `evaluate` need a case, and what does a second worker bring?
 
-Real labels against predictions made of them, in folders of masks; the command runs in a process of its own with each protocol,
-once with one worker and once with two. Memory is the high-water mark of the resident set that Linux keeps of every process
-(VmHWM), looked at 20 times a second, beside that of a process that has imported `brats3d.evaluate` and scored nothing; seconds
-are wall clock, of the scoring and of the report, with the start of the processes.
+Real labels against predictions made of them, in folders of masks; where more cases are asked for than there are, the same
+labels come again with other predictions. The command runs in a process of its own with each protocol, with one worker and with
+two, on all cases and on a third of them: the difference is what the further cases take, without the start of the processes and
+without the report, which do not grow with the cohort. Memory is the high-water mark of the resident set that Linux keeps of
+every process (VmHWM), looked at 20 times a second, beside that of a process that has imported `brats3d.evaluate` and scored
+nothing; seconds are wall clock.
 
-    python benchmarks/evaluate_cohort.py DATA --cases 12 --protocol casewise brats2023 all
+    python benchmarks/evaluate_cohort.py DATA --cases 36 --protocol casewise brats2023 all
 
 DATA holds BraTS case folders with labels. Linux only; use a machine that does nothing else.
 """
@@ -13,18 +15,19 @@ DATA holds BraTS case folders with labels. Linux only; use a machine that does n
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 from real_labels import labels_of_cases, scatter, wobble
 
 from brats3d import images
 from brats3d.cases import find_cases
 from brats3d.console import text_table
+from brats3d.regions import LABEL_SETS, convert_label
 
 
 def measure(*command: str) -> tuple[float, list[int]]:
@@ -65,35 +68,52 @@ def peak_mb(pid: int) -> int:
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
-def make_predictions(data: Path, folder: Path, count: int) -> list[str]:
-    """Write masks for the first cases and return their ids."""
+def make_cohort(data: Path, folder: Path, count: int) -> list[str]:
+    """Write references and predictions of so many cases, and return their ids."""
+    (folder / "masks").mkdir()
+    (folder / "references").mkdir()
     grids = {case.id: images.read(case.label).grid for case in find_cases(data) if case.label}
-    for number, label in enumerate(labels_of_cases(data, count)):
-        prediction = scatter(wobble(label.array, label.coding, seed=number), label.coding, seed=number)
-        images.write(folder / f"{label.case}.nii.gz", prediction.astype(np.uint8), grids[label.case])
-    return sorted(path.name.removesuffix(".nii.gz") for path in folder.iterdir())
+    ids = []
+    labels = enumerate(labels_of_cases(data, count))
+    near = [(label, wobble(label.array, label.coding, seed=number)) for number, label in labels]
+    for number, (label, prediction) in enumerate(itertools.islice(itertools.cycle(near), count)):
+        prediction = scatter(prediction, label.coding, seed=number)
+        ids.append(f"{number:04d}")
+        for kind, array in (("masks", prediction), ("references", label.array)):
+            as_l17 = convert_label(array, label.coding, LABEL_SETS["L17"])
+            images.write(folder / kind / f"{ids[-1]}.nii.gz", as_l17, grids[label.case])
+    return ids
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--cases", type=int, default=12)
+    parser.add_argument("--cases", type=int, default=36)
     parser.add_argument("--protocol", nargs="+", default=["casewise", "brats2023", "all"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        masks, ids = Path(scratch) / "masks", Path(scratch) / "ids.txt"
-        masks.mkdir()
-        ids.write_text("\n".join(make_predictions(options.data, masks, options.cases)))
+        folder = Path(scratch)
+        ids = make_cohort(options.data, folder, options.cases)
+        lists = {}
+        for count in (options.cases // 3, options.cases):
+            lists[count] = folder / f"{count}.txt"
+            lists[count].write_text("\n".join(ids[:count]))
         base = measure("-c", "import brats3d.evaluate.__main__")[1][0]
         rows = []
         for protocol in options.protocol:
-            common = ["-m", "brats3d.evaluate", str(masks), str(options.data), "--cases", str(ids), "--protocol", protocol]
-            (one, alone), (two, several) = (
-                measure(*common, "--out", f"{scratch}/{protocol}{workers}", "--workers", str(workers)) for workers in (1, 2)
-            )
-            rows.append([protocol, one, two, one / two, base, alone[0], *[*several, 0, 0][:2]])
+            seconds, peaks = {}, {}
+            for (count, path), workers in itertools.product(lists.items(), (1, 2)):
+                given = ["-m", "brats3d.evaluate", str(folder / "masks"), str(folder / "references"), "--cases", str(path)]
+                more = ["--label-set", "L17", "--reference-label-set", "L17", "--protocol", protocol, "--workers", str(workers)]
+                out = str(folder / f"{protocol}-{count}-{workers}")
+                seconds[count, workers], peaks[workers] = measure(*given, *more, "--out", out)
+            few, many = lists
+            one, two = ((seconds[many, n] - seconds[few, n]) / (many - few) for n in (1, 2))
+            whole = seconds[many, 1], seconds[many, 2], seconds[many, 1] / seconds[many, 2]
+            rows.append([protocol, *whole, one, two, one / two, base, peaks[1][0], *[*peaks[2], 0, 0][:2]])
     print(f"{options.cases} cases; MB are the peaks of: an import, one worker alone, two workers' parent, the larger worker")
-    print(text_table(["protocol", "one worker s", "two workers s", "ratio", "import", "alone", "parent", "worker"], rows))
+    columns = ["one worker s", "two s", "ratio", "a case more s", "with two s", "ratio", "import", "alone", "parent", "worker"]
+    print(text_table(["protocol", *columns], rows))
 
 
 if __name__ == "__main__":

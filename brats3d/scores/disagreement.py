@@ -112,9 +112,7 @@ class Disagreement:
 
         Missed specks are left out, unless nothing but specks is there to be missed and nothing was found.
         """
-        numbers = components(self.reference).numbers
-        count = int(numbers.max(initial=0)) + 1
-        sizes, hits = (np.bincount(n, minlength=count)[1:] for n in (numbers.ravel(), numbers[self.prediction]))
+        _, _, sizes, hits = _lesions(self.reference, self.prediction)
         missed = sizes[hits == 0]
         large = missed[missed * np.prod(self.spacing_mm) > SPECK_MM3]
         return sizes[hits > 0], large if len(large) or hits.any() else missed
@@ -122,38 +120,51 @@ class Disagreement:
     @cached_property
     def invented(self) -> float:
         """Voxels of predicted lesions that touch no reference and lie far from it; specks count where nothing was found."""
-        numbers = components(self.prediction).numbers
-        sizes = np.bincount(numbers.ravel())
-        alone = sizes * np.prod(self.spacing_mm) > (SPECK_MM3 if self.counts.true_positive else 0)
-        alone[numbers[self.reference]] = False
-        alone[0] = False
+        places, ids, sizes, hits = _lesions(self.prediction, self.reference)
+        alone = (hits == 0) & (sizes * np.prod(self.spacing_mm) > (SPECK_MM3 if self.counts.true_positive else 0))
         if not alone.any():
             return 0.0
-        found = self._voxels(alone[numbers], self.reference)
+        found = self._voxels(places[alone[ids]], self._reference_surface)
         return found.voxels(found.distances > FAR_MM / BOUNDARY_MM + ROUNDING)
 
     @cached_property
     def extra(self) -> ErrorVoxels:
         """What was predicted too much."""
-        return self._voxels(self.prediction & ~self.reference, self.reference)
+        return self._voxels(np.flatnonzero(self.prediction & ~self.reference), self._reference_surface)
 
     @cached_property
     def missing(self) -> ErrorVoxels:
         """What was not predicted."""
-        return self._voxels(self.reference & ~self.prediction, self.prediction)
+        return self._voxels(np.flatnonzero(self.reference & ~self.prediction), self._predicted_surface)
 
-    def _voxels(self, errors: np.ndarray, other: np.ndarray) -> ErrorVoxels:
-        points, weight = _sample(errors)
-        if len(points) == 0 or not other.any():
+    @cached_property
+    def _reference_surface(self) -> cKDTree | None:
+        return self._surface(self.reference)
+
+    @cached_property
+    def _predicted_surface(self) -> cKDTree | None:
+        return self._surface(self.prediction)
+
+    @property
+    def _unit(self) -> tuple[float, ...]:
+        return tuple(s / max(s, BOUNDARY_MM) for s in self.spacing_mm)
+
+    def _surface(self, mask: np.ndarray) -> cKDTree | None:
+        """Return a tree of the voxels at a mask's surface; None where the mask is empty."""
+        surface = border_surface(mask, self._unit)
+        if len(surface.points) == 0:
+            return None
+        return cKDTree(surface.coordinates_mm(surface.points, self._unit), compact_nodes=False, balanced_tree=False)
+
+    def _voxels(self, places: np.ndarray, other: cKDTree | None) -> ErrorVoxels:
+        points, weight = _sample(places, self.reference.shape)
+        if len(points) == 0 or other is None:
             return ErrorVoxels(points, weight, np.full(len(points), np.inf))
-        unit = tuple(s / max(s, BOUNDARY_MM) for s in self.spacing_mm)
-        surface = border_surface(other, unit)
-        tree = cKDTree(surface.coordinates_mm(surface.points, unit), compact_nodes=False, balanced_tree=False)
-        return ErrorVoxels(points, weight, tree.query((points + SHELL_VOXELS) * unit)[0])
+        return ErrorVoxels(points, weight, other.query((points + SHELL_VOXELS) * self._unit)[0])
 
     def mirrored(self) -> tuple[float, str]:
         """Return the best Dice of a prediction mirrored about the grid's middle, along any axes, and along which."""
-        points = _sample(self.prediction)[0]
+        points = _sample(np.flatnonzero(self.prediction), self.prediction.shape)[0]
         last = np.array(self.grid) - 1 - 2 * np.array(self.start)
         tried = []
         for count in (1, 2, 3):
@@ -172,8 +183,9 @@ class Disagreement:
         Looked for from where both centres of mass meet, voxel by voxel, while that helps; not where they lie together. No mask
         may be empty.
         """
-        points = _sample(self.prediction)[0]
-        shift = np.round(_sample(self.reference)[0].mean(0) - points.mean(0)).astype(int)
+        points = _sample(np.flatnonzero(self.prediction), self.prediction.shape)[0]
+        wanted = _sample(np.flatnonzero(self.reference), self.reference.shape)[0]
+        shift = np.round(wanted.mean(0) - points.mean(0)).astype(int)
         steps = np.array(list(itertools.product((0, -1, 1), repeat=3)))
         best = self._dice_at(points + shift)
         for _ in range(4 if shift.any() else 0):
@@ -190,9 +202,24 @@ class Disagreement:
         return 2 * hits * self.counts.predicted / (self.counts.predicted + self.counts.reference)
 
 
-def _sample(mask: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return at most `SAMPLE` voxels of a mask, evenly taken, and how many voxels each stands for."""
-    places = np.flatnonzero(mask)
+def _sample(places: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
+    """Return at most `SAMPLE` of some voxels, evenly taken, and how many voxels each stands for.
+
+    Args:
+        places: positions in a flattened array.
+        shape: the array's.
+    """
     count = min(SAMPLE, len(places))
     chosen = places[np.linspace(0, len(places) - 1, count).astype(int)] if count else places
-    return np.stack(np.unravel_index(chosen, mask.shape), -1), len(places) / max(count, 1)
+    return np.stack(np.unravel_index(chosen, shape), -1), len(places) / max(count, 1)
+
+
+def _lesions(mask: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the places of a mask's voxels, the number of each one's lesion from 0, and of every lesion its size and hits.
+
+    Lesions are 26-connected; hits are voxels that another mask of the same shape has too.
+    """
+    places = np.flatnonzero(mask)
+    ids = components(mask).numbers.ravel()[places] - 1
+    count = int(ids.max(initial=-1)) + 1
+    return places, ids, np.bincount(ids, minlength=count), np.bincount(ids[other.ravel()[places]], minlength=count)

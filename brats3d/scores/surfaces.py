@@ -18,7 +18,6 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
@@ -84,7 +83,14 @@ def border_surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
     References:
         loli/medpy, ``medpy.metric.binary``: mask minus its erosion by the 6-neighbour (4-neighbour) element.
     """
-    present = np.pad(np.ascontiguousarray(mask & ~ndimage.binary_erosion(mask)), SHELL_VOXELS)
+    mask = np.ascontiguousarray(mask)
+    inside = mask.copy()
+    for axis in range(mask.ndim):
+        ahead = (slice(None),) * axis
+        inside[(*ahead, slice(1, None))] &= mask[(*ahead, slice(None, -1))]
+        inside[(*ahead, slice(None, -1))] &= mask[(*ahead, slice(1, None))]
+        inside[(*ahead, [0, -1])] = False  # outside the volume lies nothing
+    present = np.pad(mask & ~inside, SHELL_VOXELS)
     points = np.flatnonzero(present)
     return Surface(present, points, np.ones(len(points)))
 
