@@ -25,7 +25,9 @@ from brats3d.scores.elements import element_areas, neighbour_codes
 
 SHELL_VOXELS = 3
 FEW_POINTS = 200
-"""Up to so many points look for the nearest target in the box that must hold it; a tree of all targets would take longer."""
+"""Up to so many points look for the nearest target in the slab that must hold it; a tree of all targets would take longer."""
+SAMPLED_TARGETS = 1000
+"""Of so many targets the nearest says how thick that slab is."""
 ROUNDING = 1e-9
 """Shares of area are compared with this tolerance, so that an exact tie does not hang on the order of a sum."""
 
@@ -89,7 +91,8 @@ def border_surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
         ahead = (slice(None),) * axis
         inside[(*ahead, slice(1, None))] &= mask[(*ahead, slice(None, -1))]
         inside[(*ahead, slice(None, -1))] &= mask[(*ahead, slice(1, None))]
-        inside[(*ahead, [0, -1])] = False  # outside the volume lies nothing
+        for end in (slice(1), slice(-1, None)):
+            inside[(*ahead, end)] = False  # outside the volume lies nothing
     present = np.pad(mask & ~inside, SHELL_VOXELS)
     points = np.flatnonzero(present)
     return Surface(present, points, np.ones(len(points)))
@@ -124,12 +127,14 @@ def distances(start: Surface, target: Surface, spacing_mm: tuple[float, ...], sh
 
 
 def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the distance from each of (N, axes) points to the nearest of (M, axes) targets; a few search a part of them."""
-    if len(points) <= FEW_POINTS:
-        reach = cdist(points, targets[:: 1 + len(targets) // FEW_POINTS]).min(1, keepdims=True) * (1 + ROUNDING)
-        near = (targets >= (points - reach).min(0)) & (targets <= (points + reach).max(0))
-        targets = targets[near.all(1)]
-    return cKDTree(targets, compact_nodes=False, balanced_tree=False).query(points)[0]
+    """Return the distance from each of (N, axes) points to the nearest of (M, axes) targets, sorted along the first axis."""
+    if len(points) > FEW_POINTS:
+        return cKDTree(targets, compact_nodes=False, balanced_tree=False).query(points)[0]
+    reach = cdist(points, targets[:: 1 + len(targets) // SAMPLED_TARGETS]).min(1) * (1 + ROUNDING)
+    along = targets[:, 0]
+    first = np.searchsorted(along, points[:, 0] - reach)
+    last = np.searchsorted(along, points[:, 0] + reach, side="right")
+    return np.array([cdist(points[[i]], targets[first[i] : last[i]]).min() for i in range(len(points))])
 
 
 @functools.cache
