@@ -12,7 +12,7 @@ from brats3d.errors import check_option
 
 COMMANDS = {
     "preprocess": "from a folder of scans to a store",
-    "store": "list or verify a store",
+    "store": "list, verify, pack, merge or audit a store",
     "train": "from a store and a recipe to a trained model",
     "predict": "from a model and scans to masks on the scans' grid",
     "evaluate": "from masks and references to scores",

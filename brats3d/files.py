@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -75,6 +76,21 @@ def remove_stale(path: Path) -> None:
     for left in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(path.suffix)}"):
         pid = left.name[len(prefix) : len(left.name) - len(path.suffix)]
         if pid.isdigit() and not _alive(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def remove_stale_among(folder: Path, names: Iterable[str]) -> None:
+    """Remove what is left of earlier writes of a folder's files, as `remove_stale` does for one, in one look at the folder.
+
+    Args:
+        folder: where the files are; it may not exist.
+        names: the files' names.
+    """
+    known = set(names)
+    pattern = re.compile(rf"\.(.+)\.{re.escape(socket.gethostname())}-(\d+)(\.[^.]*|)")
+    for left in list(folder.glob(".*")):
+        found = pattern.fullmatch(left.name)
+        if found and f"{found[1]}{found[3]}" in known and not _alive(int(found[2])):
             left.unlink(missing_ok=True)
 
 

@@ -7,7 +7,7 @@ way in (`to_stored`) and back on the way out (`from_stored`). Nothing is ever re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,14 +146,28 @@ Box = np.ndarray
 
 
 def bounding_box(mask: np.ndarray) -> Box:
-    """Return the half-open box of the True voxels of a 3-D mask; (3, 2) zeros where there is none."""
+    """Return the half-open box of the voxels of a 3-D mask or image that are not zero; (3, 2) zeros where there is none."""
+    occupied = mask if mask.dtype.kind in "biu" else mask != 0
     box = np.zeros((3, 2), int)
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if len(hit) == 0:
-            return np.zeros((3, 2), int)
+    # From both ends along the axis that is slowest in memory, then whole planes of what is left laid over one another.
+    slowest = int(np.argmax(np.abs(occupied.strides)))
+    planes = np.moveaxis(occupied, slowest, 0)
+    first = next((i for i in range(len(planes)) if planes[i].any()), None)
+    if first is None:
+        return box
+    last = next(i for i in range(len(planes) - 1, -1, -1) if planes[i].any())
+    box[slowest] = first, last + 1
+    shadow = np.bitwise_or.reduce(planes[first : last + 1], axis=0) != 0
+    for axis, other in zip((a for a in range(3) if a != slowest), (1, 0), strict=True):
+        hit = np.flatnonzero(shadow.any(axis=other))
         box[axis] = hit[0], hit[-1] + 1
     return box
+
+
+def united_box(boxes: Iterable[Box]) -> Box:
+    """Return the smallest box that holds boxes; those that hold nothing count for nothing."""
+    some = np.array([box for box in boxes if (box[:, 1] > box[:, 0]).all()])
+    return np.stack([some[:, :, 0].min(0), some[:, :, 1].max(0)], 1) if len(some) else np.zeros((3, 2), int)
 
 
 def box_slices(box: Box) -> tuple[slice, slice, slice]:

@@ -10,16 +10,20 @@ the values clamped to their 2nd and 98th percentile, applied to the unclamped va
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from brats3d.errors import ALL_ZERO, ImageError, check_option
 
 QUANTILES = 1001
+CACHED = 1 << 16
+"""Voxels worked on at a time: a quarter of a megabyte of float32."""
+MOST_COUNTED = 1 << 24
+"""Integers that range further are sorted, not counted."""
 CLIP_SD = 5.0
 """Normalised intensities are clipped to plus and minus this many standard deviations."""
 
@@ -97,10 +101,7 @@ def histogram_of(array: np.ndarray) -> Histogram:
         ImageError: no voxel differs from zero.
     """
     if np.issubdtype(array.dtype, np.integer):
-        least = int(array.min(initial=0))
-        counts = np.bincount(array.ravel() if least == 0 else array.ravel().astype(np.int64) - least)
-        values = np.flatnonzero(counts) + least
-        counts = counts[values - least]
+        values, counts = _distinct(array)
         inside = values != 0
         if not inside.any():
             raise ImageError(ALL_ZERO)
@@ -109,6 +110,34 @@ def histogram_of(array: np.ndarray) -> Histogram:
     if inside_values.size == 0:
         raise ImageError(ALL_ZERO)
     return Quantiles(np.quantile(inside_values, np.linspace(0, 1, QUANTILES)).astype(np.float64))
+
+
+def _distinct(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return an integer array's values, ascending, and how often each occurs."""
+    least, greatest = int(array.min(initial=0)), int(array.max(initial=0))
+    if greatest - least > MOST_COUNTED:
+        return np.unique(array, return_counts=True)
+    counts = np.zeros(greatest - least + 1, np.int64)
+    for part in parts(array):
+        voxels = array[part].ravel(order="K")
+        counts += np.bincount(voxels if least == 0 else voxels.astype(np.int64) - least, minlength=len(counts))
+    values = np.flatnonzero(counts)
+    return values + least, counts[values]
+
+
+def parts(array: np.ndarray) -> Iterator[tuple[Any, ...]]:
+    """Yield indices that cut an array, along the axis that is slowest in memory, into parts of a processor's cache.
+
+    What several NumPy functions in a row do part by part takes a third of what they take on the whole.
+    """
+    if array.size == 0 or array.ndim == 0:
+        yield (...,)
+        return
+    slowest = int(np.argmax(np.abs(array.strides)))
+    length = array.shape[slowest]
+    step = max(1, CACHED * length // array.size)
+    for start in range(0, length, step):
+        yield (*(slice(None),) * slowest, slice(start, start + step))
 
 
 def histogram_from_arrays(arrays: Mapping[str, np.ndarray]) -> Histogram:
@@ -132,20 +161,24 @@ class Scaling:
     sd: float
     clip: float = CLIP_SD
 
-    def apply(self, array: np.ndarray) -> np.ndarray:
+    def apply(self, array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Return the normalised image.
 
         Args:
             array: any shape and real type, intensities as stored.
+            out: float32 of the same shape, filled and returned where given.
 
         Returns:
             float32 of the same shape; 0 where the input is 0.
         """
-        scaled = array.astype(np.float32)
-        scaled -= np.float32(self.mean)
-        scaled *= np.float32(1 / self.sd)
-        np.clip(scaled, -self.clip, self.clip, out=scaled)
-        scaled *= array != 0
+        scaled = np.empty_like(array, np.float32) if out is None else out
+        mean, factor = np.float32(self.mean), np.float32(1 / self.sd)
+        for part in parts(array):
+            raw, into = array[part], scaled[part]
+            np.subtract(raw, mean, out=into, dtype=np.float32, casting="unsafe")
+            into *= factor
+            np.clip(into, -self.clip, self.clip, out=into)
+            into *= raw != 0
         return scaled
 
 

@@ -1,7 +1,8 @@
-"""One function over many cases, in this process or in several.
+"""One function over many cases: in this process, in several, on a cluster, or a share of them in each job of an array.
 
 Workers are spawned, never forked: HDF5 and TensorFlow do not survive a fork. A worker whose parent dies ends by itself, and
-Ctrl-C reaches the parent alone, which then lets the cases in work finish.
+Ctrl-C reaches the parent alone, which then lets the cases in work finish. Beyond one machine the same function is mapped by
+Dask (extra ``cluster``), or each job takes its `share`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from brats3d.errors import CaseError, OptionError, WorkerError
+from brats3d.errors import CaseError, MissingExtraError, OptionError, WorkerError, first_line
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+CLUSTER_SECONDS = 30
+"""How long a scheduler may take to answer, and its first worker to come."""
 
 
 def core_count() -> int:
@@ -41,8 +46,26 @@ def worker_count(workers: int | None, items: int) -> int:
     return max(1, min(workers or core_count(), items))
 
 
+def share(items: Sequence[Item], shard: str | None) -> list[Item]:
+    """Return the items of one job of an array: every N-th, from the I-th.
+
+    Args:
+        items: all items, the same and in the same order in every job.
+        shard: ``I/N``, I from 1 to N; None is all of them.
+
+    Raises:
+        OptionError: it is nothing of that kind.
+    """
+    if shard is None:
+        return list(items)
+    index, slash, count = shard.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise OptionError(f"shard is {shard!r}; expected I/N with I from 1 to N, such as 3/8 for the third of eight jobs.")
+    return list(items)[int(index) - 1 :: int(count)]
+
+
 def map_cases(
-    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int | None = None
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int | None = None, scheduler: str | None = None
 ) -> Iterator[tuple[Item, Result | CaseError]]:
     """Call a function once an item and yield each item with its result, in the order in which they finish.
 
@@ -51,14 +74,19 @@ def map_cases(
             ends the whole.
         items: what to call it with.
         workers: processes; None is one a core, 1 stays in this process.
+        scheduler: address of a Dask scheduler whose workers do it instead; they see the same files under the same names.
 
     Yields:
         (item, result or the CaseError raised).
 
     Raises:
-        OptionError: fewer than one worker.
-        WorkerError: a worker process was killed.
+        OptionError: fewer than one worker, or no scheduler answers at the address.
+        MissingExtraError: a scheduler is given, and Dask is not installed.
+        WorkerError: a worker process was killed, or the scheduler has none.
     """
+    if scheduler is not None:
+        yield from _map_on_cluster(function, items, scheduler)
+        return
     count = worker_count(workers, len(items))
     if count == 1:
         for item in items:
@@ -78,6 +106,49 @@ def map_cases(
     finally:
         # On a stop, cases not begun are dropped and those in work end whole.
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _map_on_cluster(
+    function: Callable[[Item], Result], items: Sequence[Item], scheduler: str
+) -> Iterator[tuple[Item, Result | CaseError]]:
+    """Do what `map_cases` does on the workers of a Dask scheduler."""
+    try:
+        from distributed import Client, KilledWorker, as_completed
+    except ImportError as missing:
+        raise MissingExtraError("a Dask scheduler needs distributed; run: pip install 'brats3d[cluster]'.") from missing
+    try:
+        client = Client(scheduler, timeout=CLUSTER_SECONDS, set_as_default=False)
+    except (OSError, TypeError, ValueError) as problem:  # a time-out is an OSError
+        raise OptionError(
+            f"scheduler is {scheduler!r}, where none answers ({first_line(problem)}); expected the address that"
+            " `dask scheduler` shows, such as tcp://10.0.0.1:8786."
+        ) from problem
+    with client:
+        _wait_for_workers(client, scheduler)
+        jobs = dict(zip(client.map(partial(_answer, function), items, pure=False), items, strict=True))
+        try:
+            for job, answer in as_completed(list(jobs), loop=client.loop, with_results=True):
+                yield jobs[job], answer
+        except KilledWorker as problem:
+            raise WorkerError(
+                f"a worker of {scheduler} was killed again and again, most often for lack of memory; finished cases stay:"
+                " give the command again with more memory a worker."
+            ) from problem
+        except ImportError as problem:
+            raise WorkerError(
+                f"the workers of {scheduler} cannot import what they need ({first_line(problem)}); install brats3d there."
+            ) from problem
+        finally:
+            client.cancel(list(jobs))  # cases not begun; those in work end whole
+
+
+def _wait_for_workers(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=CLUSTER_SECONDS)
+    except TimeoutError as problem:
+        raise WorkerError(
+            f"the scheduler {scheduler} has no worker; start some with: dask worker {scheduler} --nthreads 1 --nworkers 4."
+        ) from problem
 
 
 def _answer(function: Callable[[Item], Result], item: Item) -> Result | CaseError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,15 @@ def real_data() -> Path:
     if not folder or not (Path(folder) / "brats").is_dir():
         pytest.skip(f"no real cases: BRATS3D_TEST_DATA is {folder!r}; set it to a folder with brats/<case>/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """The address of a Dask scheduler with two worker processes, or a skip that says what is missing."""
+    distributed = pytest.importorskip("distributed", reason="needs Dask (extra cluster)")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as started:
+        yield started.scheduler_address
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from brats3d.data import EpochSetter, PatchDataset, check_batch
 from brats3d.errors import ArrayError, LabelError, NoCasesError, OptionError, StoreError
 from brats3d.patches import CaseReader
-from brats3d.store import PreparedCase, open_store, write_case
+from brats3d.store import PreparedCase, open_store, summarise, write_case
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -49,6 +50,19 @@ def test_batches_are_full_and_have_the_channels_last(store: Path, spacing_mm: fl
             np.testing.assert_array_equal(images[row], np.moveaxis(sample.images, 0, -1))
             np.testing.assert_array_equal(targets[row], np.moveaxis(sample.targets, 0, -1))
     data.close()
+
+
+def test_cases_of_other_modalities_are_refused(make_prepared: Callable[..., PreparedCase], tmp_path: Path) -> None:
+    """As many channels that mean something else would train without complaint."""
+    for name, left_out in (("a", "t2"), ("b", "t1ce")):
+        whole = make_prepared(name)
+        kept = tuple(m for m in whole.modalities if m != left_out)
+        rows = [whole.modalities.index(m) for m in kept]
+        facts = dataclasses.replace(whole.facts, modalities=kept)
+        write_case(tmp_path, summarise(facts, whole.images[rows], whole.label, whole.grid, whole.source))
+    dataset(tmp_path, ["a"]).close()
+    with pytest.raises(OptionError, match=r"case b of .* holds t1, t2, flair, case a holds t1, t1ce, flair; expected the same"):
+        dataset(tmp_path, ["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,27 @@ def test_bounding_box(seed: int) -> None:
     assert cut.sum() == mask.sum()
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+@pytest.mark.parametrize("order", ["C", "F", "turned"])
+def test_bounding_box_of_an_image_in_any_order_of_memory(kind: type, order: str) -> None:
+    for voxels in ([(2, 3, 4)], [(0, 6, 1), (5, 2, 7)], [(5, 6, 7)], [(1, 0, 0), (4, 5, 2), (3, 3, 3)]):
+        image = np.zeros(SHAPE, kind)
+        image[tuple(np.transpose(voxels))] = kind(-3.5) if kind != np.uint8 else 128
+        where = np.argwhere(image)
+        turned = {
+            "C": image,
+            "F": np.asfortranarray(image),
+            "turned": np.ascontiguousarray(image[::-1, :, ::-1])[::-1, :, ::-1],
+        }
+        np.testing.assert_array_equal(geometry.bounding_box(turned[order]), np.stack([where.min(0), where.max(0) + 1], 1))
+
+
+def test_united_box() -> None:
+    nothing, one, other = np.zeros((3, 2), int), np.array([[3, 9], [8, 16], [2, 4]]), np.array([[4, 7], [1, 9], [3, 5]])
+    np.testing.assert_array_equal(geometry.united_box([one, nothing, other]), [[3, 9], [1, 16], [2, 5]])
+    np.testing.assert_array_equal(geometry.united_box([nothing, nothing]), nothing)
+
+
 def test_bounding_box_of_nothing() -> None:
     np.testing.assert_array_equal(geometry.bounding_box(np.zeros(SHAPE, bool)), np.zeros((3, 2)))
 

@@ -127,6 +127,24 @@ def test_clamped_zscore_is_isensees_rule(kind: str) -> None:
     np.testing.assert_allclose(scaled, twin(array), atol=1e-4 if kind in INTEGERS else 0.01)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (70, 51, 43), (3, 2, 61, 67)])
+def test_part_by_part_is_as_the_whole(kind: type, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any order of memory, and where a part is smaller than a plane."""
+    array = np.asarray(np.random.default_rng(3).integers(0, 200, shape)).astype(kind)
+    scaled = (array.astype(np.float32) - np.float32(81.5)) * np.float32(1 / 13.0)
+    expected = np.where(array != 0, np.clip(scaled, -5, 5), 0)
+    for cached in (1, 1000, 1 << 30):
+        monkeypatch.setattr("brats3d.intensity.CACHED", cached)
+        out = np.full(shape, np.nan, np.float32)
+        assert Scaling(81.5, 13.0).apply(array, out) is out
+        np.testing.assert_array_equal(out, expected)
+        for turn in (np.asarray, np.transpose, np.asfortranarray, np.flip):
+            got = Scaling(81.5, 13.0).apply(turn(array))
+            assert got.dtype == np.float32
+            np.testing.assert_array_equal(got, turn(expected))
+
+
 def test_far_values_are_clipped_and_background_stays_zero() -> None:
     array = np.array([[0, 1, 100], [-2000, 2000, 0]], np.int16)
     scaled = Scaling(mean=100, sd=10).apply(array)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from brats3d.console.messages import messages_on_stderr
-from brats3d.errors import CaseError, LabelError, OptionError, SpaceError, WorkerError
-from brats3d.parallel import map_cases, shown_level, worker_count
+from brats3d.errors import CaseError, LabelError, MissingExtraError, OptionError, SpaceError, WorkerError
+from brats3d.parallel import map_cases, share, shown_level, worker_count
 
 
 def answer(item: int) -> tuple[int, int]:
@@ -97,6 +97,49 @@ def test_workers_are_as_many_as_the_cores_this_process_may_use(monkeypatch: pyte
 def test_fewer_than_one_worker_is_refused(workers: int) -> None:
     with pytest.raises(OptionError, match=rf"workers is {workers}; expected 1 or more\."):
         list(map_cases(answer, [1], workers=workers))
+
+
+@pytest.mark.parametrize(("shard", "left"), [(None, "abcdefg"), ("1/1", "abcdefg"), ("1/3", "adg"), ("3/3", "cf"), ("9/9", "")])
+def test_a_share_of_the_items(shard: str | None, left: str) -> None:
+    assert share("abcdefg", shard) == list(left)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
+def test_shares_are_all_and_each_once(count: int) -> None:
+    shares = [share(range(7), f"{index}/{count}") for index in range(1, count + 1)]
+    assert sorted(item for items in shares for item in items) == list(range(7))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("shard", ["", "3", "0/3", "4/3", "-1/3", "1/0", "1/x", "1.0/2", "1/2/3"])
+def test_what_is_no_shard_is_refused(shard: str) -> None:
+    with pytest.raises(OptionError, match=r"shard is '.*'; expected I/N with I from 1 to N, such as 3/8"):
+        share([1], shard)
+
+
+@pytest.mark.slow
+def test_a_cluster_answers_as_workers_do(cluster: str) -> None:
+    got = dict(map_cases(answer, [1, 3, 2, 5], scheduler=cluster))
+    assert isinstance(got[3], LabelError)
+    assert {item: a[0] for item, a in got.items() if not isinstance(a, CaseError)} == {1: 1, 2: 4, 5: 25}
+    assert os.getpid() not in {a[1] for a in got.values() if not isinstance(a, CaseError)}
+    for item, problem in ((7, SpaceError), (8, ZeroDivisionError)):
+        with pytest.raises(problem, match=r"the disk is full|a bug"):
+            list(map_cases(answer, [item, 1], scheduler=cluster))
+
+
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="needs Dask (extra cluster)")
+    monkeypatch.setattr("brats3d.parallel.CLUSTER_SECONDS", 1)
+    for address in ("tcp://127.0.0.1:9", "nowhere"):
+        with pytest.raises(OptionError, match=rf"scheduler is '{address}', where none answers \(.*\); expected the address"):
+            list(map_cases(answer, [1], scheduler=address))
+
+
+def test_a_cluster_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'brats3d\[cluster\]'"):
+        list(map_cases(answer, [1], scheduler="tcp://127.0.0.1:9"))
 
 
 # A command over many cases of half a second each; what is begun leaves a file, what is finished another.

@@ -1,11 +1,13 @@
 """Finding and naming cases, settling what their labels mean, and splitting them by patient.
 
-Only names are read here; no image is opened.
+Only names, tables and manifests are read here; no image is opened.
 """
 
-from brats3d.cases.corpora import CORPORA, Corpus
-from brats3d.cases.find import Case, find_cases
+from brats3d.cases.case import Case
+from brats3d.cases.corpora import CORPORA, Corpus, corpus_of
+from brats3d.cases.find import Finding, find_cases, look_for_cases
 from brats3d.cases.labels import settle_label_set
+from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
 from brats3d.cases.selection import read_case_ids, select_ids
 from brats3d.cases.splits import Fold, Split, load_split, make_split
@@ -16,13 +18,17 @@ __all__ = [
     "MODALITIES",
     "Case",
     "Corpus",
+    "Finding",
     "Fold",
     "Split",
+    "corpus_of",
     "find_cases",
     "load_split",
+    "look_for_cases",
     "make_split",
     "patient_of",
     "read_case_ids",
+    "read_manifest",
     "select_ids",
     "settle_label_set",
 ]

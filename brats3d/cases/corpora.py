@@ -4,26 +4,54 @@ A row says how a file is named, what its last part means, and which codings its 
 (and a tree to the tests); nothing else asks for a year.
 
 Rows are tried from top to bottom and the first that fits wins, so the ``plain`` row stands last. The label sets of a row are
-candidates: `settle_label_set` picks one by the values found. Two facts shaped the table:
+candidates: `settle_label_set` picks one by the values found. What shaped the table:
 
-- A 2023 time point is below 100; from 2024 on ``BraTS-GLI-00005-100`` is post-treatment and coded otherwise, so it is not
-  taken for 2023.
-- The paediatric files of 2024 carry the names of 2023, and their values 1, 2 and 3 mean other tissue. Only a folder that
-  says 2023 settles it; without one both codings are candidates, and what they read differently is refused as doubtful.
+- Several years share names and differ in the coding. A pre-operative glioma of 2023 has a time point below 100, a
+  post-treatment one of 2024 and 2025 has one from 100 on, and is coded otherwise: there the name settles it. The paediatric
+  files of 2024 carry the names of 2023, metastases of 2025 those of 2023 and 2024: there only a folder that names the year
+  does (of several, the deepest). Without one all of the codings are candidates, and values that they read differently are
+  refused as doubtful.
+- BraTS 2012 was issued twice under the same names, first with 1 for edema, later with the coding of 2013.
+- The decathlon keeps a case's modalities in one 4-D file, and its images and labels in two folders; so does UPENN-GBM with
+  its labels.
+- The TCIA's collections of TCGA name the day of the scan. It is no part of a case's name here: ids travel into file names.
 
 Sources of the names: public repositories of the challenges and their users, several a row.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 _LEGACY = {"t1": "t1", "t1ce": "t1ce", "t2": "t2", "flair": "flair"}
 _SINCE_2023 = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
 _VSD = {"MR_T1": "t1", "MR_T1c": "t1ce", "MR_T2": "t2", "MR_Flair": "flair"}
+_SEG = MappingProxyType({"seg": ""})
+_BY_PROGRAM = "made by a program"
+
+STACK = "stack"
+"""What a file of several modalities along its fourth axis is called, in place of a modality."""
+
+MANIFEST = "manifest"
+"""Row of the cases that a manifest names."""
+
+
+class FileName(NamedTuple):
+    """What the name of a file tells: the case (empty where the folder names it), which part of it, and of which grade.
+
+    ``kind`` is a modality, ``label`` or `STACK`; ``rank`` says which of several labels counts, the lowest first.
+    """
+
+    case: str
+    kind: str
+    rank: int
+    grade: str | None
+    note: str
 
 
 @dataclass(frozen=True)
@@ -32,16 +60,21 @@ class Corpus:
 
     Attributes:
         name: what the corpus is called in a `Case`, such as ``BraTS 2018``.
-        case: regular expression of a case's name, case-insensitive; empty where the folder gives the name.
-        example: a file name, for messages.
+        case: regular expression of a case's name, case-insensitive; empty where the folder gives the name. A group named
+            ``grade`` in it tells the grade.
+        example: a file name, for messages; empty where no file is recognised by the row.
         modalities: last part of a file name → our name of the modality.
-        label: last part of a label's file name.
+        labels: last part of a label's file name → what is to be said of such a label; the first at hand counts.
         label_sets: candidate codings of the label, the likelier first.
         separator: regular expression between the case's name and the last part.
         tail: regular expression of what may follow the last part.
+        layout: how these make up a file name; with a ``/`` in it, the name of the file's folder stands before that.
         folder: regular expression that the folders above a file must contain, or empty.
+        parts: regular expression of folders that hold a part of every case, such as all labels.
+        stacked: modalities along the fourth axis of a file, where no ``dataset.json`` says it; or empty.
         odd_labels: label files without the case's name in theirs; the folder's name says the case.
         graded: whether HGG and LGG folders say the grade.
+        grade: grade of all cases, or None.
         binding: whether the name says the year, so that another label set contradicts it.
     """
 
@@ -49,73 +82,157 @@ class Corpus:
     case: str
     example: str
     modalities: Mapping[str, str]
-    label: str
+    labels: Mapping[str, str]
     label_sets: tuple[str, ...]
     separator: str = "_"
     tail: str = ""
+    layout: str = "{case}{separator}{kind}{tail}"
     folder: str = ""
+    parts: str = ""
+    stacked: tuple[str, ...] = ()
     odd_labels: tuple[str, ...] = ()
     graded: bool = False
+    grade: str | None = None
     binding: bool = True
     _file: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _kinds: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    _kinds: Mapping[str, tuple[str, int, str]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        kinds = {**self.modalities, self.label: "label"}
+        kinds = {part: (modality, 0, "") for part, modality in self.modalities.items()}
+        kinds |= {part: ("label", rank, note) for rank, (part, note) in enumerate(self.labels.items())}
         parts = "|".join(re.escape(k) for k in kinds)
-        pattern = rf"(?P<case>{self.case}){self.separator}(?P<kind>{parts}){self.tail}"
+        pattern = self.layout.format(
+            case=f"(?P<case>{self.case})", separator=self.separator, kind=f"(?P<kind>{parts})", tail=self.tail
+        )
         object.__setattr__(self, "_file", re.compile(pattern, re.IGNORECASE))
         object.__setattr__(self, "_kinds", {k.lower(): v for k, v in kinds.items()})
 
-    def match(self, stem: str, folders: str) -> tuple[str, str] | None:
-        """Return (case name, modality or ``label``) of a file, or None where it is not of this corpus.
+    def match(self, stem: str, folders: str) -> FileName | None:
+        """Return what the name of a file tells, or None where it is not of this corpus.
 
         Args:
             stem: file name without its suffix.
             folders: absolute path of the folder that holds it.
-
-        Returns:
-            The case name is empty where the file's own does not hold it.
         """
-        found = self._file.fullmatch(stem)
-        if not found or (self.folder and not re.search(self.folder, folders, re.IGNORECASE)):
+        found = self._file.fullmatch(f"{os.path.basename(folders)}/{stem}" if "/" in self.layout else stem)
+        if not found or not self.lies_in(folders):
             return None
-        return found["case"] if self.case else "", self._kinds[found["kind"].lower()]
+        kind, rank, note = self._kinds[found["kind"].lower()]
+        return FileName(found["case"] if self.case else "", kind, rank, found.groupdict().get("grade"), note)
+
+    def lies_in(self, folders: str) -> bool:
+        """Whether the folders above a file may be those of this corpus.
+
+        Args:
+            folders: absolute path of the folder that holds the file.
+        """
+        return not self.folder or re.search(self.folder, folders, re.IGNORECASE) is not None
 
 
 def _row_2017_to_2019(year: str) -> Corpus:
     name = rf"BraTS{year}_\w+?_\w+?_\d+"
     example = f"Brats{year}_CBICA_ABM_1_t1.nii.gz"
-    return Corpus(f"BraTS 20{year}", name, example, _LEGACY, "seg", ("L17",), graded=True)
+    return Corpus(f"BraTS 20{year}", name, example, _LEGACY, _SEG, ("L17",), graded=True)
 
 
-def _row_2023(task: str, label_sets: tuple[str, ...] = ("L23",), folder: str = "", year: str = " 2023") -> Corpus:
-    name = rf"BraTS-{task}-\d{{5}}-0\d\d"
-    example = f"BraTS-{task}-00002-000-t1n.nii.gz"
-    return Corpus(f"BraTS{year} {task}", name, example, _SINCE_2023, "seg", label_sets, separator="-", folder=folder)
+def _since_2023(year: str, task: str, label_sets: tuple[str, ...] = ("L23",), *, number: str = r"\d{5}-\d{3}", folder: str = "",
+                example: str = "00002-000") -> Corpus:  # fmt: skip
+    """Return the row of a task; ``year`` is empty where nothing but the task is known."""
+    name = " ".join(["BraTS", *([year] if year else []), task])
+    example = f"BraTS-{task}-{example}-t1n.nii.gz"
+    return Corpus(name, f"BraTS-{task}-{number}", example, _SINCE_2023, _SEG, label_sets, separator="-", folder=folder)
+
+
+def _folder_of(years: str) -> str:
+    """Return the expression of a path whose deepest folder that names a year of BraTS names one of these."""
+    return rf"brats[^/]*(?<!\d)(?:{years})(?!\d)(?!.*brats[^/]*(?<!\d)20[12]\d(?!\d))"  # no part of a case's number
+
+
+def _tcga(name: str, folder: str, grade: str | None) -> Corpus:
+    return Corpus(
+        name, r"TCGA-\w\w-\w{4}", "TCGA-02-0006_1996.08.23_t1Gd.nii.gz",
+        {"t1": "t1", "t1Gd": "t1ce", "t2": "t2", "flair": "flair"},
+        {"GlistrBoost_ManuallyCorrected": "", "GlistrBoost": _BY_PROGRAM}, ("L17",),
+        separator=r"_\d{4}\.\d\d\.\d\d_", folder=folder, grade=grade,
+    )  # fmt: skip
 
 
 _ROWS = (
     Corpus(
-        "BraTS 2013-2016", "", "brats_2013_pat0001_1/VSD.Brain.XX.O.MR_T1c.54514.mha", _VSD, "OT", ("L13",),
+        "BraTS 2012", r"(?:Sim)?BRATS_(?P<grade>HG|LG)\d{4}", "BRATS_HG0001_FLAIR.mha",
+        {"T1": "t1", "T1C": "t1ce", "T2": "t2", "FLAIR": "flair"}, {"truth": "", "complete_truth": ""}, ("L12", "L13"),
+        tail=r"(?: ?\(\d+\))?",  # a browser's second copy
+    ),
+    Corpus(
+        "BraTS 2013-2016", "", "brats_2013_pat0001_1/VSD.Brain.XX.O.MR_T1c.54514.mha", _VSD, {"OT": ""}, ("L13",),
         separator=r"(?:.*\.)?", tail=r"(?:\.\d+)?", graded=True,
     ),
     _row_2017_to_2019("17"),
     _row_2017_to_2019("18"),
     _row_2017_to_2019("19"),
     Corpus(
-        "BraTS 2020", r"BraTS20_[a-z]+_\d+", "BraTS20_Training_001_t1.nii.gz", _LEGACY, "seg", ("L17",),
+        "BraTS 2020", r"BraTS20_[a-z]+_\d+", "BraTS20_Training_001_t1.nii.gz", _LEGACY, _SEG, ("L17",),
         odd_labels=("W39_1998.09.19_Segm",),
     ),
-    Corpus("BraTS 2021", r"BraTS2021_\d+", "BraTS2021_00000_t1.nii.gz", _LEGACY, "seg", ("L17",)),
-    _row_2023("GLI"),
-    _row_2023("SSA"),
-    _row_2023("MEN"),
-    _row_2023("MET"),
-    _row_2023("PED", folder="BraTS2023"),
-    _row_2023("PED", ("L23", "LPED"), year=""),
-    Corpus("plain", r".+", "CASE_t1.nii.gz", _LEGACY, "seg", ("L17", "L23"), binding=False),
+    Corpus("BraTS 2021", r"BraTS2021_\d+", "BraTS2021_00000_t1.nii.gz", _LEGACY, _SEG, ("L17",)),
+    _since_2023("2023", "GLI", number=r"\d{5}-0\d\d"),
+    _since_2023("2024-2025", "GLI", ("L24",), number=r"\d{5}-[1-9]\d\d", example="00005-100"),
+    Corpus(
+        "BraTS-Africa", r"BraTS-SSA-\d{5}-\d{3}", "95_Glioma/BraTS-SSA-00002-000/BraTS-SSA-00002-000-t1n.nii.gz",
+        _SINCE_2023, _SEG, ("L23",), separator="-", folder=r"brats-africa|/95_glioma|/51_otherneoplasms",
+    ),
+    _since_2023("2023", "SSA"),
+    _since_2023("2023", "MEN"),
+    Corpus(
+        "BraTS 2024 MEN-RT", r"BraTS-MEN-RT-\d{4}-\d+", "BraTS-MEN-RT-0004-1_t1c.nii.gz", {"t1c": "t1ce"}, {"gtv": ""},
+        ("GTV",),
+    ),
+    _since_2023("2023", "MET", folder=_folder_of("2023")),
+    _since_2023("2024", "MET", folder=_folder_of("2024")),
+    _since_2023("2025", "MET", ("L24",), folder=_folder_of("2025")),
+    _since_2023("", "MET", ("L23", "L24")),
+    _since_2023("2023", "PED", folder=_folder_of("2023")),
+    _since_2023("2024-2025", "PED", ("LPED",), folder=_folder_of("2024|2025")),
+    _since_2023("", "PED", ("L23", "LPED")),
+    _since_2023("2024", "GoAT", number=r"\d{5}", example="02235"),
+    Corpus(
+        "UPENN-GBM", r"UPENN-GBM-\d{5}_\d\d", "UPENN-GBM-00001_11_T1GD.nii.gz",
+        {"T1": "t1", "T1GD": "t1ce", "T2": "t2", "FLAIR": "flair"}, {"segm": "", "automated_approx_segm": _BY_PROGRAM},
+        ("L17",), parts="images_structural|images_segm|automated_segm", grade="HGG",
+    ),
+    Corpus(
+        "UCSF-PDGM", r"UCSF-PDGM-\d{3,4}(?:_FU\d+d)?", "UCSF-PDGM-0004_T1c.nii.gz",
+        {"T1": "t1", "T1c": "t1ce", "T2": "t2", "FLAIR": "flair"}, {"tumor_segmentation": ""}, ("L17",),
+    ),
+    _tcga("TCGA-GBM", "tcga[-_]gbm", "HGG"),
+    _tcga("TCGA-LGG", "tcga[-_]lgg", "LGG"),
+    _tcga("TCGA", "", None),
+    Corpus(
+        "MSD Task01", r"BRATS_\d{3}", "imagesTr/BRATS_001.nii.gz", {"imagesTr": STACK, "imagesTs": STACK}, {"labelsTr": ""},
+        ("LMSD",), layout="{kind}/{case}", parts="imagesTr|imagesTs|labelsTr", stacked=("flair", "t1", "t1ce", "t2"),
+    ),
+    # Masks of such names, in a folder that does not say whose they are, may keep the decathlon's coding or not.
+    Corpus(
+        "BRATS_nnn", r"BRATS_\d{3}", "", {}, _SEG, ("LMSD", "L17", "L23"), layout="(?!){case}{kind}", binding=False,
+    ),
+    Corpus("synthetic heads", r"Phantom_\d+", "Phantom_000_t1.nii.gz", _LEGACY, _SEG, ("L17",)),
+    Corpus(MANIFEST, "(?!)", "", {}, _SEG, ("L17", "L23"), binding=False),
+    Corpus("plain", r".+", "CASE_t1.nii.gz", _LEGACY, _SEG, ("L17", "L23"), binding=False),
 )  # fmt: skip
 
 CORPORA: Mapping[str, Corpus] = MappingProxyType({row.name: row for row in _ROWS})
 """Name → row, in the order in which rows are tried."""
+
+
+def corpus_of(case_id: str, folders: str) -> Corpus:
+    """Return the corpus that the name of a case tells, where its mask lies alone and has no other part in its name.
+
+    Args:
+        case_id: name of a case.
+        folders: absolute path of the folder that holds the mask.
+
+    Returns:
+        A row of `CORPORA`; ``plain`` where the name tells none.
+    """
+    rows = (row for row in _ROWS if row.case and "/" not in row.layout and row.lies_in(folders))
+    return next(row for row in rows if re.fullmatch(row.case, case_id, re.IGNORECASE) or row is _ROWS[-1])

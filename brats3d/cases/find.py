@@ -1,19 +1,28 @@
-"""Finding cases in a folder, however it is nested.
+"""Finding cases in a folder, however it is nested, or in a manifest.
 
 One walk lists all files; each file's name (or that of the folder that stands for it) says corpus, case and modality; files
-of one case lie in one folder. Nothing is opened.
+of one case lie in one folder, or in the folders where its corpus keeps labels and images apart. No image is opened; tables
+that come with the corpora are read for grade, age, survival, resection, site, and for names that are one patient's.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from brats3d.cases.corpora import CORPORA, Corpus
+from brats3d.cases.case import Case
+from brats3d.cases.corpora import CORPORA, STACK, Corpus
+from brats3d.cases.manifest import SUFFIXES_OF_MANIFESTS, read_manifest
 from brats3d.cases.patients import patient_of
+from brats3d.cases.recognise import Recognised, recognise, walk
+from brats3d.cases.stacks import Stack, read_stack
+from brats3d.cases.tables import Register, Table, read_table
 from brats3d.errors import NoCasesError, OptionError
 from brats3d.images import SUFFIXES, strip_suffix
 from brats3d.regions import MODALITIES
@@ -24,184 +33,232 @@ _GRADES = {"hgg": "HGG", "hg": "HGG", "lgg": "LGG", "lg": "LGG"}
 
 
 @dataclass(frozen=True)
-class Case:
-    """One study of one patient: where its files are, and what their names tell.
+class Finding:
+    """What a look through folders and manifests found.
 
     Attributes:
-        id: name of the case, as its files spell it.
-        patient: the person; equal for all known names and time points of one patient.
-        timepoint: last field of the name where it counts studies, or None.
-        corpus: name of a row of `CORPORA`.
-        grade: ``HGG``, ``LGG``, or None where the folders do not say.
-        images: modality → file, in the order of `MODALITIES`; only those at hand.
-        label: file of the label, or None.
-        label_sets: codings that the names allow for the label, the likelier first.
+        cases: sorted by id.
+        read: tables and other files that were read for what they say of cases.
+        passed_over: file → why no case has it.
+        conflicts: case → why its files contradict each other; such a case has the files that were found first.
     """
 
-    id: str
-    patient: str
-    timepoint: str | None
-    corpus: str
-    grade: str | None
-    images: Mapping[str, Path]
-    label: Path | None
-    label_sets: tuple[str, ...]
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Modalities without a file."""
-        return tuple(m for m in MODALITIES if m not in self.images)
-
-    def describe(self) -> str:
-        """Return what was found of the case and what is missing, as words."""
-        found = ", ".join([*self.images, *(["label"] if self.label else [])]) or "nothing"
-        return f"{self.id} ({self.corpus}): found {found}" + (f"; missing {', '.join(self.missing)}" if self.missing else "")
+    cases: tuple[Case, ...]
+    read: tuple[str, ...]
+    passed_over: Mapping[str, str]
+    conflicts: Mapping[str, str]
 
 
 @dataclass
 class _Files:
     """What was found so far of one case."""
 
-    name: str
-    corpus: Corpus
-    folder: str
-    paths: dict[str, str] = field(default_factory=dict)
+    first: Recognised
+    paths: dict[str, tuple[str, Recognised]] = field(default_factory=dict)
+
+
+@dataclass
+class _Search:
+    """What one walk collects."""
+
+    found: dict[str, _Files] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)
+    conflicts: dict[str, str] = field(default_factory=dict)
 
 
 def find_cases(source: Path | str | Sequence[Path | str]) -> list[Case]:
-    """Find the cases below one folder or several, whatever their nesting.
+    """Find the cases below one folder or several, whatever their nesting, or in manifests.
 
     Recognised are the rows of `CORPORA`: a folder a case, files lying flat, a folder a file, wrapping folders, any case
-    of letters, ``.nii``, ``.nii.gz`` and ``.mha``. Hidden files and files of no known name are passed over. Where a file
-    is there twice with different suffixes, ``.nii.gz`` comes before ``.nii``, and that before ``.mha``.
+    of letters, ``.nii``, ``.nii.gz`` and ``.mha``, and the decathlon's 4-D files. Hidden files and files of no known name are
+    passed over. Where a file is there twice with different suffixes, ``.nii.gz`` comes before ``.nii``, and that before
+    ``.mha``; where a case has a label by hand and one by a program, the first counts.
 
     Args:
-        source: a folder, or several.
+        source: a folder or a manifest (``.csv``, ``.json``: `read_manifest`), or several.
 
     Returns:
         All cases, sorted by id, incomplete and unlabelled ones too (`Case.missing`).
 
     Raises:
-        NoCasesError: a folder does not exist, or nothing in all of them is recognised; says what was looked for and
-            what is there.
-        OptionError: one case lies in two folders, or two files say they are the same modality of a case.
+        NoCasesError: a source does not exist or is a file of another kind, or nothing in all of them is recognised; says
+            what was looked for and what is there.
+        OptionError: one case lies in two folders, two files say they are the same modality of a case, or a manifest or a
+            ``dataset.json`` is wrong.
+    """
+    finding = look_for_cases(source)
+    if finding.conflicts:
+        first, *others = finding.conflicts.values()
+        more = f"; so it is with {len(others)} more, which --list shows" if others else ""
+        raise OptionError(f"{first.removesuffix('.')}{more}.")
+    return list(finding.cases)
+
+
+def look_for_cases(source: Path | str | Sequence[Path | str]) -> Finding:
+    """Find cases as `find_cases` does, and tell what was passed over and what contradicts itself.
+
+    Args:
+        source: a folder or a manifest, or several.
+
+    Raises:
+        NoCasesError: as `find_cases`.
+        OptionError: a manifest or a ``dataset.json`` is wrong.
     """
     sources = [source] if isinstance(source, str | Path) else list(source)
-    for folder in sources:
+    manifests = [s for s in sources if os.path.isfile(s) and str(s).lower().endswith(SUFFIXES_OF_MANIFESTS)]
+    folders = [s for s in sources if s not in manifests]
+    for folder in folders:
         if not os.path.isdir(folder):
             what = "is a file" if os.path.exists(folder) else "does not exist"
-            raise NoCasesError(f"{folder} {what}; expected a folder of scans.")
-    found: dict[str, _Files] = {}
-    strangers: list[str] = []
-    for path in _walk(sources):
-        recognised = _recognise(path)
-        if recognised:
-            _add(found, recognised, path)
-        else:
-            strangers.append(os.path.basename(path))
-    if not found:
-        raise NoCasesError(_nothing(sources, strangers))
-    return sorted((_case(files) for files in found.values()), key=lambda case: case.id)
+            raise NoCasesError(f"{folder} {what}; expected a folder of scans, or a manifest (.csv, .json).")
+    search = _Search()
+    for path in walk(folders):
+        _sort_in(search, path)
+    stacks = {home: read_stack(home, corpus) for home, corpus in _stacked(search.found.values()).items()}
+    cases = [_case(files, stacks) for files in search.found.values()]
+    for manifest in manifests:
+        cases += _named(read_manifest(manifest), cases, manifest)
+    if not cases:
+        raise NoCasesError(_nothing(sources, [*search.tables, *search.passed_over]))
+    descriptions = {path for home in stacks if os.path.isfile(path := os.path.join(home, "dataset.json"))}
+    for path in descriptions:
+        search.passed_over.pop(path, None)
+    register = Register(search.tables.values())
+    known = sorted((_with_facts(case, register) for case in cases), key=lambda case: case.id)
+    _warn_of_programs(known)
+    return Finding(tuple(known), (*search.tables, *sorted(descriptions)), search.passed_over, search.conflicts)
 
 
-def _walk(sources: Sequence[Path | str]) -> Iterator[str]:
-    """Yield the absolute path of every file that is not hidden; links are followed, each folder is visited once."""
-    seen: set[tuple[int, int]] = set()
-    for source in sources:
-        for folder, subfolders, names in os.walk(os.path.abspath(source), onerror=_passed_over, followlinks=True):
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:
-                subfolders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            subfolders[:] = sorted(s for s in subfolders if not s.startswith(".") and s != "__MACOSX")
-            yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
+def _sort_in(search: _Search, path: str) -> None:
+    recognised = recognise(path)
+    if recognised:
+        _add(search, recognised, path)
+        return
+    table = read_table(path) if path.lower().endswith(".csv") else None
+    if table:
+        search.tables[path] = table
+    else:
+        image = strip_suffix(path) != path
+        search.passed_over[path] = "no corpus names an image so" if image else "no image, and no table of a corpus"
 
 
-def _passed_over(problem: OSError) -> None:
-    log.warning("%s cannot be listed (%s); its cases are passed over.", problem.filename, problem.strerror)
+def _add(search: _Search, recognised: Recognised, path: str) -> None:
+    case, kind, rank = recognised.case, recognised.name.kind, _rank(path, recognised)
+    files = search.found.setdefault(case.lower(), _Files(recognised))
+    if files.first.home != recognised.home:
+        search.passed_over[path] = "the case lies in another folder too"
+        search.conflicts.setdefault(
+            case,
+            f"case {case} lies in two folders, {files.first.folder} and {recognised.folder}; leave one of them out.",
+        )
+        return
+    known, other = files.paths.get(kind, (None, recognised))
+    if known is not None and rank == _rank(known, other):
+        search.passed_over[path] = f"the case has another {kind}"
+        search.conflicts.setdefault(
+            case, f"case {case} has two files for its {kind}, {known} and {path}; leave one of them out."
+        )
+    elif known is not None and rank > _rank(known, other):
+        search.passed_over[path] = f"{os.path.basename(known)} is taken"
+    else:
+        if known is not None:
+            search.passed_over[known] = f"{os.path.basename(path)} is taken"
+        files.paths[kind] = path, recognised
 
 
-@dataclass(frozen=True)
-class _Recognised:
-    """What a file's name tells: of which case, of which corpus, in which folder, which modality (or ``label``)."""
-
-    case: str
-    corpus: Corpus
-    folder: str
-    kind: str
+def _rank(path: str, recognised: Recognised) -> tuple[int, int]:
+    suffix = next(i for i, suffix in enumerate(SUFFIXES) if path.lower().endswith(suffix))
+    return recognised.name.rank, suffix
 
 
-def _recognise(path: str) -> _Recognised | None:
-    """Return what a file is by its name, or None where no corpus knows it."""
-    folder, name = os.path.split(path)
-    stem = strip_suffix(name)
-    if stem == name:
-        return None
-    above, folder_name = os.path.split(folder)
-    folder_stem = strip_suffix(folder_name)
-    rows = CORPORA.values()
-    # Some mirrors have a folder a file, named as the file should be: then the folder's name counts. Without a suffix
-    # only the years did so whose files do not say their case.
-    likely = rows if folder_stem != folder_name else [row for row in rows if not row.case]
-    for candidates, known_as, place in ((likely, folder_stem, above), (rows, stem, folder)):
-        for corpus in candidates:
-            match = corpus.match(known_as, place)
-            if match:
-                return _Recognised(match[0] or _folder_case(place), corpus, place, match[1])
-    odd = next((corpus for corpus in rows if stem in corpus.odd_labels), None)
-    return _Recognised(folder_name, odd, folder, "label") if odd else None
+def _stacked(found: Iterable[_Files]) -> dict[str, Corpus]:
+    """Return the folder of each task that keeps a case's modalities in one file, and its row."""
+    return {files.first.home: files.first.corpus for files in found if files.first.corpus.stacked}
 
 
-def _folder_case(place: str) -> str:
-    """Return the case name that a folder gives; 2013 counts from 0001 under HG and under LG."""
-    above, name = os.path.split(place)
-    return f"{os.path.basename(above)}_{name}" if name.isdigit() else name
-
-
-def _add(found: dict[str, _Files], recognised: _Recognised, path: str) -> None:
-    case, folder, kind = recognised.case, recognised.folder, recognised.kind
-    files = found.setdefault(case.lower(), _Files(case, recognised.corpus, folder))
-    if files.folder != folder:
-        raise OptionError(f"case {case} lies in two folders, {files.folder} and {folder}; leave one of them out.")
-    known = files.paths.get(kind)
-    if known is None or _rank(path) < _rank(known):
-        files.paths[kind] = path
-    elif _rank(path) == _rank(known):
-        raise OptionError(f"case {case} has two files for its {kind}, {known} and {path}; leave one of them out.")
-
-
-def _rank(path: str) -> int:
-    return next(i for i, suffix in enumerate(SUFFIXES) if path.lower().endswith(suffix))
-
-
-def _case(files: _Files) -> Case:
-    patient, timepoint = patient_of(files.name)
-    images = {m: Path(files.paths[m]) for m in MODALITIES if m in files.paths}
+def _case(files: _Files, stacks: Mapping[str, Stack]) -> Case:
+    first, corpus = files.first, files.first.corpus
+    patient, timepoint = patient_of(first.case)
+    paths = {kind: path for kind, (path, _) in files.paths.items()}
+    channels, label_sets, order = stacks[first.home] if corpus.stacked else ({}, corpus.label_sets, "")
+    if STACK in paths:
+        images = {m: Path(paths[STACK]) for m in channels}
+    else:
+        images = {m: Path(paths[m]) for m in MODALITIES if m in paths}
+    grade, by = _grade(first)
     label = files.paths.get("label")
+    reasons = [_named_like(first), by, label[1].name.note and f"label {label[1].name.note}" if label else "", order]
     return Case(
-        id=files.name,
+        id=first.case,
         patient=patient,
         timepoint=timepoint,
-        corpus=files.corpus.name,
-        grade=_grade(files.folder) if files.corpus.graded else None,
+        corpus=corpus.name,
+        grade=grade,
         images=images,
-        label=Path(label) if label else None,
-        label_sets=files.corpus.label_sets,
+        label=Path(label[0]) if label else None,
+        label_sets=label_sets,
+        channels=dict(channels) if STACK in paths else {},
+        reason="; ".join(reason for reason in reasons if reason),
     )
 
 
-def _grade(folder: str) -> str | None:
-    parts = reversed(Path(folder).parts)
-    return next((_GRADES[part.lower()] for part in parts if part.lower() in _GRADES), None)
+def _named_like(first: Recognised) -> str:
+    said = f"named like {os.path.basename(first.corpus.example)}"
+    found = re.search(first.corpus.folder, first.folder, re.IGNORECASE) if first.corpus.folder else None
+    return f"{said}, in a folder {found[0].strip('/')}" if found else said
+
+
+def _grade(first: Recognised) -> tuple[str | None, str]:
+    """Return the grade that name, folder or corpus tell, and which of them does."""
+    if first.name.grade:
+        return _GRADES[first.name.grade.lower()], "grade by its name"
+    parts = reversed(Path(first.folder).parts) if first.corpus.graded else ()
+    for part in parts:
+        if part.lower() in _GRADES:
+            return _GRADES[part.lower()], f"grade by the folder {part}"
+    return first.corpus.grade, "grade of the whole corpus" if first.corpus.grade else ""
+
+
+def _named(named: Sequence[Case], others: Sequence[Case], manifest: Path | str) -> Sequence[Case]:
+    """Return the cases of a manifest, which must have other names than those found so far."""
+    known = {case.id.lower() for case in others}
+    for case in named:
+        if case.id.lower() in known:
+            raise OptionError(f"case {case.id} of {manifest} is in another source too; leave one of them out.")
+    return named
+
+
+def _with_facts(case: Case, register: Register) -> Case:
+    """Return a case with what the tables say of it; what names, folders and manifests say stays."""
+    facts: dict[str, Any] = {}
+    sources: dict[str, list[str]] = {}
+    for fact, (value, source) in register.facts(case.id).items():
+        before = getattr(case, fact)
+        if before is None:
+            facts[fact] = value
+            sources.setdefault(source, []).append(fact.replace("_", " "))
+        elif before != value:
+            log.warning("%s: %s is %s by its place and %s in %s; the first is taken.", case.id, fact, before, value, source)
+    patient = register.patient(case.patient)
+    if patient != case.patient:
+        sources.setdefault("tables of names", []).append(f"patient ({case.patient})")
+    reasons = [case.reason, *(f"{', '.join(named)} by {source}" for source, named in sources.items())]
+    return replace(case, patient=patient, reason="; ".join(reasons), **facts)
+
+
+def _warn_of_programs(cases: Sequence[Case]) -> None:
+    counts = Counter(case.corpus for case in cases if "label made by a program" in case.reason)
+    for corpus, count in counts.items():
+        log.warning("%d cases of %s have a label that a program made and nobody corrected.", count, corpus)
 
 
 def _nothing(sources: Sequence[Path | str], strangers: Sequence[str]) -> str:
     where = ", ".join(str(s) for s in sources)
-    examples = ", ".join(dict.fromkeys(row.example for row in CORPORA.values()))
-    names = ", ".join(strangers[:3])
+    examples = ", ".join(dict.fromkeys(row.example for row in CORPORA.values() if row.example))
+    names = ", ".join(os.path.basename(path) for path in strangers[:3])
     there = f"{len(strangers)} files, such as {names}" if strangers else "no files"
     return (
         f"no case found in {where}, where there are {there}; expected names like {examples}"
-        f" (or {', '.join(SUFFIXES[1:])}): rename the files, or name another folder."
+        f" (or {', '.join(SUFFIXES[1:])}): rename the files, name them in a manifest (.csv, .json), or name another folder."
     )

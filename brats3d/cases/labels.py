@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from brats3d.cases.corpora import CORPORA
-from brats3d.cases.find import Case
+from brats3d.cases.case import Case
+from brats3d.cases.corpora import CORPORA, MANIFEST
 from brats3d.errors import LabelError
 from brats3d.regions import LABEL_SETS, REGIONS, fitting_sets, label_set, label_sets_with
 
@@ -57,11 +57,18 @@ def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Se
             f" know; {fitting_sets(found)}."
         )
     agreeing = {_meaning(name, found) for name in fitting}
-    if CORPORA[case.corpus].binding and agreeing and _meaning(requested, found) not in agreeing:
+    if _binding(case) and agreeing and _meaning(requested, found) not in agreeing:
+        what = "manifest" if case.corpus == MANIFEST else f"name of {case.id}"
         raise LabelError(
-            f"{option} {requested} contradicts the name of {case.id}: {_expected(case)}, and its values {found} agree with"
+            f"{option} {requested} contradicts the {what}: {_expected(case)}, and its values {found} agree with"
             " that; leave the option out, or rename the case if it is not of that year."
         )
+
+
+def _binding(case: Case) -> bool:
+    """Whether the case's own word on its label set binds: its name tells the year, or its manifest tells the label set."""
+    row = CORPORA[case.corpus]
+    return row.binding or case.label_sets != row.label_sets
 
 
 def _knowing(found: Sequence[int]) -> list[str]:
@@ -70,7 +77,9 @@ def _knowing(found: Sequence[int]) -> list[str]:
 
 def _expected(case: Case) -> str:
     codings = " or ".join(f"{name} {list(LABEL_SETS[name].values)}" for name in case.label_sets)
-    if CORPORA[case.corpus].binding:
+    if case.corpus == MANIFEST and _binding(case):
+        return f"the manifest says {codings}"
+    if _binding(case):
         return f"{case.corpus} labels follow {codings}"
     return f"names like {case.id} do not tell the year; such labels are taken for {codings}"
 

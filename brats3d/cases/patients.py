@@ -3,33 +3,50 @@
 Two names of one patient must never lie on both sides of a split. What names tell: the challenges of 2017, 2018 and 2019
 kept a case's suffix, only that 2018 put the collection's two digits behind ``TCIA`` (``Brats17_TCIA_623_1`` is
 ``Brats18_TCIA13_623_1``; no number occurs in two collections); BraTS-GLI-n of 2023 is BraTS2021_n; the last field is the
-time point; names of BIDS begin with ``sub-PATIENT`` and go on with ``_ses-VISIT`` where there are several visits. What they
-do not tell: 2020 and 2021 renumbered all cases, and the numbers of 2015 are not those of 2017 (``brats_2013_pat0006_1`` is
-``Brats18_2013_20_1``), so those names are never brought together.
+time point; names of BIDS begin with ``sub-PATIENT`` and go on with ``_ses-VISIT`` where there are several visits. UCSF-PDGM
+writes a patient's number with four digits in files and with three in its table, and six of its first release are second
+scans of other patients. What names do not tell: 2020 and 2021 renumbered all cases, and the numbers of 2015 are not those of
+2017 (``brats_2013_pat0006_1`` is ``Brats18_2013_20_1``), so those are brought together only by a table that says so
+(``name_mapping.csv``, ``BraTS21-17_Mapping.csv``: `same_person`). The decathlon's cases are renamed ones of 2016 and 2017,
+and no table says which.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 _Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
+
+_UCSF_SECOND_SCANS = {315: 433, 278: 431, 175: 396, 138: 429, 181: 409, 289: 391}
+"""Number in the first release → the patient's own."""
 
 
 def _rule(pattern: str, patient: Callable[[re.Match[str]], str]) -> _Rule:
     return re.compile(pattern, re.IGNORECASE), patient
 
 
+def _ucsf(found: re.Match[str]) -> str:
+    number = int(found["number"])
+    return f"UCSF-PDGM-{_UCSF_SECOND_SCANS.get(number, number):04d}"
+
+
 _RULES: tuple[_Rule, ...] = (
     _rule(r"brats1[789]_(?P<name>\w+)_(?P<time>\d+)", lambda m: re.sub(r"^TCIA\d\d_", "TCIA_", m["name"].upper())),
+    _rule(r"(?P<name>tcga-\w\w-\w{4})(?P<time>)", lambda m: m["name"].upper()),
     _rule(r"brats2021_(?P<number>\d+)(?P<time>)", lambda m: f"BraTS-GLI-{m['number']:0>5}"),
+    _rule(r"brats-men-rt-(?P<number>\d+)-(?P<time>\d+)", lambda m: f"BraTS-MEN-RT-{m['number']}"),
     _rule(
         r"brats-(?P<task>[a-z]+)-(?P<number>\d+)-(?P<time>\d{3})",
         lambda m: f"BraTS-{m['task'].upper()}-{m['number']}",
     ),
+    _rule(r"upenn-gbm-(?P<number>\d+)_(?P<time>\d+)", lambda m: f"UPENN-GBM-{m['number']}"),
+    _rule(r"ucsf-pdgm-(?P<number>\d+)(?:_(?P<time>fu\d+d))?", _ucsf),
+    _rule(r"brats20_(?P<part>[a-z]+)_(?P<number>\d+)(?P<time>)", lambda m: f"BraTS20_{m['part'].capitalize()}_{m['number']}"),
     _rule(r"(?P<name>sub-[a-z0-9]+)(?:_ses-(?P<time>[a-z0-9]+))?(?:_.*)?", lambda m: m["name"].lower()),
     _rule(r"brats_(?P<name>(?:2013|tcia)_pat\d+)_(?P<time>\d+)", lambda m: f"brats_{m['name'].lower()}"),
 )
+"""Names of known kinds."""
 
 
 def patient_of(case_id: str) -> tuple[str, str | None]:
@@ -47,3 +64,41 @@ def patient_of(case_id: str) -> tuple[str, str | None]:
         if found:
             return patient(found), found["time"] or None
     return case_id, None
+
+
+def is_known_name(text: str) -> bool:
+    """Whether a text is a case's name of a known kind."""
+    return any(pattern.fullmatch(text) for pattern, _ in _RULES)
+
+
+def same_person(links: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Return patient → the one name that stands for a person, of patients that tables bring together.
+
+    Names are joined across tables: where one says that a is b and another that b is c, all three are one person. The name
+    that stands for them is that of BraTS 2017 to 2019 where there is one, since cases of those years carry it without a table.
+
+    Args:
+        links: sequences of patients, as `patient_of` names them, who are one person.
+    """
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            parent[name] = name = parent[parent[name]]
+        return name
+
+    for names in links:
+        for name in names:
+            parent[root(name)] = root(names[0])
+    people: dict[str, list[str]] = {}
+    for name in parent:
+        people.setdefault(root(name), []).append(name)
+    return {name: min(names, key=_precedence) for names in people.values() for name in names}
+
+
+_PATIENT_KINDS = ("TCGA-", "BraTS-", "UPENN-", "UCSF-", "BraTS20_", "sub-", "brats_")
+
+
+def _precedence(patient: str) -> tuple[int, str]:
+    kind = next((i for i, start in enumerate(_PATIENT_KINDS, 1) if patient.startswith(start)), 0)
+    return kind, patient

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.cases.find import Case
+from brats3d.cases.case import Case
 from brats3d.errors import OptionError, check_keys, check_range
 from brats3d.files import write_file
 

@@ -5,9 +5,22 @@ option names are parameter names and defaults the function's own, but where a co
 that turns errors into exit codes. Only this room and the ``__main__`` modules write to a terminal.
 """
 
+from brats3d.console.actions import Action, call_action
 from brats3d.console.arguments import build_parser, call
 from brats3d.console.exits import EXIT_CODES, Terminated, run
 from brats3d.console.progress import Progress, bar, silent
 from brats3d.console.tables import text_table
 
-__all__ = ["EXIT_CODES", "Progress", "Terminated", "bar", "build_parser", "call", "run", "silent", "text_table"]
+__all__ = [
+    "EXIT_CODES",
+    "Action",
+    "Progress",
+    "Terminated",
+    "bar",
+    "build_parser",
+    "call",
+    "call_action",
+    "run",
+    "silent",
+    "text_table",
+]

@@ -34,6 +34,7 @@ def call(
     show: Callable[[Any], str],
     prog: str = "",
     defaults: Mapping[str, Any] = MappingProxyType({}),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Parse arguments, call the function, print its result, and return the exit code.
 
@@ -45,11 +46,12 @@ def call(
         prog: name shown in the usage line; by default the function's module, run with ``python -m``.
         defaults: option → the command's own default, where a command may do what a function should not, such as using
             every core.
+        names: parameter → option that its value is given by, where that is another name.
 
     Returns:
         0, or 3 where the result's ``refused`` (case → sentence) is not empty, whether or not anybody read the result.
     """
-    parser = build_parser(function, example=example, prog=prog, defaults=defaults)
+    parser = build_parser(function, example=example, prog=prog, defaults=defaults, names=names)
     options = vars(parser.parse_args(argv))
     as_json, quiet, verbose = (options.pop(name) for name in ("json", "quiet", "verbose"))
     if "progress" in inspect.signature(function).parameters:
@@ -64,7 +66,12 @@ def call(
 
 
 def build_parser(
-    function: Callable[..., Any], *, example: str, prog: str = "", defaults: Mapping[str, Any] = MappingProxyType({})
+    function: Callable[..., Any],
+    *,
+    example: str,
+    prog: str = "",
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> argparse.ArgumentParser:
     """Return the option parser of a function.
 
@@ -73,6 +80,7 @@ def build_parser(
         example: one real command line for the help text.
         prog: name shown in the usage line.
         defaults: option → the command's own default, in place of the function's.
+        names: parameter → option that its value is given by, where that is another name.
     """
     doc = inspect.getdoc(function) or ""
     parser = argparse.ArgumentParser(
@@ -87,7 +95,7 @@ def build_parser(
     for name, parameter in inspect.signature(function).parameters.items():
         if hints[name] != Progress:
             own = parameter.replace(default=defaults[name]) if name in defaults else parameter
-            _add(parser, own, hints[name], helps.get(name, ""))
+            _add(parser, own, hints[name], helps.get(name, ""), names.get(name))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="no progress, errors only")
@@ -95,20 +103,22 @@ def build_parser(
     return parser
 
 
-def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any, text: str) -> None:
+def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any, text: str, name: str | None) -> None:
     kind, many, choices = _kind(hint)
     text = text.replace("%", "%%")
     required = parameter.default is inspect.Parameter.empty
+    flag = _flag(name or parameter.name)
     if kind is bool:
-        parser.add_argument(_flag(parameter.name), action="store_true", help=text)
-    elif required and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+        parser.add_argument(flag, action="store_true", help=text)
+    elif required and name is None and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
         parser.add_argument(
             parameter.name, metavar=parameter.name.upper(), type=kind, choices=choices, nargs="+" if many else None, help=text
         )
     else:
         shown = "" if required or parameter.default in (None, "", ()) else f" (default: {parameter.default})"
         parser.add_argument(
-            _flag(parameter.name),
+            flag,
+            dest=parameter.name,
             type=kind,
             choices=choices,
             nargs="+" if many else None,

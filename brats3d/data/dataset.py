@@ -51,7 +51,8 @@ class PatchDataset(keras.utils.PyDataset):
             memory_mb). Augmentation is on with its defaults unless ``augmentation=None`` is given.
 
     Raises:
-        OptionError: the batch does not divide by the replicas, a setting is out of range, or a case is not in the store.
+        OptionError: the batch does not divide by the replicas, a setting is out of range, a case is not in the store, or has
+            other modalities than the first.
         ArrayError: the patch size is no three positive numbers.
         NoCasesError: the store does not exist, or no case is asked for.
         LabelError: a case has no label.
@@ -82,7 +83,7 @@ class PatchDataset(keras.utils.PyDataset):
         plan.setdefault("augmentation", Augmentation())
         x, y, z = (int(n) for n in patch_size)
         self.plan = PatchPlan(opened.path, chosen, (x, y, z), **plan)
-        _check_labels(opened, self.plan)
+        _check_cases(opened, self.plan)
         self.batch_size = batch_size
         self.batches = max(1, len(chosen) // batch_size) if batches is None else batches
         check_range("batches", self.batches, 1, float("inf"))
@@ -180,9 +181,17 @@ def check_batch(batch_size: int, replicas: int) -> None:
         raise OptionError(f"a batch of {batch_size} does not divide by {replicas} replicas; use a batch_size of {fits}.")
 
 
-def _check_labels(store: Store, plan: PatchPlan) -> None:
+def _check_cases(store: Store, plan: PatchPlan) -> None:
+    """Refuse cases without labels or with another coding, and cases whose channels are not the first one's."""
+    modalities: tuple[str, ...] = ()
     for name in plan.cases:
         with store[name] as case:
+            modalities = modalities or case.modalities
+            if case.modalities != modalities:
+                raise OptionError(
+                    f"case {name} of {store.path} holds {', '.join(case.modalities)}, case {plan.cases[0]} holds"
+                    f" {', '.join(modalities)}; expected the same modalities in all cases: leave it out of the cases."
+                )
             if case.label_set is None:
                 raise LabelError(
                     f"case {name} of {store.path} has no label; expected labelled cases: leave it out of the cases."

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from brats3d import images
-from brats3d.cases import CORPORA, Case, find_cases, patient_of, settle_label_set
+from brats3d.cases import Case, corpus_of, find_cases, patient_of, settle_label_set
 from brats3d.errors import ImageError, LabelError, NoCasesError, OptionError
-from brats3d.geometry import from_stored
+from brats3d.geometry import bounding_box, box_slices, from_stored
 from brats3d.images import Volume
 from brats3d.regions import LABEL_SETS, check_values, whole_numbers
-from brats3d.store import StoredCase, case_path, open_store
+from brats3d.store import StoredCase, case_path, is_store, open_store
 
 LIST_NAME = "predictions.json"
 LIST_SCHEMA = 1
@@ -67,9 +67,12 @@ class LabelFile:
 
     def stamp(self) -> list[int]:
         """Return size and time of change of the file, to know it again; empty where there is none."""
-        if self.path is None or not self.path.exists():
+        if self.path is None:
             return []
-        status = self.path.stat()
+        file = self.path.parent if self.path.parent.is_file() else self.path  # a packed store stands in for a folder
+        if not file.exists():
+            return []
+        status = file.stat()
         return [status.st_size, status.st_mtime_ns]
 
 
@@ -92,9 +95,10 @@ def find_labels(side: Side) -> dict[str, LabelFile]:
         OptionError: two files claim to be the label of one case, or ``predictions.json`` cannot be read.
     """
     folder = side.folder
-    if not folder.is_dir():
+    stored = is_store(folder)
+    if not stored and not folder.is_dir():
         raise NoCasesError(f"{folder}: no such folder; expected the {side.what}s: masks, case folders or a store.")
-    if any(folder.glob("*.h5")):
+    if stored:
         found = {case: LabelFile(case, side, case_path(folder, case)) for case in open_store(folder)}
     elif (folder / LIST_NAME).is_file():
         found = _listed(side)
@@ -157,7 +161,7 @@ def _named(side: Side) -> dict[str, LabelFile]:
 def _case_of_mask(case: str, path: Path) -> Case:
     """Return what the name of a plain mask tells, as if it were the label in a case folder."""
     folder = str(path.parent.absolute())
-    row = next(row for row in CORPORA.values() if any(row.match(f"{case}{end}", folder) for end in ("_seg", "-seg")))
+    row = corpus_of(case, folder)
     patient, timepoint = patient_of(case)
     return Case(case, patient, timepoint, row.name, None, {}, path, row.label_sets)
 
@@ -179,13 +183,20 @@ def read_label(file: LabelFile) -> Label:
         volume, recorded = _read_stored(file.path)
     else:
         volume, recorded = _read_mask(file.path), file.recorded
-    values = np.flatnonzero(np.bincount(volume.array.ravel(order="K")))
+    values = _values(volume.array)
     try:
         settled = _settle(file, recorded, values)
         check_values(values, LABEL_SETS[settled])
     except LabelError as problem:
         raise LabelError(f"{file.path}: {problem}") from problem
     return Label(volume, settled)
+
+
+def _values(label: np.ndarray) -> np.ndarray:
+    """Return the values of a label, sorted. Outside the box around the tumour all are 0, and counting takes memory."""
+    inside = label[box_slices(bounding_box(label != 0))]
+    found = np.flatnonzero(np.bincount(inside.ravel(order="K")))
+    return found if inside.size == label.size else np.union1d(found, [0])
 
 
 def _settle(file: LabelFile, recorded: str | None, values: np.ndarray) -> str:

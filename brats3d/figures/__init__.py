@@ -5,6 +5,7 @@ when a figure is made, so that importing this room costs nothing.
 """
 
 from brats3d.figures.agreement import bland_altman_figure, reliability_figure
+from brats3d.figures.alignment import AlignmentPicture, alignment_figure, checkerboard
 from brats3d.figures.canvas import png_bytes, save
 from brats3d.figures.curves import curves_figure
 from brats3d.figures.overlay import CasePicture, cohort_figure, overlay_figure
@@ -14,9 +15,12 @@ from brats3d.figures.thumbnail import thumbnail_figure
 
 __all__ = [
     "PLANES",
+    "AlignmentPicture",
     "CasePicture",
     "Plane",
+    "alignment_figure",
     "bland_altman_figure",
+    "checkerboard",
     "cohort_figure",
     "curves_figure",
     "overlay_figure",

@@ -178,4 +178,7 @@ def scalings(case: StoredCase, normalisation: str) -> list[Scaling]:
 
 def normalise(images: np.ndarray, by: Sequence[Scaling]) -> np.ndarray:
     """Return (M, x, y, z) float32 of raw intensities, each modality by its own scaling; zeros stay zero."""
-    return np.stack([scaling.apply(channel) for scaling, channel in zip(by, images, strict=True)])
+    normalised = np.empty(images.shape, np.float32)
+    for scaling, channel, out in zip(by, images, normalised, strict=True):
+        scaling.apply(channel, out)
+    return normalised

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from brats3d.cases import Case, find_cases
-from brats3d.errors import OptionError
+import numpy as np
+
+from brats3d import images
+from brats3d.cases import Case, find_cases, settle_label_set
+from brats3d.errors import CaseError, LabelError, OptionError
 from brats3d.preprocess import prepare_case
-from brats3d.store import PreparedCase, StoredCase, open_store
+from brats3d.regions import whole_numbers
+from brats3d.store import PreparedCase, StoredCase, is_store, open_store
+
+log = logging.getLogger(__name__)
 
 Opener = Callable[[], PreparedCase | StoredCase]
 
@@ -19,7 +26,7 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Op
     """Return case id → what opens it, of all sources together, sorted by id.
 
     Args:
-        sources: folders of scans, nested in any way, or stores.
+        sources: folders of scans, nested in any way, or stores (a folder, or a packed file ``.h5``).
         label_set: coding asked for; where there is one, the labels of scans are not read.
 
     Raises:
@@ -28,7 +35,7 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Op
     """
     if not sources:
         raise OptionError("no source was given; expected folders of scans, or a store.")
-    stores = [s for s in sources if s.is_dir() and any(s.glob("*.h5"))]
+    stores = [s for s in sources if is_store(s)]
     scans = [s for s in sources if s not in stores]
     found: dict[str, Opener] = {}
     pairs: list[tuple[str, Opener]] = []
@@ -45,5 +52,26 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Op
 
 
 def _prepare(case: Case, label_set: str | None) -> PreparedCase:
-    """Read a case's scans. Its label only tells the label set, so it is left alone where another one was asked for."""
-    return prepare_case(case if label_set is None else dataclasses.replace(case, label=None))
+    """Read a case's scans. Its label only tells the label set of the mask, so it is left alone where one is asked for.
+
+    A label that training must not take, for doubt about its coding, still tells how the source writes masks: by its values.
+    """
+    scans = dataclasses.replace(case, label=None)
+    if label_set is not None or case.label is None:
+        return prepare_case(scans)
+    try:
+        return prepare_case(case)
+    except LabelError as doubt:
+        prepared = prepare_case(scans)
+        likely = _by_values(case, case.label)
+        log.warning("%s: the mask is written in %s, though %s", case.id, likely or "no label set of its own", doubt)
+        return dataclasses.replace(prepared, facts=dataclasses.replace(prepared.facts, label_set=likely))
+
+
+def _by_values(case: Case, label: Path) -> str | None:
+    """Return the label set that a label's name and values speak for, or None."""
+    try:
+        values = np.unique(whole_numbers(images.read(label).array))
+        return settle_label_set(case, [int(value) for value in values])
+    except CaseError:
+        return None

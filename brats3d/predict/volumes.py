@@ -22,6 +22,7 @@ from brats3d.models import Card, Model
 from brats3d.predict.memory import fits_in_memory
 from brats3d.predict.predictors import Note, Passes, Predictor, flips, from_network, where_it_fits, window
 from brats3d.store import PreparedCase, StoredCase
+from brats3d.transforms import back_to_scan
 
 if TYPE_CHECKING:
     import keras
@@ -166,10 +167,32 @@ def predict_case(
             raise
         raise LabelError(f"case {case.case}: {problem} Choose another label set with --label-set.") from None
     stored = predict_probabilities(predictor or predictor_of(model.network, model.card), case, model.card)
-    masks = above_thresholds(stored, model.card)
-    label = regions.paint_regions(masks, coding, model.card.regions)
-    label, probabilities = (np.ascontiguousarray(geometry.from_stored(a, case.source)) for a in (label, stored))
+    probabilities = on_source(stored, case)
+    label = regions.paint_regions(above_thresholds(probabilities, model.card), coding, model.card.regions)
     return Prediction(case.case, label, coding.name, known is None, probabilities, model.card.regions, case.source)
+
+
+def on_source(stored: np.ndarray, case: PreparedCase | StoredCase) -> np.ndarray:
+    """Return probabilities of the stored grid on the grid of the case's source.
+
+    Axes are turned back; only where the case was made of raw clinical scans, which lie on grids of their own, are probabilities
+    interpolated linearly through its transforms, before they are cut at their thresholds: masks get smoother edges so than by
+    moving a label.
+
+    Args:
+        stored: (R, X, Y, Z) float32 in the stored orientation. Not modified.
+        case: a prepared or stored case.
+
+    Returns:
+        (R, X, Y, Z) of the source's shape and type, zero outside the brain box.
+
+    Raises:
+        ArrayError: the probabilities do not lie on the case's grid.
+        StoreError: the case's file is damaged.
+    """
+    if case.transforms is None:
+        return np.ascontiguousarray(geometry.from_stored(stored, case.source))
+    return back_to_scan(stored, case.grid, case.transforms)
 
 
 def above_thresholds(probabilities: np.ndarray, card: Card) -> np.ndarray:

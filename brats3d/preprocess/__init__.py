@@ -1,6 +1,19 @@
 """From a case's files to a prepared case, and from a folder of cases to a store."""
 
 from brats3d.preprocess.build import StoreReport, build_store
+from brats3d.preprocess.build_raw import build_raw_store
+from brats3d.preprocess.listing import CaseListing, list_cases
 from brats3d.preprocess.prepare import prepare_case
+from brats3d.preprocess.raw_report import RawStoreReport
+from brats3d.preprocess.study import prepare_raw_case
 
-__all__ = ["StoreReport", "build_store", "prepare_case"]
+__all__ = [
+    "CaseListing",
+    "RawStoreReport",
+    "StoreReport",
+    "build_raw_store",
+    "build_store",
+    "list_cases",
+    "prepare_case",
+    "prepare_raw_case",
+]

@@ -1,28 +1,56 @@
-"""``python -m brats3d.preprocess``: from a folder of scans to a store."""
+"""``python -m brats3d.preprocess``: from a folder of scans to a store; or list what is there, or begin with raw scans."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from brats3d.console import call, run
+from brats3d.console import Action, call_action, run
 from brats3d.preprocess.build import StoreReport, build_store
+from brats3d.preprocess.build_raw import RawStoreReport, build_raw_store
+from brats3d.preprocess.listing import CaseListing, list_cases
 
 
 def _show(report: StoreReport) -> str:
-    return (
-        f"{report.store}: {len(report.written)} cases written, {len(report.kept)} kept, {len(report.refused)} refused\n"
-        f"list them: python -m brats3d.store {report.store}"
-    )
+    return "\n".join([*_warnings(report.warnings), *_counts(report)])
+
+
+def _show_raw(report: RawStoreReport) -> str:
+    choices = [f"{case}: {words}" for case, words in sorted(report.choices.items())]
+    lacking = [f"{case}: without {', '.join(names)}" for case, names in sorted(report.missing.items()) if names]
+    return "\n".join([*choices, *lacking, *_warnings(report.warnings), *_counts(report)])
+
+
+def _warnings(warnings: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"warning {case}: {sentence.removeprefix(f'case {case}: ')}"
+        for case, sentences in sorted(warnings.items())
+        for sentence in sentences
+    ]
+
+
+def _counts(report: StoreReport | RawStoreReport) -> list[str]:
+    odd = f", {len(report.warnings)} with warnings" if report.warnings else ""
+    return [
+        f"{report.store}: {len(report.written)} cases written, {len(report.kept)} kept, {len(report.refused)} refused{odd}",
+        f"list them: python -m brats3d.store {report.store}",
+    ]
+
+
+ACTIONS = {
+    "": Action(build_store, _show),
+    "list": Action(list_cases, CaseListing.as_text),
+    "raw": Action(build_raw_store, _show_raw),
+}
+"""Option → what it does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build a store."""
-    return call(
-        build_store,
+    """Build a store, or do what an option says."""
+    return call_action(
+        ACTIONS,
         argv,
         example="python -m brats3d.preprocess MICCAI_BraTS2020_TrainingData --out STORE",
-        show=_show,
         prog="python -m brats3d.preprocess",
         defaults={"workers": None},  # one per core: here, unlike in a caller's script, a spawned process finds a guarded main
     )

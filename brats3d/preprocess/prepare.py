@@ -3,94 +3,188 @@
 The label never influences the crop or the statistics: images are read, checked and summarised first, and the label is only
 laid beside them. In some releases its origin is not that of its scans, so that is taken with a warning; a label of another
 orientation or spacing is refused, since voxel by voxel it would lie mirrored or turned on the scan.
+
+Arrays keep the files' order in memory, X fastest: turning 71 MB over would take as long as inflating them. Whoever writes
+turns them block by block.
 """
 
 from __future__ import annotations
 
 import logging
-import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from brats3d import geometry, images, regions
-from brats3d.cases import MODALITIES, Case, settle_label_set
+from brats3d.cases import MODALITIES, Case
 from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError
 from brats3d.geometry import Grid
-from brats3d.images import Volume
+from brats3d.images import SourceFile, Volume
+from brats3d.preprocess.coding import CodingFeatures, coding_features, settle_features
 from brats3d.store import CaseFacts, PreparedCase, summarise
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """A prepared case, and what was seen on the way.
+
+    Attributes:
+        prepared: the case.
+        features: what its label's values look like, for comparing a cohort; None without a label.
+        warnings: what is odd about it, a sentence each.
+    """
+
+    prepared: PreparedCase
+    features: CodingFeatures | None
+    warnings: tuple[str, ...]
 
 
 def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
     """Read a case's files, check them, and bring them to the stored orientation.
 
     Args:
-        case: from `find_cases`; all four modalities must be there, a label may be.
-        label_set: what the label's values mean; None settles it from names and values.
+        case: from `find_cases`; a modality may be missing, not all of them. A file that holds several is read once.
+        label_set: what the label's values mean; None settles it from names, values and images.
 
     Returns:
-        The prepared case: images (4, X, Y, Z) in the order t1, t1ce, t2, flair, orientation L, P, S, values as they came.
+        The prepared case: images (M, X, Y, Z) of the modalities at hand in the order t1, t1ce, t2, flair, orientation L, P, S,
+        values as they came.
 
     Raises:
-        CaseError: a modality is missing.
+        CaseError: there is no image.
         ImageError: a file is damaged, empty, holds NaN or only zeros, or is no 3-D image.
         GridError: the files do not lie on one grid, of which a label may have another origin; both grids are shown.
-        LabelError: the label holds what its label set does not know, or fractions.
+        LabelError: the label holds what its label set does not know, or fractions, or its coding is in doubt.
         OptionError: no label set of that name.
     """
-    if case.missing:
-        there = ", ".join(case.images) or "none"
-        raise CaseError(
-            f"case {case.id} lacks {', '.join(case.missing)} (found: {there}); all of {', '.join(MODALITIES)} are needed."
-        )
-    volumes = {m: _read_scan(case.images[m]) for m in MODALITIES}
-    first = MODALITIES[0]
-    source = volumes[first].grid
-    for modality, volume in volumes.items():
-        different = source.differences(volume.grid)
+    return examine_case(case, label_set).prepared
+
+
+def examine_case(case: Case, label_set: str | None = None) -> Examined:
+    """Prepare a case as `prepare_case` does, and return what is odd about it as well.
+
+    Args:
+        case: as there.
+        label_set: as there.
+
+    Raises:
+        CaseError: there is no image.
+        ImageError: a file is damaged, empty, holds NaN or only zeros, or is no 3-D image.
+        GridError: the files do not lie on one grid, of which a label may have another origin; both grids are shown.
+        LabelError: the label holds what its label set does not know, or fractions, or its coding is in doubt.
+        OptionError: no label set of that name.
+    """
+    scans = _read_scans(case)
+    source = next(iter(scans.values())).grid
+    files = _files(scans.values())
+    label, settled, features, warnings = None, None, None, _missing(case)
+    if case.label is not None:
+        label, file = _read_label(case.label, source)
+        features = coding_features(label, {m: volume.array for m, volume in scans.items()})
+        verdict = settle_features(case, features, label_set)
+        settled, warnings = verdict.label_set, (*warnings, *([f"{verdict.warning}."] if verdict.warning else []))
+        files += [file] if file else []
+        label, _ = geometry.to_stored(label, source)
+    stacked, grid = geometry.to_stored(_stack(scans), source)
+    facts = CaseFacts(
+        case=case.id,
+        patient=case.patient,
+        timepoint=case.timepoint,
+        corpus=case.corpus,
+        grade=case.grade,
+        label_set=settled,
+        modalities=tuple(scans),
+        sources=tuple(asdict(file) for file in files),
+        age=case.age,
+        survival_days=case.survival_days,
+        resection=case.resection,
+        site=case.site,
+    )
+    return Examined(summarise(facts, stacked, label, grid, source), features, warnings)
+
+
+def _missing(case: Case) -> tuple[str, ...]:
+    if not case.missing:
+        return ()
+    there = ", ".join(m for m in MODALITIES if m in case.images)
+    return (f"{', '.join(case.missing)} is missing; stored with {there} alone, for models made for these.",)
+
+
+def _read_scans(case: Case) -> dict[str, Volume]:
+    """Return modality → scan as it will be stored, but in the source's orientation, all on one grid."""
+    scans = dict(_each_scan(case))
+    if not scans:
+        raise CaseError(f"case {case.id} has no image; expected one or more of {', '.join(MODALITIES)}: leave it out.")
+    first = next(iter(scans))
+    for modality, volume in scans.items():
+        different = scans[first].grid.differences(volume.grid)
         if different:
             raise GridError(
                 f"case {case.id}: {first} and {modality} do not lie on one grid ({different});"
                 " register the scans to one grid first."
             )
-    label = None
-    settled = None
-    if case.label is not None:
-        label = _read_label(case.label, source)
-        settled = settle_label_set(case, np.flatnonzero(np.bincount(label.ravel())).tolist(), label_set)
-        label, _ = geometry.to_stored(label, source)
-        label = np.ascontiguousarray(label)
-    stacked = np.stack([v.array for v in volumes.values()])
-    stacked, grid = geometry.to_stored(stacked, source)
-    files = [*(case.images[m] for m in MODALITIES), *([case.label] if case.label else [])]
-    facts = CaseFacts(
-        case.id,
-        case.patient,
-        case.timepoint,
-        case.corpus,
-        case.grade,
-        settled,
-        MODALITIES,
-        tuple(_fingerprint(f) for f in files),
-    )
-    return summarise(facts, np.ascontiguousarray(stacked), label, grid, source)
+    return scans
 
 
-def _read_scan(path: Path) -> Volume:
-    volume = images.read(path)
-    if volume.array.ndim != 3:
-        raise ImageError(f"{path}: the image has shape {volume.array.shape}; expected one 3-D volume per modality.")
-    array = stored_type(volume.array)  # checked as it will be stored: a double may overflow on the way, or vanish
-    images.check_finite(path, array)
-    if not array.any():
-        raise ImageError(f"{path}: {ALL_ZERO}")
-    return Volume(array, volume.grid)
+def _each_scan(case: Case) -> Iterator[tuple[str, Volume]]:
+    """Yield the modalities at hand with their scans; a file that holds several is read once.
+
+    Most files of a case are alike: those like the first are read into rows of one array, which `_stack` then finds ready.
+    """
+    path, whole, stacked = None, None, None
+    there = [m for m in MODALITIES if m in case.images]
+    for row, modality in enumerate(there):
+        if whole is None or case.images[modality] != path:
+            path = case.images[modality]
+            whole = images.read(path, None if stacked is None else stacked[row])
+        channel = _channel(path, whole.array, case.channels.get(modality))
+        array = stored_type(channel)  # checked as it will be stored: a double may overflow on the way, or vanish
+        images.check_finite(path, array)
+        if not array.any():
+            raise ImageError(f"{path}: {ALL_ZERO}")
+        if stacked is None and not case.channels:
+            stacked = _rows(len(there), array.shape, array.dtype)
+            stacked[0] = array
+            array = stacked[0]
+        yield modality, Volume(array, whole.grid, whole.source)
 
 
-def _read_label(path: Path, source: Grid) -> np.ndarray:
+def _channel(path: Path, array: np.ndarray, index: int | None) -> np.ndarray:
+    if index is None and array.ndim != 3:
+        raise ImageError(f"{path}: the image has shape {array.shape}; expected one 3-D volume per modality.")
+    if index is None or (array.ndim == 3 and index == 0):
+        return array
+    channels = array.shape[3] if array.ndim == 4 else 1
+    if index >= channels:
+        raise ImageError(f"{path}: the image has {channels} channels {array.shape}; expected one more than {index}.")
+    return array[..., index]
+
+
+def _stack(scans: Mapping[str, Volume]) -> np.ndarray:
+    """Return the scans as (M, X, Y, Z), X fastest in memory; int16, or float32 where one of them is."""
+    arrays = [volume.array for volume in scans.values()]
+    room = arrays[0].base
+    if room is not None and room.shape == (len(arrays), *arrays[0].shape[::-1]):
+        ready = room.transpose(0, 3, 2, 1)
+        if all(np.may_share_memory(row, array) for row, array in zip(ready, arrays, strict=True)):
+            return ready
+    stacked = _rows(len(arrays), arrays[0].shape, np.result_type(*arrays))
+    for row, array in zip(stacked, arrays, strict=True):
+        row[:] = array
+    return stacked
+
+
+def _rows(count: int, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
+    """Return room for ``count`` volumes, (M, X, Y, Z), X fastest in memory."""
+    return np.empty((count, *shape[::-1]), kind).transpose(0, 3, 2, 1)
+
+
+def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None]:
+    """Return the label (X, Y, Z) uint8 in the source's orientation, and its file."""
     volume = images.read(path)
     if volume.array.shape != source.shape:
         raise GridError(f"{path}: the label has shape {volume.array.shape}; expected the images' shape {source.shape}.")
@@ -103,11 +197,15 @@ def _read_label(path: Path, source: Grid) -> np.ndarray:
         )
     if different:
         log.warning("%s: the label's header differs from the images' (%s); taken voxel by voxel.", path, different)
-    images.check_finite(path, volume.array)
+    inside = geometry.box_slices(geometry.bounding_box(volume.array))  # NaN too is no zero
+    images.check_finite(path, volume.array[inside])
     try:
-        return regions.whole_numbers(volume.array)
+        whole = regions.whole_numbers(volume.array[inside])
     except regions.LabelError as problem:
         raise regions.LabelError(f"{path}: {problem}") from problem
+    label = np.zeros(source.shape[::-1], np.uint8).transpose(2, 1, 0)
+    label[inside] = whole
+    return label, volume.source
 
 
 def stored_type(array: np.ndarray) -> np.ndarray:
@@ -123,7 +221,6 @@ def stored_type(array: np.ndarray) -> np.ndarray:
         return array.astype(np.float32)
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
-    """Name (without folders), size and CRC-32 of a source file's bytes."""
-    content = path.read_bytes()
-    return {"name": path.name, "bytes": len(content), "crc32": zlib.crc32(content)}
+def _files(scans: Iterable[Volume]) -> list[SourceFile]:
+    """Return what the scans were read from, each file once."""
+    return list(dict.fromkeys(volume.source for volume in scans if volume.source is not None))

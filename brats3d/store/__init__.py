@@ -4,23 +4,41 @@ A case file is written aside and renamed, so what has the right name is whole: a
 else, many processes can fill one store, and a damaged file harms no other. Nothing is ever locked.
 """
 
+from brats3d.store.audit import AuditReport, Leak, audit_split
 from brats3d.store.case import CaseFacts, PreparedCase, TumourSample, summarise
-from brats3d.store.folder import Store, describe_store, open_store
+from brats3d.store.duplicates import Duplicate, Duplicates, find_duplicates
+from brats3d.store.folder import Store, is_store, open_store
+from brats3d.store.listing import describe_store, write_listing
+from brats3d.store.merge import MergeReport, merge_stores, unpack_store
+from brats3d.store.pack import PackReport, pack_store
 from brats3d.store.read import StoredCase, verify_file
 from brats3d.store.write import CODECS, SCHEMA, case_path, write_case
 
 __all__ = [
     "CODECS",
     "SCHEMA",
+    "AuditReport",
     "CaseFacts",
+    "Duplicate",
+    "Duplicates",
+    "Leak",
+    "MergeReport",
+    "PackReport",
     "PreparedCase",
     "Store",
     "StoredCase",
     "TumourSample",
+    "audit_split",
     "case_path",
     "describe_store",
+    "find_duplicates",
+    "is_store",
+    "merge_stores",
     "open_store",
+    "pack_store",
     "summarise",
+    "unpack_store",
     "verify_file",
     "write_case",
+    "write_listing",
 ]

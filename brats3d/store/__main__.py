@@ -1,15 +1,18 @@
-"""``python -m brats3d.store``: list or verify a store."""
+"""``python -m brats3d.store``: list, verify, pack, merge or audit a store."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-from brats3d.console import call, run, text_table
-from brats3d.store.folder import StoreListing, describe_store
+from brats3d.console import Action, call_action, run, text_table
+from brats3d.store.audit import AuditReport, audit_split
+from brats3d.store.listing import LISTING_NAME, StoreListing, describe_store, write_listing
+from brats3d.store.merge import MergeReport, merge_stores, unpack_store
+from brats3d.store.pack import PackReport, pack_store
 
 
-def _show(listing: StoreListing) -> str:
+def _show_listing(listing: StoreListing) -> str:
     rows = [
         [name, r["corpus"], r["grade"], "×".join(map(str, r["shape"])), r["label_set"],
          " ".join(f"{v}:{ml:g}" for v, ml in r["label_ml"].items()), r["megabytes"]]
@@ -19,13 +22,49 @@ def _show(listing: StoreListing) -> str:
     return f"{table}\n{len(listing.cases)} cases, {len(listing.refused)} damaged"
 
 
+def _show_written(listing: StoreListing) -> str:
+    return f"{_show_listing(listing)}\nkept in {listing.store}/{LISTING_NAME}"
+
+
+def _show_packed(report: PackReport) -> str:
+    return f"{report.out}: {len(report.cases)} cases of {report.store} in {report.megabytes:g} MB"
+
+
+def _show_merged(report: MergeReport) -> str:
+    return (
+        f"{report.store}: {len(report.added)} cases brought in, {len(report.kept)} there already, {len(report.refused)} refused"
+    )
+
+
+def _show_audit(report: AuditReport) -> str:
+    rows = [
+        *([leak.case_a, leak.part_a, leak.case_b, leak.part_b, leak.why] for leak in report.leaks),
+        *([pair.case_a, "same part", pair.case_b, "same part", pair.why] for pair in report.duplicates),
+    ]
+    table = text_table(["case", "in", "case", "in", "one patient because"], rows) + "\n" if rows else ""
+    return (
+        f"{table}{report.cases} cases of {report.split}: {len(report.leaks)} leaks, {len(report.duplicates)} duplicates in one"
+        f" part, {len(report.damaged)} damaged"
+    )
+
+
+ACTIONS = {
+    "": Action(describe_store, _show_listing),
+    "write": Action(write_listing, _show_written),
+    "pack": Action(pack_store, _show_packed, "out"),
+    "unpack": Action(unpack_store, _show_merged, "out"),
+    "merge": Action(merge_stores, _show_merged, "others"),
+    "audit": Action(audit_split, _show_audit, "split"),
+}
+"""Option → what it does."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """List the cases of a store."""
-    return call(
-        describe_store,
+    """List the cases of a store, or do with it what an option says."""
+    return call_action(
+        ACTIONS,
         argv,
         example="python -m brats3d.store STORE --verify",
-        show=_show,
         prog="python -m brats3d.store",
         defaults={"workers": None},  # as in brats3d.preprocess
     )

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from brats3d.errors import GridError, ImageError
-from brats3d.geometry import Box, Grid, block_factor, bounding_box, box_at, box_slices, crop_padded
+from brats3d.geometry import Box, Grid, block_factor, bounding_box, box_at, box_slices, crop_padded, united_box
 from brats3d.intensity import NORMALISATIONS, Histogram, Scaling, histogram_of, scaling_of
+from brats3d.transforms import Transforms
 
 MAX_COORDINATES = 10_000
 """Coordinates kept a label value, so that a balanced patch can be placed without inflating the label."""
@@ -42,6 +43,10 @@ class CaseFacts:
         label_set: what the label's values mean; None without a label.
         modalities: names of the image channels, in order.
         sources: a mapping a source file: ``name`` (no folders), ``bytes``, ``crc32``.
+        age: years, where the corpus' tables give them.
+        survival_days: days to death, where the tables give them; None for the living.
+        resection: how much was resected, in the tables' words, or None.
+        site: where it was scanned, as the tables number or name it, or None.
     """
 
     case: str
@@ -52,6 +57,10 @@ class CaseFacts:
     label_set: str | None
     modalities: tuple[str, ...]
     sources: Sequence[Mapping[str, Any]] = field(default=())
+    age: float | None = None
+    survival_days: int | None = None
+    resection: str | None = None
+    site: str | None = None
 
 
 class KnownCase:
@@ -121,6 +130,26 @@ class KnownCase:
         return self.facts.label_set
 
     @property
+    def age(self) -> float | None:
+        """Years, or None."""
+        return self.facts.age
+
+    @property
+    def survival_days(self) -> int | None:
+        """Days to death, or None."""
+        return self.facts.survival_days
+
+    @property
+    def resection(self) -> str | None:
+        """How much was resected, in the corpus' words, or None."""
+        return self.facts.resection
+
+    @property
+    def site(self) -> str | None:
+        """Where it was scanned, as the corpus numbers or names it, or None."""
+        return self.facts.site
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the image channels, in order."""
         return self.facts.modalities
@@ -139,6 +168,7 @@ class PreparedCase(KnownCase):
         tumour: label value → where it lies; empty without a label.
         grid: the stored grid.
         source: the source file's grid, to write a mask on.
+        transforms: raw clinical scans only, which do not lie on the stored grid: how masks get back to ``source``; else None.
     """
 
     facts: CaseFacts
@@ -149,6 +179,7 @@ class PreparedCase(KnownCase):
     tumour: Mapping[int, TumourSample]
     grid: Grid
     source: Grid
+    transforms: Transforms | None = None
 
     def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
         """Return raw intensities of a box that may overhang the volume.
@@ -182,7 +213,7 @@ def summarise(facts: CaseFacts, images: np.ndarray, label: np.ndarray | None, gr
         ImageError: a modality has no voxel besides zeros, or its intensities do not vary, so that no normalisation takes it;
             the message names it.
     """
-    box = bounding_box((images != 0).any(0))
+    box = united_box(bounding_box(channel) for channel in images)
     inside = images[(slice(None), *box_slices(box))]
     histograms: dict[str, Histogram] = {}
     for modality, channel in zip(facts.modalities, inside, strict=True):
@@ -214,12 +245,15 @@ def sample_tumour(label: np.ndarray | None) -> dict[int, TumourSample]:
     """
     if label is None:
         return {}
-    where = np.flatnonzero(label)
-    values = label.ravel()[where]
+    box = bounding_box(label)
+    tumour = np.ascontiguousarray(label[box_slices(box)])
+    where = np.flatnonzero(tumour)
+    values = tumour.ravel()[where]
     rng = np.random.default_rng(0)  # one seed for all: the same label gives the same sample on every machine
     samples = {}
     for value in np.unique(values):
         own = where[values == value]
         kept = np.sort(rng.choice(own, MAX_COORDINATES, replace=False)) if len(own) > MAX_COORDINATES else own
-        samples[int(value)] = TumourSample(len(own), np.stack(np.unravel_index(kept, label.shape), 1).astype(np.int16))
+        coordinates = np.stack(np.unravel_index(kept, tumour.shape), 1) + box[:, 0]
+        samples[int(value)] = TumourSample(len(own), coordinates.astype(np.int16))
     return samples

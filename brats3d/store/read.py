@@ -18,7 +18,9 @@ from brats3d.errors import StoreError, first_line
 from brats3d.geometry import Box, Grid, box_at, crop_padded
 from brats3d.intensity import Histogram, histogram_from_arrays
 from brats3d.store.case import CaseFacts, KnownCase, TumourSample
-from brats3d.store.write import CHUNK, FORMAT, SCHEMA, TEXT_FACTS, facts_checksum
+from brats3d.store.transforms import read_transforms
+from brats3d.store.write import CHUNK, FORMAT, OPTIONAL_FACTS, SCHEMA, TEXT_FACTS, facts_checksum
+from brats3d.transforms import Transforms
 
 
 class StoredCase(KnownCase):
@@ -28,7 +30,7 @@ class StoredCase(KnownCase):
     orientation. Not to be carried into a forked process; it can be pickled, and opens the file anew there.
 
     Args:
-        path: the case's file.
+        path: the case's file; in a packed store, as if that were a folder.
 
     Raises:
         StoreError: the file is missing, damaged, or of another format or schema.
@@ -36,16 +38,16 @@ class StoredCase(KnownCase):
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._file = _open(self.path)
+        self._opened, self._file = _open(self.path)
         try:
-            with _reading(self.path):
+            with reading(self.path):
                 self.facts = self._read_facts()
                 self.images = self._file["images"]
                 self.label = self._file.get("label")
                 self.brain_box: Box = self._file["brain_box"][:]
                 self.grid, self.source = self._read_grids()
         except StoreError:
-            self._file.close()
+            self._opened.close()
             raise
 
     def _read_facts(self) -> CaseFacts:
@@ -53,7 +55,8 @@ class StoredCase(KnownCase):
         modalities = tuple(str(m) for m in self._file["images"].attrs["modalities"])
         texts = {name: str(attributes[name]) or None for name in TEXT_FACTS}
         sources = tuple(json.loads(attributes["sources"]))
-        return CaseFacts(**texts, modalities=modalities, sources=sources)  # type: ignore[arg-type]
+        known = {name: kind(attributes[name]) for name, kind in OPTIONAL_FACTS.items() if name in attributes}
+        return CaseFacts(**texts, **known, modalities=modalities, sources=sources)  # type: ignore[arg-type]
 
     def _read_grids(self) -> tuple[Grid, Grid]:
         """Return the stored grid, and the source file's to write a mask on."""
@@ -84,6 +87,12 @@ class StoredCase(KnownCase):
         with self._reading():
             groups = self._file.get("tumour", {})
             return {int(v): TumourSample(int(g.attrs["count"]), g["coordinates"][:]) for v, g in groups.items()}
+
+    @cached_property
+    def transforms(self) -> Transforms | None:
+        """Where the scans of a raw clinical case lie; None for a case whose files lay on one grid."""
+        with self._reading():
+            return read_transforms(self._file, self.source)
 
     def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
         """Return raw intensities of a box that may overhang the volume.
@@ -117,16 +126,21 @@ class StoredCase(KnownCase):
         with self._reading():
             return crop_padded(dataset, box)
 
+    @property
+    def root(self) -> h5py.Group:
+        """The HDF5 group that holds the case: the root of its own file, or its group in a packed store."""
+        return self._file
+
     @contextmanager
     def _reading(self) -> Iterator[None]:
         if not self._file:
             raise StoreError(f"{self.path}: the case file is closed; open it again.")
-        with _reading(self.path):
+        with reading(self.path):
             yield
 
     def close(self) -> None:
         """Close the file; reading from it is over."""
-        self._file.close()
+        self._opened.close()
 
     def __enter__(self) -> StoredCase:
         return self
@@ -138,24 +152,34 @@ class StoredCase(KnownCase):
         return StoredCase, (self.path,)
 
 
-def _open(path: Path) -> h5py.File:
-    if not path.is_file():
+def _open(path: Path) -> tuple[h5py.File, h5py.Group]:
+    """Return the opened file and the group that holds the case: the file's root or, in a packed store, the case's own."""
+    packed = path.parent.is_file()
+    if not packed and not path.is_file():
         raise StoreError(f"{path}: no such case file; expected an HDF5 file made by brats3d.preprocess.")
-    with _reading(path):
-        file = h5py.File(path, "r", locking=False)
-        found = file.attrs.get("format"), file.attrs.get("schema")
+    with reading(path):
+        file = h5py.File(path.parent if packed else path, "r", locking=False)
+        root = file[path.name.removesuffix(".h5")] if packed else file
+        found = root.attrs.get("format"), root.attrs.get("schema")
     if found != (FORMAT, SCHEMA):
         file.close()
         raise StoreError(
             f"{path}: the file has format {found[0]!r}, schema {found[1]}; expected {FORMAT!r}, schema {SCHEMA}:"
             " make the store again with this version's brats3d.preprocess."
         )
-    return file
+    return file, root
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what h5py raises into a `StoreError`: the system's refusals carry an errno, damage does not."""
+def reading(path: Path) -> Iterator[None]:
+    """Turn what h5py raises into a `StoreError`: the system's refusals carry an errno, damage does not.
+
+    Args:
+        path: the case's file, as the message names it.
+
+    Raises:
+        StoreError: what is damaged, or why it cannot be read now.
+    """
     try:
         yield
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as problem:
@@ -176,12 +200,12 @@ def verify_file(path: Path) -> None:
     Raises:
         StoreError: what is damaged or missing.
     """
-    with StoredCase(path) as case, _reading(path):
+    with StoredCase(path) as case, reading(path):
         if int(case._file.attrs.get("checksum", -1)) != facts_checksum(case._file):
             raise ValueError("the attributes do not match their checksum")
         if set(case._file["histograms"]) != set(case.modalities) or len(case.modalities) != len(case.images):
             raise ValueError("modalities, channels and histograms disagree")
-        _ = case.histograms  # reads them all
+        _ = case.histograms, case.transforms  # reads them all
         for slab in range(0, case.images.shape[1], CHUNK):
             case.images[:, slab : slab + CHUNK]
         label = None if case.label is None else case.label[:]

@@ -38,6 +38,22 @@ def vsd(folder: str, tool: str = "VSD", label: str = "Brain_3more.XX.O.OT") -> l
 
 TREES = {
     # files, corpus, id, grade
+    "2012": (
+        [f"Images/BRATS_LG0008/BRATS_LG0008_{p}.mha" for p in ("T1", "T1C", "T2", "FLAIR", "truth")],
+        "BraTS 2012", "BRATS_LG0008", "LGG",
+    ),
+    "2012, copied by a browser": (
+        [f"BRATS_HG0015/BRATS_HG0015_{p}.mha" for p in ("T1", "T1C (1)", "T2 (1)", "FLAIR (1)", "truth")],
+        "BraTS 2012", "BRATS_HG0015", "HGG",
+    ),
+    "2012, truth beside the folder": (
+        [*(f"BRATS_HG0001/BRATS_HG0001_{p}.mha" for p in ("T1", "T1C", "T2", "FLAIR")), "BRATS_HG0001_truth.mha"],
+        "BraTS 2012", "BRATS_HG0001", "HGG",
+    ),
+    "2012, synthetic": (
+        [f"SimBRATS_HG0001/SimBRATS_HG0001_{p}.mha" for p in ("T1", "T1C", "T2", "FLAIR", "complete_truth")],
+        "BraTS 2012", "SimBRATS_HG0001", "HGG",
+    ),
     "2013": (vsd("BRATS-2/Image_Data/HG/0001", label="Brain_3more.XX.XX.OT"), "BraTS 2013-2016", "HG_0001", "HGG"),
     "2015": (vsd("BRATS2015_Training/LGG/brats_2013_pat0001_1"), "BraTS 2013-2016", "brats_2013_pat0001_1", "LGG"),
     "2015, SMIR": (vsd("HGG/brats_tcia_pat153_0109", "SMIR"), "BraTS 2013-2016", "brats_tcia_pat153_0109", "HGG"),
@@ -83,12 +99,74 @@ TREES = {
         since_2023("ASNR-MICCAI-BraTS2023-MEN-Challenge-TrainingData/T/BraTS-MEN-00004-000", "BraTS-MEN-00004-000"),
         "BraTS 2023 MEN", "BraTS-MEN-00004-000", None,
     ),
-    "2023 MET": (since_2023("BraTS-MET-00001-001", "BraTS-MET-00001-001"), "BraTS 2023 MET", "BraTS-MET-00001-001", None),
+    "2023 MET": (
+        since_2023("ASNR-MICCAI-BraTS2023-MET-Challenge-TrainingData_Additional/BraTS-MET-00001-001", "BraTS-MET-00001-001"),
+        "BraTS 2023 MET", "BraTS-MET-00001-001", None,
+    ),
+    "2024 MET": (
+        since_2023("MICCAI-BraTS2024-MET-Challenge-TrainingData_1/BraTS-MET-00232-000", "BraTS-MET-00232-000"),
+        "BraTS 2024 MET", "BraTS-MET-00232-000", None,
+    ),
+    "2025 MET": (
+        since_2023("MICCAI-LH-BraTS2025-MET-Challenge-Training/UCSD - Training/BraTS-MET-00418-000", "BraTS-MET-00418-000"),
+        "BraTS 2025 MET", "BraTS-MET-00418-000", None,
+    ),
+    "MET, no year": (since_2023("BraTS-MET-00001-001", "BraTS-MET-00001-001"), "BraTS MET", "BraTS-MET-00001-001", None),
     "2023 PED": (
         since_2023("ASNR-MICCAI-BraTS2023-PED-Challenge-TrainingData/BraTS-PED-00002-000", "BraTS-PED-00002-000"),
         "BraTS 2023 PED", "BraTS-PED-00002-000", None,
     ),
+    "2024 PED": (
+        since_2023("BraTS-PEDs2024_Training/BraTS-PED-00001-000", "BraTS-PED-00001-000"),
+        "BraTS 2024-2025 PED", "BraTS-PED-00001-000", None,
+    ),
+    "2024 GLI": (
+        since_2023("training_data1_v2/BraTS-GLI-00005-100", "BraTS-GLI-00005-100"),
+        "BraTS 2024-2025 GLI", "BraTS-GLI-00005-100", None,
+    ),
+    "2024 GoAT": (
+        since_2023("MICCAI2024-BraTS-GoAT-TrainingData-With-GroundTruth/BraTS-GoAT-02235", "BraTS-GoAT-02235"),
+        "BraTS 2024 GoAT", "BraTS-GoAT-02235", None,
+    ),
+    "BraTS-Africa": (
+        since_2023("BraTS-Africa/95_Glioma/BraTS-SSA-00002-000", "BraTS-SSA-00002-000"),
+        "BraTS-Africa", "BraTS-SSA-00002-000", None,
+    ),
     "PED, no year": (since_2023("BraTS-PED-00002-000", "BraTS-PED-00002-000"), "BraTS PED", "BraTS-PED-00002-000", None),
+    "UPENN": (
+        [*(f"NIfTI-files/images_structural/UPENN-GBM-00054_11/UPENN-GBM-00054_11_{p}.nii.gz"
+           for p in ("T1", "T1GD", "T2", "FLAIR")),
+         "NIfTI-files/images_segm/UPENN-GBM-00054_11_segm.nii.gz"],
+        "UPENN-GBM", "UPENN-GBM-00054_11", "HGG",
+    ),
+    "UCSF": (
+        [f"UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_{p}.nii.gz" for p in ("T1", "T1c", "T2", "FLAIR", "tumor_segmentation")],
+        "UCSF-PDGM", "UCSF-PDGM-0004", None,
+    ),
+    "UCSF, second scan": (
+        [f"UCSF-PDGM-0429_FU003d_nifti/UCSF-PDGM-0429_FU003d_{p}.nii.gz"
+         for p in ("T1", "T1c", "T2", "FLAIR", "tumor_segmentation")],
+        "UCSF-PDGM", "UCSF-PDGM-0429_FU003d", None,
+    ),
+    "TCGA-GBM": (
+        [f"Pre-operative_TCGA_GBM_NIfTI_and_Segmentations/TCGA-02-0006/TCGA-02-0006_1996.08.23_{p}.nii.gz"
+         for p in ("t1", "t1Gd", "t2", "flair", "GlistrBoost_ManuallyCorrected")],
+        "TCGA-GBM", "TCGA-02-0006", "HGG",
+    ),
+    "TCGA-LGG": (
+        [f"Pre-operative_TCGA_LGG_NIfTI_and_Segmentations/TCGA-CS-4942/TCGA-CS-4942_1997.02.22_{p}.nii.gz"
+         for p in ("t1", "t1Gd", "t2", "flair", "GlistrBoost")],
+        "TCGA-LGG", "TCGA-CS-4942", "LGG",
+    ),
+    "TCGA, no folder": (
+        [f"TCGA-02-0006_1996.08.23_{p}.nii.gz" for p in ("t1", "t1Gd", "t2", "flair", "GlistrBoost_ManuallyCorrected")],
+        "TCGA", "TCGA-02-0006", None,
+    ),
+    "MSD": (
+        [*["Task01_BrainTumour/imagesTr/BRATS_001.nii.gz"] * 4, "Task01_BrainTumour/labelsTr/BRATS_001.nii.gz"],
+        "MSD Task01", "BRATS_001", None,
+    ),
+    "synthetic": (legacy("demo/scans/Phantom_003", "Phantom_003"), "synthetic heads", "Phantom_003", None),
     "plain": (legacy("HGG/ward 7", "patient 12"), "plain", "patient 12", None),
 }  # fmt: skip
 
@@ -106,10 +184,11 @@ def test_a_years_tree(tmp_path: Path, year: str) -> None:
 
 
 def test_every_corpus_has_a_tree() -> None:
-    assert {corpus for _, corpus, _, _ in TREES.values()} == set(CORPORA)
+    without = {"manifest", "BRATS_nnn", "BraTS 2024 MEN-RT"}  # no files; masks alone; one modality (test_finding.py)
+    assert {corpus for _, corpus, _, _ in TREES.values()} == set(CORPORA) - without
 
 
-@pytest.mark.parametrize("year", ["2015", "2018", "2021", "2023 GLI", "plain"])
+@pytest.mark.parametrize("year", ["2012, truth beside the folder", "2015", "2018", "2021", "2023 GLI", "UPENN", "plain"])
 @pytest.mark.parametrize("wrap", ["a/b c/d", "Training/Training", "deep/Task01.nii_files"])
 def test_wrapping_folders_change_nothing(tmp_path: Path, year: str, wrap: str) -> None:
     files, corpus, case_id, grade = TREES[year]
@@ -195,13 +274,15 @@ def test_incomplete_and_unlabelled_cases_say_what_is_missing(tmp_path: Path) -> 
 def test_a_case_knows_patient_and_time_point(tmp_path: Path) -> None:
     make(tmp_path, *since_2023(".", "BraTS-MET-00630-001"))
     [case] = find_cases(tmp_path)
-    assert (case.patient, case.timepoint, case.label_sets) == ("BraTS-MET-00630", "001", ("L23",))
+    assert (case.patient, case.timepoint, case.label_sets) == ("BraTS-MET-00630", "001", ("L23", "L24"))
 
 
 def test_2024_names_are_not_taken_for_2023(tmp_path: Path) -> None:
-    make(tmp_path, *since_2023(".", "BraTS-GLI-00005-100"))
-    with pytest.raises(NoCasesError):
-        find_cases(tmp_path)
+    make(tmp_path, *since_2023(".", "BraTS-GLI-00005-000"), *since_2023(".", "BraTS-GLI-00005-100"))
+    assert [(c.corpus, c.label_sets, c.patient) for c in find_cases(tmp_path)] == [
+        ("BraTS 2023 GLI", ("L23",), "BraTS-GLI-00005"),
+        ("BraTS 2024-2025 GLI", ("L24",), "BraTS-GLI-00005"),
+    ]
 
 
 def test_several_sources(tmp_path: Path) -> None:
@@ -252,6 +333,7 @@ def test_nothing_recognised_says_what_was_looked_for_and_what_is_there(tmp_path:
     assert f"no case found in {tmp_path}, where there are 4 files, such as readme.txt, scan.nii.gz, one.dcm" in message
     for row in CORPORA.values():
         assert row.example in message
+    assert "name them in a manifest" in message
     assert caught.value.exit_code == 2
 
 
@@ -266,10 +348,15 @@ def test_no_folder_no_cases(tmp_path: Path, name: str, says: str) -> None:
 
 
 def test_a_corpus_recognises_its_own_example() -> None:
+    folders = {
+        "BraTS 2023": "/x/BraTS2023", "BraTS 2024": "/x/BraTS2024", "BraTS 2025": "/x/BraTS2025", "TCGA-GBM": "/x/TCGA_GBM",
+        "TCGA-LGG": "/x/TCGA_LGG", "BraTS-Africa": "/x/95_Glioma", "MSD Task01": "/x/imagesTr",
+    }  # fmt: skip
     for name, row in CORPORA.items():
-        stem = row.example.rsplit("/", 1)[-1].removesuffix(".mha").removesuffix(".nii.gz")
-        first = next(n for n, r in CORPORA.items() if r.match(stem, "/x/BraTS2023" if "2023" in name else "/x"))
-        assert first == name
+        if row.example:
+            stem = row.example.rsplit("/", 1)[-1].removesuffix(".mha").removesuffix(".nii.gz")
+            folder = next((f for start, f in folders.items() if name.startswith(start)), "/x")
+            assert next(n for n, r in CORPORA.items() if r.match(stem, folder)) == name
 
 
 def test_cases_travel_to_other_processes(tmp_path: Path) -> None:

@@ -23,6 +23,14 @@ PATIENTS = [
     ("sub-01", "sub-01", None),
     ("sub-01_T1w", "sub-01", None),
     ("subject-01_ses-1", "subject-01_ses-1", None),
+    ("BraTS20_validation_007", "BraTS20_Validation_007", None),
+    ("BraTS-MEN-RT-0004-1", "BraTS-MEN-RT-0004", "1"),
+    ("UPENN-GBM-00001_21", "UPENN-GBM-00001", "21"),
+    ("UCSF-PDGM-0429_FU003d", "UCSF-PDGM-0429", "FU003d"),
+    ("UCSF-PDGM-541", "UCSF-PDGM-0541", None),
+    ("tcga-02-0006", "TCGA-02-0006", None),
+    ("BRATS_HG0015", "BRATS_HG0015", None),
+    ("BRATS_001", "BRATS_001", None),
     ("HG_0001", "HG_0001", None),
     ("ward 7_2", "ward 7_2", None),
     ("", "", None),
@@ -42,6 +50,15 @@ def test_patient_and_time_point(case: str, patient: str, timepoint: str | None) 
         ("BraTS2021_00000", "BraTS-GLI-00000-000", "BraTS-GLI-00000-001", "brats2021_0"),
         ("brats_tcia_pat153_0109", "brats_tcia_pat153_0181"),
         ("sub-01_ses-1_t1", "SUB-01_ses-2", "sub-01"),
+        ("UPENN-GBM-00001_11", "UPENN-GBM-00001_21"),
+        ("UCSF-PDGM-004", "UCSF-PDGM-0004"),
+        # six numbers of the first release were second scans
+        ("UCSF-PDGM-0429", "UCSF-PDGM-0429_FU003d", "UCSF-PDGM-138"),
+        ("UCSF-PDGM-0315", "UCSF-PDGM-0433"),
+        ("UCSF-PDGM-0278", "UCSF-PDGM-0431"),
+        ("UCSF-PDGM-0175", "UCSF-PDGM-0396"),
+        ("UCSF-PDGM-0181", "UCSF-PDGM-0409"),
+        ("UCSF-PDGM-0289", "UCSF-PDGM-0391"),
     ],
 )
 def test_names_of_one_patient(names: tuple[str, ...]) -> None:
@@ -56,6 +73,8 @@ def test_names_of_one_patient(names: tuple[str, ...]) -> None:
         ("BraTS-GLI-00002-000", "BraTS-MET-00002-000"),
         ("Brats18_2013_2_1", "Brats18_2013_20_1"),
         ("sub-01_ses-1", "sub-011_ses-1", "sub-1_ses-1"),
+        ("BraTS-MEN-RT-0004-1", "BraTS-MEN-00004-000"),
+        ("BraTS20_Training_001", "BraTS20_Validation_001"),
     ],
 )
 def test_names_of_different_patients(names: tuple[str, ...]) -> None:

@@ -45,6 +45,8 @@ def make_case(tmp_path: Path) -> Callable[..., dict[str, Path]]:
             label[3:9, 2:8, 2:6] = 2
             label[4:7, 3:6, 3:5] = 1
             label[5, 4, 3] = 4
+            for axis, n in enumerate(shape):  # a label lies on its scans
+                np.moveaxis(label, axis, 0)[n - 2 :] = 0
             paths["seg"] = write_nifti(folder / f"{name}_seg.nii.gz", label, affine)
         return paths
 

@@ -21,6 +21,7 @@ import pytest
 
 from brats3d.console import run
 from brats3d.errors import OptionError, OutputExistsError
+from brats3d.phantom import write_cohort
 from brats3d.preprocess import build_store
 from brats3d.preprocess.__main__ import main
 from brats3d.store import describe_store, open_store, verify_file
@@ -44,6 +45,17 @@ def entries(store: Path) -> list[str]:
 
 def files(*numbers: int) -> list[str]:
     return [f"{NAMES[n - 1]}.h5" for n in numbers]
+
+
+@pytest.fixture
+def make_phantoms(tmp_path: Path) -> Callable[[int], Path]:
+    """Write a number of synthetic heads; returns their folder."""
+
+    def make(count: int) -> Path:
+        write_cohort(tmp_path / "heads", cases=count, shape=(64, 64, 41))
+        return tmp_path / "heads"
+
+    return make
 
 
 @pytest.fixture
@@ -73,11 +85,14 @@ def test_every_case_is_stored(tmp_path: Path, cohort: dict, command: Callable) -
 
 
 def test_the_json_is_the_functions_result(tmp_path: Path, cohort: dict, command: Callable) -> None:
-    cohort[NAMES[1]]["t1"].unlink()
+    cohort[NAMES[1]]["t1"].write_bytes(b"")
+    cohort[NAMES[2]]["t1"].unlink()
     code, out, _ = command("--json", "--quiet", "--codec", "gzip")
     assert code == 3
     shown = json.loads(out)
     assert shown.pop("refused").keys() == {NAMES[1]}
+    (sentence,) = shown.pop("warnings")[NAMES[2]]
+    assert sentence == "t1 is missing; stored with t1ce, t2, flair alone, for models made for these."
     assert shown == {"store": f"{tmp_path}/store", "written": [NAMES[0], NAMES[2], NAMES[3]], "kept": []}
     with open_store(tmp_path / "store")[NAMES[0]] as case:
         assert case.images.compression == "gzip"
@@ -99,6 +114,104 @@ def test_a_refused_case_harms_no_other(tmp_path: Path, cohort: dict, command: Ca
         assert describe_store(tmp_path / "store", verify=True).refused == {}
 
 
+def test_a_modality_that_comes_later_is_not_left_out_silently(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    late = cohort[NAMES[1]]["t1ce"]
+    content = late.read_bytes()
+    late.unlink()
+    assert command()[0] == 0
+    with open_store(tmp_path / "store")[NAMES[1]] as case:
+        assert case.modalities == ("t1", "t2", "flair")
+        assert list(case.histograms) == ["t1", "t2", "flair"]
+        for channel, modality in zip(case.images, case.modalities, strict=True):
+            np.testing.assert_array_equal(channel, nib.load(cohort[NAMES[1]][modality]).get_fdata())
+    late.write_bytes(content)
+    code, _, err = command()
+    assert code == 3
+    assert "make it again with --force" in err
+    assert command("--force")[0] == 0
+    with open_store(tmp_path / "store")[NAMES[1]] as case:
+        assert case.modalities == ("t1", "t1ce", "t2", "flair")
+
+
+def test_a_refusal_that_is_accepted_is_a_warning(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    copied = cohort[NAMES[0]]
+    copied["t2"].write_bytes(copied["flair"].read_bytes())
+    code, _, err = command()
+    assert code == 3
+    assert "t2 and flair are one image" in err
+    assert err.rstrip().endswith("where that is meant, take it with --accept copied.")
+    for accepted in (["copied"], ["skull,copied"], ["skull", " copied "]):
+        code, out, _ = command("--force", "--json", "--accept", *accepted)
+        assert code == 0
+        assert "t2 and flair are one image" in json.loads(out)["warnings"][NAMES[0]][0]
+    with pytest.raises(OptionError, match=r"accept is 'copid' \(did you mean 'copied'\?\)"):
+        build_store(tmp_path / "source", out=tmp_path / "other", accept=["skull,copid"])
+    assert not (tmp_path / "other").exists()
+
+
+def test_one_scan_under_two_names_is_told(tmp_path: Path, make_phantoms: Callable[[int], Path]) -> None:
+    source = make_phantoms(3)
+    first, second, _ = sorted(p for p in source.iterdir() if p.is_dir())
+    copy = source / "Phantom_777"
+    copy.mkdir()
+    for file in first.iterdir():
+        shutil.copy(file, copy / file.name.replace(first.name, copy.name))
+    warnings = build_store(source, out=tmp_path / "store").warnings
+    for name, other in ((first.name, copy.name), (copy.name, first.name)):
+        assert any(s.startswith(f"{name} and {other}: the volumes are the same scans") for s in warnings[name])
+    assert not any("same scans" in s for s in warnings.get(second.name, ()))
+
+
+def test_one_case_coded_otherwise_is_told(tmp_path: Path, make_phantoms: Callable[[int], Path]) -> None:
+    source = make_phantoms(7)
+    odd = sorted(p for p in source.iterdir() if p.is_dir())[2]
+    (path,) = odd.glob("*seg.nii.gz")
+    image = nib.load(path)
+    label = np.asanyarray(image.dataobj)
+    swapped = np.array([0, 2, 1, 3, 4], np.uint8)[label]
+    path.write_bytes(gzip.compress(nib.Nifti1Image(swapped, image.affine).to_bytes(), 1))
+    report = build_store(source, out=tmp_path / "store", label_set="L17")
+    told = {name for name, sentences in report.warnings.items() if any("coded otherwise" in s for s in sentences)}
+    assert told == {odd.name}
+
+
+def test_shards_make_what_one_call_makes(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    written = []
+    for shard in ("1/3", "3/3", "2/3"):
+        code, out, _ = command("--json", "--quiet", "--shard", shard)
+        assert code == 0
+        written.append(json.loads(out)["written"])
+    assert written == [[NAMES[0], NAMES[3]], [NAMES[2]], [NAMES[1]]]
+    assert entries(tmp_path / "store") == files(1, 2, 3, 4)
+    code, out, _ = command("--json", "--shard", "9/9")  # a job that nothing is left for
+    assert (code, json.loads(out)["written"]) == (0, [])
+    before = {name: (tmp_path / "store" / name).read_bytes() for name in files(1, 2, 3, 4)}
+    command("--force")
+    assert {name: (tmp_path / "store" / name).read_bytes() for name in before} == before
+
+
+def test_several_sources_make_one_store(tmp_path: Path, cohort: dict) -> None:
+    sources = [tmp_path / "source" / name for name in NAMES[1:3]]
+    report = build_store(sources, out=tmp_path / "store")
+    assert report.written == (NAMES[1], NAMES[2])
+    with pytest.raises(OutputExistsError, match=rf"holds all 2 cases of {sources[0]}, {sources[1]} already"):
+        build_store(sources, out=tmp_path / "store")
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_what_one_process_makes(
+    tmp_path: Path, cohort: dict, cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort[NAMES[0]]["t2"].write_bytes(b"")
+    monkeypatch.chdir(tmp_path)  # the workers are elsewhere
+    report = build_store("source", out="by cluster", scheduler=cluster)
+    alone = build_store("source", out="alone")
+    assert report.as_dict() == alone.as_dict() | {"store": "by cluster", "refused": report.refused}
+    assert report.refused.keys() == alone.refused.keys() == {NAMES[0]}
+    for name in files(2, 3, 4):
+        assert Path("by cluster", name).read_bytes() == Path("alone", name).read_bytes()
+
+
 def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path, cohort: dict, command: Callable) -> None:
     for number, name in ((0, "t2"), (1, "seg")):
         path = cohort[NAMES[number]][name]
@@ -113,7 +226,7 @@ def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path, cohort: dict, comm
 
 def test_all_cases_refused_is_still_three(tmp_path: Path, cohort: dict, command: Callable) -> None:
     for paths in cohort.values():
-        paths["t1"].unlink()
+        paths["t1"].write_bytes(b"")
     code, out, _ = command()
     assert code == 3
     assert "0 cases written, 0 kept, 4 refused" in out
@@ -374,7 +487,7 @@ def test_the_real_cases_are_stored_as_they_are(tmp_path: Path, real_data: Path) 
         for kind, array in arrays.items():
             (path,) = (p for p in (source / name).iterdir() if re.split("[-_.]", p.name.lower())[-3] in ends[kind])
             ras = nib.as_closest_canonical(nib.load(path))
-            np.testing.assert_array_equal(array, np.asanyarray(ras.dataobj)[::-1, ::-1], err_msg=path.name)
+            assert np.array_equal(array, np.asanyarray(ras.dataobj)[::-1, ::-1]), path.name  # much faster than numpy.testing
         assert case.grid.axes == "LPS"
         if name in table:
             voxels = {value: sample.count for value, sample in case.tumour.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
 import itertools
 import logging
 import zlib
@@ -12,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from brats3d import images
 from brats3d.cases import Case, find_cases
 from brats3d.errors import BratsError, CaseError, GridError, ImageError, LabelError, OptionError
 from brats3d.preprocess import prepare_case
@@ -157,7 +160,6 @@ def put(value: float, kind: type) -> Callable[[Path], None]:
 
 
 BAD: dict[str, tuple[str, Callable[[Path], None], type[BratsError], str]] = {
-    "a modality missing": ("t2", Path.unlink, CaseError, r"lacks t2 \(found: t1, t1ce, flair\); all of t1, t1ce, t2,"),
     "truncated": ("t1ce", cut, ImageError, r"t1ce\.nii\.gz: cannot be read as NIfTI .*damaged, truncated or of another kind"),
     "empty": ("flair", lambda p: p.write_bytes(b""), ImageError, r"flair\.nii\.gz: the file is empty \(0 bytes\); copy"),
     "text": ("t1", lambda p: p.write_text("id,age\n1,60\n"), ImageError, r"t1\.nii\.gz: cannot be read as NIfTI"),
@@ -219,3 +221,76 @@ def test_a_label_set_may_be_asked_for(tmp_path: Path, make_case: Make) -> None:
         prepare_case(found(tmp_path), "L23")
     with pytest.raises(OptionError, match=r"label set is 'L71'"):
         prepare_case(found(tmp_path), "L71")
+
+
+def test_a_file_of_all_modalities_is_read_once(tmp_path: Path, make_case: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = make_case(1)
+    expected = prepare_case(found(tmp_path))
+    order = ("flair", "t1", "t1ce", "t2")
+    stack = np.stack([np.asanyarray(nib.load(paths[m]).dataobj) for m in order], -1)
+    nib.save(nib.Nifti1Image(stack.astype(np.float32), nib.load(paths["t1"]).affine), tmp_path / "stack.nii.gz")
+    case = dataclasses.replace(
+        found(tmp_path),
+        images=dict.fromkeys(expected.modalities, tmp_path / "stack.nii.gz"),
+        channels={m: order.index(m) for m in order},
+    )
+    opened = []
+    read = images.read
+    monkeypatch.setattr("brats3d.images.read", lambda path, *room: opened.append(path.name) or read(path, *room))
+    got = prepare_case(case)
+    assert opened == ["stack.nii.gz", paths["seg"].name]
+    assert [source["name"] for source in got.facts.sources] == opened
+    assert got.images.dtype == np.int16
+    np.testing.assert_array_equal(got.images, expected.images)
+    np.testing.assert_array_equal(got.label, expected.label)
+
+
+@pytest.mark.parametrize(
+    ("channels", "says"),
+    [
+        ({"t1": 2}, r"stack\.nii\.gz: the image has 2 channels \(13, 11, 9, 2\); expected one more than 2"),
+        ({}, r"stack\.nii\.gz: the image has shape \(13, 11, 9, 2\); expected one 3-D volume per modality"),
+    ],
+)
+def test_a_channel_that_is_not_there_is_refused(tmp_path: Path, make_case: Make, channels: dict, says: str) -> None:
+    t1 = nib.load(make_case(1)["t1"])
+    stack = np.stack([np.asanyarray(t1.dataobj)] * 2, -1)
+    nib.save(nib.Nifti1Image(stack, t1.affine), tmp_path / "stack.nii.gz")
+    case = dataclasses.replace(found(tmp_path), images={"t1": tmp_path / "stack.nii.gz"}, channels=channels)
+    with pytest.raises(ImageError, match=says):
+        prepare_case(case)
+
+
+def test_a_case_without_images_is_refused(tmp_path: Path, make_case: Make) -> None:
+    make_case(1)
+    with pytest.raises(CaseError, match=r"case BraTS2021_00001 has no image; expected one or more of t1, t1ce, t2, flair"):
+        prepare_case(dataclasses.replace(found(tmp_path), images={}))
+
+
+def test_sources_tell_files_apart(tmp_path: Path, make_case: Make) -> None:
+    paths = make_case(1)
+    for source, path in zip(prepare_case(found(tmp_path)).facts.sources, paths.values(), strict=True):
+        content = path.read_bytes()
+        assert source == {"name": path.name, "bytes": len(content), "crc32": zlib.crc32(content)}
+
+
+@pytest.mark.parametrize("odd", [*MODALITIES, None])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, ">i2"])
+def test_a_modality_of_another_type_is_as_good(tmp_path: Path, make_case: Make, odd: str | None, kind: type | str) -> None:
+    """Files alike are read into one array; one that is not must not disturb the others."""
+    paths = make_case(1)
+    expected = np.stack([nib.load(paths[m]).get_fdata() for m in MODALITIES])
+    if odd is not None:
+        half = 0.5 if kind is np.float32 else 0
+        image = nib.load(paths[odd])
+        array = np.asanyarray(image.dataobj)
+        changed = (array + half * (array > 0)).astype(kind)
+        header = nib.Nifti1Header(endianness=">" if kind == ">i2" else "<")
+        header.set_data_dtype(changed.dtype)
+        paths[odd].write_bytes(gzip.compress(nib.Nifti1Image(changed, image.affine, header).to_bytes()))
+        expected[MODALITIES.index(odd)] += half * (expected[MODALITIES.index(odd)] > 0)
+    case = prepare_case(found(tmp_path))
+    assert case.images.dtype == (np.float32 if odd and kind is np.float32 else np.int16)
+    np.testing.assert_array_equal(case.images, expected)
+    rows = [(row.__array_interface__["data"][0], row.nbytes) for row in case.images]
+    assert all(b - a == n for (a, n), (b, _) in itertools.pairwise(rows))

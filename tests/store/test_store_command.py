@@ -67,7 +67,8 @@ def test_the_json_is_the_functions_result(store: Path, capsys: pytest.CaptureFix
     row = shown["cases"]["c1"]
     assert row.pop("megabytes") == pytest.approx((store / "c1.h5").stat().st_size / 1e6, abs=0.01)
     assert row == {
-        "patient": "c1", "corpus": "plain", "grade": None, "label_set": "L17", "modalities": ["t1", "t1ce", "t2", "flair"],
+        "patient": "c1", "timepoint": None, "corpus": "plain", "grade": None, "age": None, "survival_days": None,
+        "resection": None, "site": None, "label_set": "L17", "modalities": ["t1", "t1ce", "t2", "flair"],
         "shape": [40, 37, 35], "type": "int16", "label_ml": {"1": 2.528, "2": 7.904, "4": 0.216},
     }  # fmt: skip
     assert shown["cases"]["c2"]["label_ml"] == {}

@@ -109,6 +109,26 @@ def test_a_modality_of_zeros_is_named(make_prepared: Make) -> None:
         summarise(made.facts, made.images, made.label, made.grid, made.source)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_chunks_that_hold_nothing_are_not_written_and_all_else_is(tmp_path: Path, make_prepared: Make, order: str) -> None:
+    """Brain in one corner, a label voxel in the other: each has chunks of its own, whatever the order in memory."""
+    one = make_prepared("c0")
+    shape = (70, 41, 66)
+    images, label = np.zeros((4, *shape), np.int16, order=order), np.zeros(shape, np.uint8, order=order)
+    images[:, 3:20, 33:39, 2:9] = np.random.default_rng(1).integers(-5, 900, (4, 17, 6, 7))
+    label[69, 40, 65] = 4
+    grid = Grid(shape, np.eye(4))
+    prepared = summarise(one.facts, images, label, grid, grid)
+    write_case(tmp_path, prepared)
+    with StoredCase(case_path(tmp_path, "c0")) as case:
+        assert (case.images.id.get_num_chunks(), case.label.id.get_num_chunks()) == (1, 1)
+        np.testing.assert_array_equal(case.images, images)
+        np.testing.assert_array_equal(case.label, label)
+        np.testing.assert_array_equal(case.tumour[4].coordinates, [[69, 40, 65]])
+        np.testing.assert_array_equal(case.brain_box, [[3, 20], [33, 39], [2, 9]])
+    verify_file(case_path(tmp_path, "c0"))
+
+
 @pytest.mark.parametrize("kind", [np.int16, np.float32])
 def test_a_modality_that_cannot_be_scaled_is_named_and_not_stored(make_prepared: Make, kind: type) -> None:
     made = make_prepared(kind=kind)

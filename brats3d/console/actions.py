@@ -1,0 +1,85 @@
+"""Commands that do one of several things with what they are given: an option says which, a function does it.
+
+Chosen over one function with a parameter for everything, of which each call would leave most unused, and over subcommands,
+since ``COMMAND INPUT`` alone should do what is wanted most.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from brats3d.console.arguments import call
+from brats3d.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Action:
+    """One of the things that a command does.
+
+    Attributes:
+        function: the public function behind it.
+        show: result → text for standard output.
+        parameter: the function's parameter that the option's value becomes; empty where the option takes none.
+    """
+
+    function: Callable[..., Any]
+    show: Callable[[Any], str]
+    parameter: str = ""
+
+
+def call_action(
+    actions: Mapping[str, Action],
+    argv: Sequence[str] | None,
+    *,
+    example: str,
+    prog: str,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Call the function whose option is among the arguments, print its result, and return the exit code.
+
+    Args:
+        actions: option without its dashes → what it does; under the empty name what is done without any of them.
+        argv: arguments, or None for the process's own.
+        example: one real command line, shown by ``--help``.
+        prog: name shown in the usage line.
+        defaults: as in `call`; those that the function has no parameter for are passed over.
+
+    Returns:
+        As `call`.
+
+    Raises:
+        OptionError: several of the options are given.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    asked = [name for name in actions if name and any(a.partition("=")[0] == f"--{name}" for a in arguments)]
+    if len(asked) > 1:
+        raise OptionError(f"{' and '.join(f'--{name}' for name in asked)} are given; expected one of them at a time.")
+    name = asked[0] if asked else ""
+    action = actions[name]
+    if {"-h", "--help"} & set(arguments):
+        arguments = ["--help"]  # also where the value of an option stands out
+    elif name and not action.parameter:
+        arguments.remove(f"--{name}")
+    known = inspect.signature(action.function).parameters
+    return call(
+        action.function,
+        arguments,
+        example=example if name else f"{example}\n\n{_others(actions, prog)}",
+        show=action.show,
+        prog=f"{prog} --{name}" if name and not action.parameter else prog,
+        defaults={option: value for option, value in defaults.items() if option in known},
+        names={action.parameter: name} if action.parameter else {},
+    )
+
+
+def _others(actions: Mapping[str, Action], prog: str) -> str:
+    """Return what else the command does, a line each."""
+    told = {f"--{name} {action.parameter.upper()}".strip(): action for name, action in actions.items() if name}
+    width = max(map(len, told))
+    lines = [f"  {flag.ljust(width)}  {(inspect.getdoc(a.function) or '').splitlines()[0]}" for flag, a in told.items()]
+    return "\n".join(["Instead, one of:", *lines, f"Their own options: {prog} {next(iter(told)).split()[0]} --help"])

@@ -1,0 +1,45 @@
+"""Which reader a file's name asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from brats3d.errors import ImageError
+from brats3d.images.metaimage import read_metaimage
+from brats3d.images.nifti import read_nifti
+from brats3d.images.volume import SUFFIXES, Volume
+
+READERS: Mapping[str, Callable[[Path, np.ndarray | None], Volume]] = MappingProxyType(
+    {".nii.gz": read_nifti, ".nii": read_nifti, ".mha": read_metaimage}
+)
+"""Suffix → reader. A name without one of them is tried as NIfTI."""
+
+
+def read(path: Path | str, room: np.ndarray | None = None) -> Volume:
+    """Read an image file with its grid; values as NIfTI defines them (``scl_slope`` 0 or NaN means none).
+
+    The file is read once and to its end: its checksum is compared where it has one, and what a damaged header would make of it
+    is refused.
+
+    Args:
+        path: a ``.nii``, ``.nii.gz`` or ``.mha`` file, of either byte order.
+        room: memory that the volume's array may be, X fastest, where shape and type are the file's: it saves a copy.
+
+    Returns:
+        The volume; the array has the file's own type, in this machine's byte order, where no scaling applies, else a float
+        type.
+
+    Raises:
+        ImageError: the file is missing, empty, truncated, damaged, of another kind, or absurdly large.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file; expected an image ({', '.join(SUFFIXES)}).")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path}: the file is empty (0 bytes); copy it again from its source.")
+    suffix = next((s for s in READERS if path.name.lower().endswith(s)), ".nii")
+    return READERS[suffix](path, room)

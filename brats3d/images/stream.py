@@ -1,0 +1,111 @@
+"""A file read once from end to end: inflated on the way, its own bytes summed, its end looked at.
+
+The bytes go from isal's inflate straight into the array that keeps them. Reading to the very end matters: only there does gzip
+compare its checksum, and only there can it be seen that a header asks for less than the file holds.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from isal import igzip, isal_zlib
+
+from brats3d.images.volume import SourceFile
+
+BUFFER = 1 << 19
+"""Bytes read at once."""
+MOST_INFLATED = 1032
+"""Deflate makes no byte into more than these (RFC 1951: 258 bytes of two bits, at the most)."""
+
+
+class _Summed(io.RawIOBase):
+    """A raw file that keeps the CRC-32 of what is read from it."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        super().__init__()
+        self._raw = raw
+        self.crc32 = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        got: int = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        self.crc32 = isal_zlib.crc32(memoryview(buffer)[:got], self.crc32)
+        return got
+
+
+class Stream:
+    """The content of an image file, in order.
+
+    Args:
+        path: the file; inflated where its name ends in ``.gz``.
+        raw: the open file.
+    """
+
+    def __init__(self, path: Path, raw: IO[bytes]) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        self._summed = _Summed(raw)
+        self._packed = path.name.lower().endswith(".gz")
+        inflated: Any = igzip._IGzipReader  # IGzipFile.readinto would copy what this puts into place
+        self._content = inflated(self._summed, BUFFER) if self._packed else self._summed
+
+    def take(self, count: int, room: np.ndarray | None = None) -> np.ndarray:
+        """Return the next bytes, (count,) uint8, of which none is missing.
+
+        Args:
+            count: how many.
+            room: (count,) uint8 to put them into.
+
+        Raises:
+            EOFError: the file ends before.
+        """
+        if count > self._size * (MOST_INFLATED if self._packed else 1):
+            raise EOFError(f"{count} bytes are expected, more than a file of {self._size} bytes holds")
+        taken = np.empty(count, np.uint8) if room is None else room  # memory that nothing is read into is never really taken
+        got = 0
+        while got < count:
+            more = self._content.readinto(taken[got:])
+            if not more:
+                raise EOFError(f"{count} bytes are expected where {got} are left")
+            got += more
+        return taken
+
+    def skip(self, count: int) -> None:
+        """Pass over bytes.
+
+        Raises:
+            EOFError: the file ends before.
+        """
+        while count > 0:
+            count -= len(self.take(min(count, 1 << 20)))
+
+    def finish(self) -> SourceFile:
+        """Return what tells the file from others, having seen its end.
+
+        Raises:
+            ValueError: more bytes follow.
+        """
+        if self._content.readinto(bytearray(1)):
+            raise ValueError("more bytes follow the voxels than the header says")
+        return SourceFile(self._path.name, self._size, self._summed.crc32)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Stream]:
+    """Open an image file to read it once; gzip's and zlib's own exceptions pass through.
+
+    Args:
+        path: the file.
+
+    Yields:
+        The stream of its content.
+    """
+    with path.open("rb", buffering=0) as raw:
+        yield Stream(path, raw)

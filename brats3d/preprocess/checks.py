@@ -1,0 +1,101 @@
+"""What is wrong with one case: one table of checks.
+
+A *refusal* means that the case cannot be used as it is without harm: a modality is not what its name says, or does not lie
+where the others do. A *warning* names what is suspicious or unusual and takes the case. Each refusal can be accepted by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from brats3d.errors import CaseError, check_option
+from brats3d.preprocess import faults
+from brats3d.preprocess.faults import Evidence
+from brats3d.store import PreparedCase
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        check: its name in `CHECKS`.
+        severity: ``refuse``, or ``warn``, which an accepted refusal becomes.
+        sentence: what was found, where, and what was expected.
+    """
+
+    check: str
+    severity: Literal["refuse", "warn"]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """A row of the table.
+
+    Attributes:
+        severity: ``refuse`` or ``warn``.
+        meaning: what it finds, as words.
+        find: evidence → what was found, as words, or None.
+        unless: checks whose findings would bring this one about; it is not asked after them.
+        spared: words in the names of corpora that are that way by design, and get a warning.
+    """
+
+    severity: Literal["refuse", "warn"]
+    meaning: str
+    find: Callable[[Evidence], str | None]
+    unless: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
+
+
+CHECKS: Mapping[str, Check] = MappingProxyType({
+    "background": Check("refuse", "the background is a constant other than 0", faults.find_background),
+    "copied": Check("refuse", "one modality stands in place of another", faults.find_copied),
+    "unregistered": Check("refuse", "a modality does not lie on the others", faults.find_unregistered),
+    "skull": Check("refuse", "the scans are not skull-stripped", faults.find_skull, ("background",), spared=("MEN-RT", "PED")),
+    "label_outside": Check("refuse", "the label lies outside the brain", faults.find_label_outside),
+    "swapped": Check("warn", "two modalities may be swapped", faults.find_swapped, ("background", "copied", "unregistered")),
+    "misplaced": Check("warn", "the label marks what looks like normal brain; it may be mirrored", faults.find_misplaced,
+                       ("background", "label_outside")),
+    "partial": Check("warn", "a modality covers only part of the brain", faults.find_partial, ("unregistered",)),
+    "spacing": Check("warn", "the voxels are not 1 mm", faults.find_spacing),
+    "cropped": Check("warn", "the brain was cut off", faults.find_cropped, ("background", "skull")),
+    "normalised": Check("warn", "the intensities were normalised before", faults.find_normalised, ("background",)),
+    "year": Check("warn", "a label value contradicts the year that the name says", faults.find_year),
+})  # fmt: skip
+"""Name, as ``--accept`` takes it → check."""
+
+
+def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """Look a prepared case over.
+
+    Args:
+        prepared: the case; its label may be absent, and it may have fewer than four modalities.
+        accept: names of checks whose refusals are taken with a warning.
+
+    Returns:
+        The warnings, in the order of `CHECKS`; empty for a case as BraTS has them.
+
+    Raises:
+        CaseError: a refusal that is not accepted; says what was found and how to take the case all the same.
+        OptionError: no check has a name of ``accept``.
+    """
+    for name in accept:
+        check_option("accept", name, CHECKS)
+    seen = Evidence(prepared)
+    findings: list[Finding] = []
+    for name, check in CHECKS.items():
+        before = {finding.check for finding in findings}
+        said = None if before.intersection(check.unless) else check.find(seen)
+        if said is not None:
+            mild = name in accept or any(word in prepared.corpus for word in check.spared)
+            findings.append(Finding(name, "warn" if mild else check.severity, f"case {prepared.case}: {said}."))
+    refused = [finding for finding in findings if finding.severity == "refuse"]
+    if refused:
+        said = " ".join(finding.sentence for finding in refused)
+        names = ",".join(finding.check for finding in refused)
+        raise CaseError(f"{said[:-1]}; where that is meant, take it with --accept {names}.")
+    return tuple(findings)

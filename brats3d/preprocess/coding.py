@@ -1,0 +1,166 @@
+"""Which coding a case's label has: names, values and images together, and across a cohort.
+
+`detective` says what the images speak for; here the names join in, and doubt becomes a refusal that says what settles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from brats3d.cases import CORPORA, Case, settle_label_set
+from brats3d.errors import ArrayError, LabelError
+from brats3d.preprocess.cohort import coding_outliers
+from brats3d.preprocess.detective import Verdict, detect_coding, detect_features, evidence, kinds_of, reading
+from brats3d.preprocess.tissue import CodingFeatures, ValueFeatures, coding_features
+from brats3d.regions import LABEL_SETS
+
+__all__ = [
+    "CodingFeatures",
+    "ValueFeatures",
+    "Verdict",
+    "coding_features",
+    "coding_outliers",
+    "detect_coding",
+    "regions_as_label",
+    "settle_coding",
+    "settle_features",
+]
+
+CONTRADICTED = 0.01
+"""A coding is contradicted where its reading has no more probability than this, and another one is sure that reads two values
+or more differently: a core without a rim looks like oedema, and some tumour barely enhances, but exchanged values are two."""
+
+
+def settle_coding(
+    case: Case,
+    label: np.ndarray,
+    images: Mapping[str, np.ndarray],
+    requested: str | None = None,
+    *,
+    option: str = "--label-set",
+) -> Verdict:
+    """Settle the coding of a case's label from names, values and images together.
+
+    A name that says the year decides, unless the images surely speak for another reading; where it allows several readings,
+    or the name is plain, the images decide. A request settles every doubt; where the images contradict it, the verdict's
+    ``warning`` says so.
+
+    Args:
+        case: the case; only its names count.
+        label: (X, Y, Z) uint8.
+        images: modality → (X, Y, Z), those at hand, on the label's grid.
+        requested: label set that the user asks for, or None.
+        option: the command's option for it, for messages.
+
+    Returns:
+        The verdict; its ``label_set`` is never None.
+
+    Raises:
+        LabelError: names, values and images contradict one another or leave a doubt; says what would settle it.
+        OptionError: the requested label set does not exist.
+    """
+    return settle_features(case, coding_features(label, images), requested, option=option)
+
+
+def settle_features(
+    case: Case, features: CodingFeatures, requested: str | None = None, *, option: str = "--label-set"
+) -> Verdict:
+    """Settle the coding as `settle_coding` does, from what the label's values look like.
+
+    Args:
+        case: the case; only its names count.
+        features: from `coding_features`; what a cohort is compared by, so worth keeping.
+        requested: label set that the user asks for, or None.
+        option: the command's option for it, for messages.
+
+    Returns:
+        The verdict; its ``label_set`` is never None.
+
+    Raises:
+        LabelError: names, values and images contradict one another or leave a doubt; says what would settle it.
+        OptionError: the requested label set does not exist.
+    """
+    values = [0, *features]
+    named = [name for name in case.label_sets if set(features) <= set(LABEL_SETS[name].tissues)]
+    if requested is not None:
+        return _confirmed(settle_label_set(case, values, requested, option=option), features, "asked for")
+    if not CORPORA[case.corpus].binding:
+        return _decided(case, detect_features(features, expected=case.label_sets), option)
+    if not named:
+        _refuse(case, features, option)
+    if len({reading(name, features) for name in named}) > 1:
+        return _decided(case, detect_features(features, named, expected=named), option)
+    verdict = _confirmed(named[0], features, f"{case.corpus} by its name")
+    if verdict.warning:
+        raise LabelError(
+            f"the label of {case.id} contradicts its name: {case.corpus} labels follow {LABEL_SETS[named[0]].title}, but by"
+            f" the images {verdict.warning}; look at the case, and where the name is right, say so with {option} {named[0]}."
+        )
+    return verdict
+
+
+def _decided(case: Case, verdict: Verdict, option: str) -> Verdict:
+    """Return a verdict that is sure, or refuse the case."""
+    if verdict.sure:
+        return verdict
+    likeliest = sorted(verdict.scores, key=lambda name: -verdict.scores[name])[:3]
+    settles = (
+        f"say which it is with {option} {' or '.join(likeliest)}" if likeliest else "check that the file is a tumour label"
+    )
+    raise LabelError(
+        f"what the label of {case.id} means is in doubt, and its name does not tell: {verdict.sentence()}; {settles}."
+    )
+
+
+def _refuse(case: Case, features: CodingFeatures, option: str) -> None:
+    """Refuse values that no coding of a name's year knows, with what the images say."""
+    try:
+        settle_label_set(case, [0, *features], option=option)
+    except LabelError as problem:
+        seen = detect_features(features)
+        opinion = f" (by the images it is {seen.sentence()})" if seen.sure else ""
+        raise LabelError(f"{str(problem).rstrip('.')}{opinion}.") from problem
+
+
+def _confirmed(name: str, features: CodingFeatures, why: str) -> Verdict:
+    """Return a verdict for a coding that somebody or a name says, with a warning where the images surely contradict it."""
+    seen = detect_features(features)
+    warning = ""
+    if seen.sure and _differing(seen.label_set, name, features) > 1 and seen.scores.get(name, 0.0) <= CONTRADICTED:
+        warning = f"the label is {seen.sentence()}"
+    return Verdict(name, (why, *evidence(features, kinds_of(name, features))), seen.scores, True, warning=warning)
+
+
+def _differing(first: str | None, second: str, values: Iterable[int]) -> int:
+    """Return how many values two codings read differently: one may look otherwise by nature, exchanged ones are two."""
+    if first is None:
+        return 0
+    return sum(a != b for a, b in zip(reading(first, values), reading(second, values), strict=True))
+
+
+def regions_as_label(masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the label that three nested masks mean: regions already, in any order.
+
+    Args:
+        masks: three (X, Y, Z) arrays of 0 and anything else, each the whole tumour, the core or the enhancing tumour.
+
+    Returns:
+        (X, Y, Z) uint8: in how many of the masks a voxel lies, which is label set LMSD.
+
+    Raises:
+        ArrayError: they are not three of one shape.
+        LabelError: they do not lie within one another.
+    """
+    shapes = [mask.shape for mask in masks]
+    if len(masks) != 3 or len(set(shapes)) != 1:
+        raise ArrayError(f"found {len(masks)} masks of shapes {shapes}; expected three of one shape.")
+    inner, middle, outer = sorted((np.asarray(mask) != 0 for mask in masks), key=np.count_nonzero)
+    outside = [np.count_nonzero(small & ~large) for small, large in ((inner, middle), (middle, outer))]
+    if any(outside):
+        raise LabelError(
+            f"three masks do not lie within one another: {outside[0]} voxels of the smallest lie outside the next, and"
+            f" {outside[1]} of that outside the largest; expected whole tumour, core and enhancing tumour: give one label."
+        )
+    return inner.astype(np.uint8) + middle + outer

@@ -1,0 +1,108 @@
+"""Cases whose coding is not that of their cohort: a value that behaves as another one does everywhere else.
+
+The cohort itself says how each value behaves (median and spread over the cases), so no table is needed, and a coding that
+nobody knows is compared as well. A case stands out where giving its values other numbers makes it like the rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+
+from brats3d.preprocess.kinds import FEATURES
+from brats3d.preprocess.tissue import CodingFeatures, ValueFeatures
+
+FEWEST_CASES = 4
+"""Fewer other cases with a value are no measure of it."""
+FEWEST_VOXELS = 50
+SPREADS: Mapping[str, float] = {"enhancement": 0.8, "peak": 1.0, "brightest": 1.0, "flair": 1.5, "t2": 1.2, "wettest": 1.2,
+                                "outer": 0.15, "outermost": 0.2}  # fmt: skip
+"""Feature → the least spread taken for it: few cases may agree by chance."""
+FURTHEST = 3.0
+"""No feature counts for more than so many spreads."""
+UNKNOWN = 4.0
+"""What a value costs that the cohort does not have: as much as one that differs by two spreads in every feature."""
+GAIN = 1.0
+"""Renumbering must bring a case's values closer to the cohort's by this much each, in mean squared spreads."""
+
+
+def coding_outliers(features: Mapping[str, CodingFeatures]) -> dict[str, str]:
+    """Find cases whose values mean something else than the same values in the other cases.
+
+    Args:
+        features: case id → what its values look like (`coding_features`), of cases that should have one coding.
+
+    Returns:
+        Case id → sentence, for those that stand out; empty for a cohort of fewer than five.
+    """
+    sentences = {}
+    for case, own in features.items():
+        others = [of for other, of in features.items() if other != case]
+        norms = _norms(others)
+        values = [value for value, seen in own.items() if seen.voxels >= FEWEST_VOXELS]
+        if not norms or not values:
+            continue
+        renamed = _best_names(own, values, norms)
+        if renamed:
+            sentences[case] = _sentence(case, own, renamed, norms)
+    return sentences
+
+
+Norm = Mapping[str, tuple[float, float]]
+"""Feature → its median over the cases, and its spread."""
+
+
+def _norms(cases: list[CodingFeatures]) -> dict[int, Norm]:
+    """Return, for each value that enough cases have, how it behaves."""
+    norms: dict[int, Norm] = {}
+    for value in sorted({value for case in cases for value in case}):
+        seen = [case[value] for case in cases if value in case and case[value].voxels >= FEWEST_VOXELS]
+        if len(seen) < FEWEST_CASES:
+            continue
+        norms[value] = {}
+        for name in FEATURES:
+            known = np.array([getattr(one, name) for one in seen])
+            known = known[~np.isnan(known)]
+            if known.size:
+                median = float(np.median(known))
+                spread = 1.4826 * float(np.median(np.abs(known - median)))
+                norms[value] = {**norms[value], name: (median, max(spread, SPREADS[name]))}
+    return norms
+
+
+def _distance(seen: ValueFeatures, norm: Norm) -> float:
+    """Return the mean squared distance of a value from a norm, in spreads; `UNKNOWN` where nothing can be compared."""
+    known = [(getattr(seen, name), *norm[name]) for name in norm if not np.isnan(getattr(seen, name))]
+    if not known:
+        return UNKNOWN
+    return float(np.mean([min(abs(value - median) / spread, FURTHEST) ** 2 for value, median, spread in known]))
+
+
+def _best_names(own: CodingFeatures, values: list[int], norms: Mapping[int, Norm]) -> dict[int, int]:
+    """Return value → the cohort's value that it behaves like, where that differs and fits clearly better; else empty."""
+    names = [*norms, *(value for value in values if value not in norms)]
+    cost = {(v, n): _distance(own[v], norms[n]) if n in norms else UNKNOWN for v in values for n in names}
+    choices = [
+        names_ for names_ in itertools.permutations(names, len(values))
+        if all(n in norms or n == v for v, n in zip(values, names_, strict=True))
+    ]  # fmt: skip
+    best = min(choices, key=lambda choice: sum(cost[pair] for pair in zip(values, choice, strict=True)))
+    changed = {v: n for v, n in zip(values, best, strict=True) if v != n}
+    gained = sum(cost[v, v] - cost[v, n] for v, n in changed.items())
+    return changed if changed and gained / len(changed) >= GAIN else {}
+
+
+def _sentence(case: str, own: CodingFeatures, renamed: Mapping[int, int], norms: Mapping[int, Norm]) -> str:
+    said = []
+    for value, name in renamed.items():
+        words = f"its {value} behaves like the others' {name}"
+        if name in norms and "enhancement" in norms[name] and not np.isnan(own[value].enhancement):
+            there = norms[name]["enhancement"][0]
+            words += f" (t1ce {own[value].enhancement:+.1f} sd against t1, there {there:+.1f}"
+            words += (
+                f", and {norms[value]['enhancement'][0]:+.1f} for {value})" if "enhancement" in norms.get(value, {}) else ")"
+            )
+        said.append(words)
+    return f"{case} is coded otherwise than the cohort: {'; '.join(said)}; look at it, and convert its label or leave it out."

@@ -1,0 +1,208 @@
+"""How each value of a label behaves on the images: what a coding can be told by.
+
+Intensities are compared with the case's own normal brain, the voxels without label: (x − median) / (1.4826 · MAD), so no scan
+needs a unit. Everything is read from samples (a coarse lattice of the brain, some thousand voxels of each value), so that it
+costs milliseconds: the whole volume is looked through once, eight voxels at a time, for where the label lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+LATTICE_VOXELS = 50_000
+"""Every n-th voxel along each axis is taken for the brain's lattice, with the least n that leaves no more than these."""
+VALUE_VOXELS = 3_000
+"""Voxels looked at of each value of a label, evenly spread over its list."""
+FEW_VOXELS = 20
+"""A value with fewer is no measure for the others."""
+REFERENCE_VOXELS = 8_000
+"""About so many voxels give a median and its spread."""
+ENHANCING_SD = 2.0
+"""A voxel enhances where t1ce is so many sd above what t1 lets expect."""
+
+
+@dataclass(frozen=True)
+class ValueFeatures:
+    """How the voxels of one value behave; intensities in robust standard deviations of normal brain, NaN where unknown.
+
+    Attributes:
+        voxels: how many there are.
+        enhancement: median of t1ce above what t1 lets expect.
+        enhancing: share of the voxels that enhance.
+        peak: 90th percentile of that.
+        brightest: how much more it enhances than the one of the other values that does most; NaN where it is alone.
+        wettest: the same of brightness in t2.
+        outermost: the same of the share of its surface that faces tissue without label.
+        t1: median brightness in t1.
+        t1ce: median brightness in t1ce.
+        t2: median brightness in t2.
+        flair: median brightness in flair.
+        surface: neighbouring value → share of the value's surface that faces it; empty where it has no surface.
+    """
+
+    voxels: int
+    enhancement: float
+    enhancing: float
+    peak: float
+    brightest: float
+    wettest: float
+    outermost: float
+    t1: float
+    t1ce: float
+    t2: float
+    flair: float
+    surface: Mapping[int, float]
+
+    @property
+    def outer(self) -> float:
+        """Share of the surface that faces tissue without label, NaN without a surface."""
+        return self.surface.get(0, 0.0) if self.surface else float("nan")
+
+
+CodingFeatures = Mapping[int, ValueFeatures]
+"""Label value → how it behaves, the background left out."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Normal brain in one modality: median and 1.4826 · MAD of its non-zero voxels without label."""
+
+    median: float
+    sd: float
+
+    def z(self, values: np.ndarray) -> np.ndarray:
+        """Return float32 deviations from normal brain; NaN where a value is 0, that is outside the modality's brain."""
+        z = (values.astype(np.float32) - np.float32(self.median)) / np.float32(self.sd)
+        z[values == 0] = np.nan
+        return z
+
+
+def lattice_step(shape: tuple[int, ...], voxels: int = LATTICE_VOXELS) -> int:
+    """Return the least step along each axis that leaves at most so many voxels of a volume."""
+    return max(1, int(np.ceil((np.prod(shape, dtype=float) / voxels) ** (1 / 3))))
+
+
+def lattice_slices(shape: tuple[int, ...], voxels: int = LATTICE_VOXELS) -> tuple[slice, ...]:
+    """Return the slices that take every n-th voxel along each axis, centred, of which there are at most so many."""
+    step = lattice_step(shape, voxels)
+    return tuple(slice(min(step, size) // 2, None, step) for size in shape)
+
+
+def reference_of(values: np.ndarray) -> Reference | None:
+    """Return median and robust sd of a sample's non-zero values; None where they do not vary or there are none."""
+    inside = values[values != 0]
+    if inside.size == 0:
+        return None
+    inside = inside[:: max(1, inside.size // REFERENCE_VOXELS)].astype(np.float32)
+    median = float(np.median(inside))
+    sd = 1.4826 * float(np.median(np.abs(inside - np.float32(median))))
+    return Reference(median, sd) if sd > 0 else None
+
+
+def label_voxels(label: np.ndarray) -> np.ndarray:
+    """Return the flat indices of a label's non-zero voxels, sorted.
+
+    Args:
+        label: (X, Y, Z) uint8. Looked through eight voxels at a time, several times faster than voxel by voxel.
+    """
+    flat = np.ascontiguousarray(label).ravel()
+    whole = flat.size // 8 * 8
+    words = np.flatnonzero(flat[:whole].view(np.uint64) != 0)  # several times faster on bool
+    near = (words[:, None] * 8 + np.arange(8)).ravel()
+    near = np.concatenate([near, np.arange(whole, flat.size)])
+    return near[flat[near] != 0]
+
+
+def coding_features(label: np.ndarray, images: Mapping[str, np.ndarray]) -> CodingFeatures:
+    """Return how each value of a label behaves on a case's images.
+
+    Args:
+        label: (X, Y, Z) uint8.
+        images: modality → (X, Y, Z) of any real type, 0 outside the brain; t1, t1ce, t2, flair or some of them.
+
+    Returns:
+        Value → features, sorted by value, without 0; what images are missing gives NaN.
+    """
+    if label.flags.f_contiguous:  # nothing here depends on the order of the axes, and a copy costs more than all the rest
+        label, images = label.T, {m: image.T for m, image in images.items()}
+    label = np.ascontiguousarray(label)
+    where = label_voxels(label)
+    values = label.ravel()[where]
+    lattice = lattice_slices(label.shape)
+    normal = label[lattice] == 0
+    samples = {m: np.where(normal, image[lattice], 0) for m, image in images.items()}
+    references = {m: reference for m, sample in samples.items() if (reference := reference_of(sample))}
+    expected = _expected(samples, references)
+    features = {
+        int(value): _value_features(label, images, where[values == value], references, expected)
+        for value in np.flatnonzero(np.bincount(values))
+    }
+    return {value: _against_others(value, features) for value in features}
+
+
+def _against_others(value: int, features: CodingFeatures) -> ValueFeatures:
+    """Return a value's features with how far it lies above the greatest of the others."""
+    own, others = features[value], [f for other, f in features.items() if other != value and f.voxels >= FEW_VOXELS]
+
+    def ahead(feature: str) -> float:
+        return float(getattr(own, feature)) - max((getattr(f, feature) for f in others), default=float("nan"))
+
+    return replace(own, brightest=ahead("enhancement"), wettest=ahead("t2"), outermost=ahead("outer"))
+
+
+def _expected(samples: Mapping[str, np.ndarray], references: Mapping[str, Reference]) -> Reference | None:
+    """Return what t1ce − t1, both as deviations, is in normal brain."""
+    if not {"t1", "t1ce"} <= references.keys():
+        return None
+    both = (samples["t1"] != 0) & (samples["t1ce"] != 0)
+    difference = references["t1ce"].z(samples["t1ce"][both]) - references["t1"].z(samples["t1"][both])
+    if difference.size == 0:
+        return None
+    median = float(np.median(difference))
+    return Reference(median, 1.4826 * float(np.median(np.abs(difference - np.float32(median)))))
+
+
+def _value_features(
+    label: np.ndarray,
+    images: Mapping[str, np.ndarray],
+    where: np.ndarray,
+    references: Mapping[str, Reference],
+    expected: Reference | None,
+) -> ValueFeatures:
+    sample = where[:: max(1, -(-len(where) // VALUE_VOXELS))]
+    at = np.unravel_index(sample, label.shape)
+    z = {m: reference.z(images[m][at]) for m, reference in references.items()}
+    medians = {m: _median(z[m]) if m in z else float("nan") for m in ("t1", "t1ce", "t2", "flair")}
+    enhancement = enhancing = peak = float("nan")
+    if expected is not None:
+        difference = z["t1ce"] - z["t1"] - np.float32(expected.median)
+        enhancement = _median(difference)
+        enhancing = float(np.mean(difference > ENHANCING_SD))
+        known = difference[~np.isnan(difference)]
+        peak = float(np.percentile(known, 90)) if known.size else float("nan")
+    alone = float("nan")
+    return ValueFeatures(len(where), enhancement, enhancing, peak, alone, alone, alone, **medians, surface=_surface(label, at))
+
+
+def _median(z: np.ndarray) -> float:
+    known = z[~np.isnan(z)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def _surface(label: np.ndarray, at: tuple[np.ndarray, ...]) -> dict[int, float]:
+    """Return which values the faces of these voxels look at, their own left out; outside the volume counts as 0."""
+    own = label[at]
+    counts = np.zeros(256, np.int64)
+    for axis in range(3):
+        for step in (-1, 1):
+            place = at[axis] + step
+            inside = (place >= 0) & (place < label.shape[axis])
+            neighbour = list(at)
+            neighbour[axis] = np.clip(place, 0, label.shape[axis] - 1)
+            seen = np.where(inside, label[tuple(neighbour)], 0)
+            counts += np.bincount(seen[seen != own], minlength=256)
+    total = counts.sum()
+    return {int(v): float(counts[v] / total) for v in np.flatnonzero(counts)}

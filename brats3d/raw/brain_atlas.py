@@ -1,0 +1,161 @@
+"""The built-in brain extraction: the atlas' brain, laid on a head and pulled to its edge. No download, no network of weights.
+
+1. A rigid registration lays the atlas (without skull) on the head; the atlas' brain and a rim around it are compared, in which
+   the atlas is dark as fluid and bone are.
+2. The atlas' brain is the first guess. Along rays from its middle, each part of its surface is moved to where bright tissue
+   ends and something dark begins, as far as its neighbours agree.
+
+An affine registration and a B-spline instead of the second step were tried on real scans: mutual information pulls them out to
+the scalp (2.7 litres of brain), since nothing in the atlas looks like bone and scalp.
+
+References:
+    Smith, Fast robust automated brain extraction, HBM 17(3), 2002: profiles along the surface's normals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from brats3d.errors import GridError
+from brats3d.geometry import Grid, bounding_box, box_slices
+from brats3d.images import Volume
+from brats3d.raw.atlas import Atlas
+from brats3d.raw.heads import head_centre, near_mask
+from brats3d.raw.registration import Stage, register
+from brats3d.transforms import resample
+
+RIM_MM = 8.0
+"""Around the atlas' brain, so much of the head is compared too."""
+POSE = (Stage(8, 8), Stage(5, 6), Stage(3, 3))
+RAYS = 3000
+REACH_MM = 8.0
+"""The surface may move by so much from the first guess."""
+INSIDE_MM, OUTSIDE_MM = 8, 4
+"""What is compared on either side of the surface."""
+STIFF = 0.012
+"""How much a step of 1 mm away from the neighbours costs, against a brightness of 1 for healthy tissue; squared mm."""
+ROUNDS = 25
+DOWN = -0.45
+"""Rays that point lower than this (cosine) meet brain stem and neck: there the first guess moves as its neighbours do."""
+
+
+def align_atlas(atlas: Atlas, head: Volume) -> np.ndarray:
+    """Return the rigid matrix that brings an atlas to a head.
+
+    Args:
+        atlas: without skull.
+        head: a scan with skull, corrected for bias.
+
+    Returns:
+        (4, 4) float64, the atlas' world → the head's world, in mm RAS+; its inverse brings the head to the atlas.
+
+    Raises:
+        GridError: the two do not overlap, or there is no head in the scan.
+        MissingExtraError: SimpleITK is not installed.
+    """
+    near = near_mask(atlas.brain, atlas.grid, RIM_MM)
+    return register(atlas.volume, head, POSE, mask=near, starts=_starts(_middle(atlas), head_centre(head)))
+
+
+def _middle(atlas: Atlas) -> np.ndarray:
+    return (atlas.grid.affine @ [*(bounding_box(atlas.brain).mean(1) - 0.5), 1])[:3]
+
+
+def _starts(middle: np.ndarray, centre: np.ndarray) -> list[np.ndarray]:
+    """Return matrices that lay the atlas' middle near a head's, nodded by as much as heads in scanners are."""
+    starts = []
+    for nod in np.radians((0.0, -20.0, 15.0, 30.0, 45.0)):
+        turn = np.eye(4)
+        turn[1:3, 1:3] = [[np.cos(nod), -np.sin(nod)], [np.sin(nod), np.cos(nod)]]
+        for shift in ((0.0, 0.0), (0.0, -15.0), (0.0, 15.0), (-12.0, 0.0)):
+            matrix = turn.copy()
+            matrix[:3, 3] = centre + np.array([0, *shift]) - turn[:3, :3] @ middle
+            starts.append(matrix)
+    return starts
+
+
+def brain_by_atlas(images: Mapping[str, np.ndarray], grid: Grid, atlas: Atlas, to_grid: np.ndarray) -> np.ndarray:
+    """Return the brain of a head: the atlas' own, pulled to the head's edge.
+
+    Args:
+        images: modality → (X, Y, Z) with skull on one grid, corrected for bias; one is enough, several see more.
+        grid: where they lie.
+        atlas: without skull.
+        to_grid: (4, 4) rigid matrix, the atlas' world → the grid's world in mm RAS+.
+
+    Returns:
+        (X, Y, Z) bool.
+
+    Raises:
+        GridError: the atlas lies outside the head's grid.
+    """
+    guess = resample(atlas.brain.astype(np.float32), atlas.grid, grid, to_grid) > 0.5
+    if not guess.any():
+        raise GridError("the atlas' brain lies outside the scan; the registration to the atlas failed: look at the scan.")
+    bright = np.mean([image / np.median(image[guess]) for image in images.values()], axis=0)
+    return _pull(np.minimum(bright, 1.5), guess, grid)
+
+
+def _pull(bright: np.ndarray, guess: np.ndarray, grid: Grid) -> np.ndarray:
+    """Return the guess with its surface moved along rays to the brain's edge in an image whose healthy tissue is about 1."""
+    from scipy import ndimage, spatial
+
+    centre = (grid.affine @ [*np.argwhere(guess).mean(0), 1])[:3]
+    rays = _directions(RAYS)
+    to_voxel = np.linalg.inv(grid.affine)
+
+    def sample(image: np.ndarray, radii: np.ndarray, order: int) -> np.ndarray:
+        points = centre + rays[:, None] * radii[..., None]
+        voxels = points @ to_voxel[:3, :3].T + to_voxel[:3, 3]
+        return ndimage.map_coordinates(image, np.moveaxis(voxels, -1, 0), order=order, mode="constant", output=np.float32)
+
+    along = np.arange(0.0, 140.0)
+    met = sample(guess.astype(np.uint8), np.tile(along, (RAYS, 1)), 0) > 0
+    first = np.where(met.any(1), along[-1] - np.argmax(met[:, ::-1], 1), 0.0)
+    steps = np.arange(-REACH_MM, REACH_MM + 1)
+    profile = sample(bright, first[:, None] + np.arange(-REACH_MM - INSIDE_MM, REACH_MM + OUTSIDE_MM + 1), 1)
+    total = np.cumsum(np.pad(profile, ((0, 0), (1, 0))), 1)
+    edge = np.arange(len(steps)) + INSIDE_MM
+    # the darkest 3 mm below the surface: where bone lies under it, the scalp's bright edge is no brain's
+    thin = ndimage.uniform_filter1d(profile, 3, axis=1)
+    inner = np.minimum.reduce([thin[:, edge - back] for back in range(2, INSIDE_MM + 1)])
+    outer = (total[:, edge + OUTSIDE_MM] - total[:, edge]) / OUTSIDE_MM
+    gain = np.where(rays[:, 2:] > DOWN, np.minimum(inner, 1) - outer, 0)
+    _, neighbours = spatial.cKDTree(rays).query(rays, 13)
+    moved = np.zeros(RAYS)
+    for _ in range(ROUNDS):
+        usual = moved[neighbours[:, 1:]].mean(1)
+        moved = steps[np.argmax(gain - STIFF * (steps - usual[:, None]) ** 2, 1)]
+    smooth = moved[neighbours].mean(1)
+    return _stretched(guess, grid, centre, rays, (first + smooth) / np.maximum(first, 1))
+
+
+def _directions(count: int) -> np.ndarray:
+    """Return (N, 3) unit vectors spread evenly over the sphere (a Fibonacci lattice)."""
+    k = np.arange(count) + 0.5
+    height, turn = 1 - 2 * k / count, np.pi * (1 + np.sqrt(5)) * k
+    flat = np.sqrt(1 - height**2)
+    return np.stack([flat * np.cos(turn), flat * np.sin(turn), height], 1)
+
+
+def _stretched(guess: np.ndarray, grid: Grid, centre: np.ndarray, rays: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Return a mask stretched from its centre by a factor for each direction."""
+    from scipy import ndimage, spatial
+
+    near = near_mask(guess, grid, REACH_MM)
+    voxels = np.argwhere(near)
+    offset = voxels @ grid.affine[:3, :3].T + grid.affine[:3, 3] - centre
+    length = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
+    apart, which = spatial.cKDTree(rays).query(offset / length, 3)
+    weight = 1 / (apart + 1e-6)
+    local = (factor[which] * weight).sum(1) / weight.sum(1)
+    inverse = np.linalg.inv(grid.affine)
+    places = (centre + offset / np.maximum(local, 0.2)[:, None]) @ inverse[:3, :3].T + inverse[:3, 3]
+    found = np.zeros(grid.shape, bool)
+    inside = ndimage.map_coordinates(guess.astype(np.float32), places.T, order=1, mode="constant") > 0.5
+    found[tuple(voxels[inside].T)] = True
+    box = box_slices(bounding_box(near))
+    found[box] = ndimage.binary_fill_holes(ndimage.binary_closing(found[box]))
+    return found

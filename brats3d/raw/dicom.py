@@ -1,0 +1,195 @@
+"""DICOM files: which of them make a series, what each series is, and its voxels.
+
+Tags are read by SimpleITK's GDCM, and only those of `TAGS`: no name, date or number of a patient is ever looked at. Files of
+several frames (enhanced MR) are left out by name; dcm2niix turns them into NIfTI.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from brats3d.errors import GridError, ImageError, first_line
+from brats3d.images import Volume
+from brats3d.raw.itk import toolkit
+from brats3d.raw.slices import Slice, stack
+
+log = logging.getLogger(__name__)
+
+TAGS: Mapping[str, str] = MappingProxyType({
+    "study": "0020|000d", "series": "0020|000e", "kind": "0008|0060", "image_type": "0008|0008", "description": "0008|103e",
+    "protocol": "0018|1030", "contrast": "0018|0010", "echo_ms": "0018|0081", "repetition_ms": "0018|0080",
+    "inversion_ms": "0018|0082", "position": "0020|0032", "orientation": "0020|0037", "spacing": "0028|0030",
+    "samples": "0028|0002", "frames": "0028|0008", "rows": "0028|0010", "columns": "0028|0011",
+})  # fmt: skip
+"""What is read of a file. Nothing else is, and of these only sizes and places are kept."""
+SCAN_VALUES = 16
+"""A slice from the middle of a scan has more different values than this; one of a drawing has fewer."""
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """One DICOM file and the tags of `TAGS` that it has, as text."""
+
+    path: Path
+    tags: Mapping[str, str]
+
+    def number(self, tag: str) -> float | None:
+        """Return a tag's first number, or None where it has none."""
+        numbers = self.numbers(tag)
+        return numbers[0] if numbers else None
+
+    def numbers(self, tag: str) -> list[float]:
+        """Return a tag's numbers; empty where it has none."""
+        try:
+            return [float(part) for part in self.tags.get(tag, "").split("\\") if part.strip()]
+        except ValueError:
+            return []
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a file begins as DICOM files do: 128 bytes of anything, then ``DICM``."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_tags(path: Path) -> DicomFile | None:
+    """Return a DICOM image's tags; None, and a message in the log, where it holds no image that can be read.
+
+    Args:
+        path: a file for which `is_dicom` holds.
+
+    Raises:
+        MissingExtraError: SimpleITK is not installed.
+    """
+    reader = toolkit().ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        log.info("%s: no image in this DICOM file; passed over.", path)
+        return None
+    there = {name: reader.GetMetaData(tag).strip() for name, tag in TAGS.items() if reader.HasMetaDataKey(tag)}
+    return DicomFile(path, there)
+
+
+def group_series(files: Iterable[DicomFile]) -> list[list[DicomFile]]:
+    """Return the files of each series, in the order of their paths."""
+    groups: dict[str, list[DicomFile]] = defaultdict(list)
+    for file in sorted(files, key=lambda f: str(f.path)):
+        groups[file.tags.get("series", str(file.path.parent))].append(file)
+    return list(groups.values())
+
+
+def why_no_scan(files: Sequence[DicomFile]) -> str:
+    """Return why a series is no stack of slices of a head, as words; empty where nothing speaks against it.
+
+    Args:
+        files: all files of one series.
+    """
+    first = files[0]
+    kind = first.tags.get("kind", "MR")
+    if kind != "MR":
+        return f"no MR image ({kind})"
+    if (first.number("samples") or 1) != 1:
+        return "a colour picture"
+    if (first.number("frames") or 1) > 1:
+        return "several frames in a file (convert it with dcm2niix and give the NIfTI)"
+    if "LOCALIZER" in first.tags.get("image_type", "").upper():
+        return "a localiser (image type)"
+    orientations = {tuple(np.round(f.numbers("orientation"), 2)) for f in files}
+    if len(orientations) > 1:
+        return f"a localiser (slices in {len(orientations)} directions)"
+    echoes = sorted({f.number("echo_ms") or 0.0 for f in files})
+    if len(echoes) > 1 and echoes[-1] - echoes[0] > 1:
+        return "multi-echo (TE " + ", ".join(f"{e:g}" for e in echoes) + " ms)"
+    if "DERIVED" in first.tags.get("image_type", "").upper() and "SECONDARY" in first.tags.get("image_type", "").upper():
+        return "derived from other images (image type)"
+    return f"{len(files)} slices only" if len(files) < 8 else ""
+
+
+def is_drawing(files: Sequence[DicomFile]) -> bool:
+    """Return whether the slice in the middle of a series has so few values that it is a drawn mask, no scan.
+
+    Args:
+        files: all files of one series.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    middle = files[len(files) // 2].path
+    return len(np.unique(_pixels([middle]))) <= SCAN_VALUES
+
+
+def slices_of(name: str, files: Sequence[DicomFile]) -> list[Slice]:
+    """Return where the slices of a series lie.
+
+    Args:
+        name: the series, for messages.
+        files: all files of one series.
+
+    Raises:
+        GridError: a file does not say its position, orientation or spacing.
+    """
+    found = []
+    for file in files:
+        position, orientation, spacing = (file.numbers(tag) for tag in ("position", "orientation", "spacing"))
+        if len(position) != 3 or len(orientation) != 6 or len(spacing) != 2 or min(spacing) <= 0:
+            raise GridError(
+                f"series {name!r}: a slice does not say where it lies (position {position}, orientation {orientation}, spacing"
+                f" {spacing}); convert the series again from its source."
+            )
+        rows, columns = int(file.number("rows") or 0), int(file.number("columns") or 0)
+        place = np.array(position), np.array(orientation)
+        found.append(Slice(file.path, *place, (spacing[0], spacing[1]), rows, columns))
+    return found
+
+
+def read_series(name: str, files: Sequence[DicomFile]) -> Volume:
+    """Return the voxels of a series and the grid they lie on.
+
+    Args:
+        name: the series, for messages.
+        files: all files of one series, in any order.
+
+    Returns:
+        The volume, (columns, rows, slices): rescaled as the files say.
+
+    Raises:
+        GridError: the slices make no grid; see `stack`.
+        ImageError: a file cannot be read.
+    """
+    ordered, grid = stack(name, slices_of(name, files))
+    array = _pixels([s.path for s in ordered])
+    if array.shape != grid.shape:
+        raise ImageError(f"series {name!r}: its voxels have shape {array.shape}; its tags say {grid.shape}: copy it again.")
+    return Volume(array, grid)
+
+
+def _pixels(paths: Sequence[Path]) -> np.ndarray:
+    """Return files as (columns, rows, files)."""
+    sitk = toolkit()
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    planes = []
+    for path in paths:
+        reader.SetFileName(str(path))
+        try:
+            planes.append(np.squeeze(sitk.GetArrayFromImage(reader.Execute())).T)
+        except RuntimeError as problem:
+            raise ImageError(
+                f"{path}: cannot be read as DICOM ({first_line(problem)}); copy it again from its source."
+            ) from problem
+    if len({plane.shape for plane in planes}) > 1:
+        raise ImageError(f"{paths[0].parent}: the images have shapes {sorted({p.shape for p in planes})}; expected one.")
+    return np.stack(planes, -1)

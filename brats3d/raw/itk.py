@@ -1,0 +1,109 @@
+"""Between arrays with their grids and SimpleITK's images and transforms.
+
+ITK's world is LPS, NIfTI's RAS: every conversion is here. SimpleITK (extra ``raw``) is imported when a function is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from brats3d.errors import GridError, MissingExtraError
+from brats3d.geometry import Grid, to_stored
+
+if TYPE_CHECKING:
+    import SimpleITK
+
+FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""LPS ↔ RAS."""
+SHEAR = 0.01
+"""Largest cosine between two axes of a scan that is still taken for rounding."""
+
+
+def toolkit() -> Any:
+    """Return the package SimpleITK.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import SimpleITK
+    except ImportError as missing:
+        raise MissingExtraError("raw clinical scans need SimpleITK; run: pip install 'brats3d[raw]'.") from missing
+    return SimpleITK
+
+
+def check_orientation(name: str, grid: Grid) -> None:
+    """Refuse a grid whose axes do not stand upright on one another, or that has no extent along one of them.
+
+    Args:
+        name: whose grid it is, for the message.
+        grid: the grid.
+
+    Raises:
+        GridError: shows the orientation.
+    """
+    steps = np.asarray(grid.affine, float)[:3, :3]
+    lengths = np.linalg.norm(steps, axis=0)
+    shown = np.round(steps, 4).tolist()
+    if not np.isfinite(steps).all() or lengths.min() < 1e-6 or abs(np.linalg.det(steps / np.maximum(lengths, 1e-9))) < 1e-3:
+        raise GridError(f"{name}: the orientation {shown} is singular; convert the scan again from its source.")
+    cosines = np.abs((steps / lengths).T @ (steps / lengths) - np.eye(3))
+    if cosines.max() > SHEAR:
+        raise GridError(
+            f"{name}: the axes {shown} are sheared (a tilted gantry, or a resampled header); expected right angles: bring the"
+            " scan to a grid of right angles first."
+        )
+
+
+def image_of(array: np.ndarray, grid: Grid) -> SimpleITK.Image:
+    """Return an array as a SimpleITK image of float32, or of uint8 for bool.
+
+    Args:
+        array: (X, Y, Z).
+        grid: where it lies; its axes at right angles (`check_orientation`).
+
+    Raises:
+        MissingExtraError: SimpleITK is not installed.
+        ArrayError: the array has not the grid's shape.
+    """
+    sitk = toolkit()
+    turned, grid = to_stored(array, grid)  # ITK wants right-handed directions; no voxel is resampled
+    kind = np.uint8 if turned.dtype == bool else np.float32
+    image = sitk.GetImageFromArray(np.ascontiguousarray(turned.T, kind))
+    affine = FLIP @ grid.affine
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    # The nearest rotation: what rounding has left of a shear would make ITK refuse the direction.
+    left, _, right = np.linalg.svd(affine[:3, :3] / lengths)
+    image.SetSpacing(lengths.tolist())
+    image.SetDirection((left @ right).ravel().tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    return image
+
+
+def matrix_of(transform: SimpleITK.Transform) -> np.ndarray:
+    """Return a linear transform as a (4, 4) matrix of worlds in mm, RAS+; it takes the fixed image's points to the moving's.
+
+    Args:
+        transform: any linear transform, also a composite of such.
+    """
+    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+    # 100 mm apart: differences of near points would lose digits
+    columns = [np.array(transform.TransformPoint(tuple(100.0 * axis))) - origin for axis in np.eye(3)]
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.stack(columns, 1) / 100
+    matrix[:3, 3] = origin
+    return FLIP @ matrix @ FLIP
+
+
+def affine_of(matrix: np.ndarray) -> SimpleITK.AffineTransform:
+    """Return a (4, 4) matrix of worlds in mm, RAS+, as a SimpleITK transform."""
+    turned = FLIP @ matrix @ FLIP
+    return toolkit().AffineTransform(turned[:3, :3].ravel().tolist(), turned[:3, 3].tolist())
+
+
+def shrunk(image: SimpleITK.Image, level: float) -> SimpleITK.Image:
+    """Return an image averaged over blocks to voxels of about ``level``; axes coarser than that stay as they are."""
+    sizes = zip(image.GetSpacing(), image.GetSize(), strict=True)
+    return toolkit().BinShrink(image, [max(1, min(round(level / step), n // 4)) for step, n in sizes])

@@ -1,0 +1,146 @@
+"""Series and studies, and picking one series for each modality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from brats3d import images
+from brats3d.errors import CaseError, GridError, ImageError
+from brats3d.geometry import Grid
+from brats3d.images import Volume
+from brats3d.raw.dicom import DicomFile, read_series, slices_of
+from brats3d.raw.itk import check_orientation
+from brats3d.raw.slices import stack
+from brats3d.regions import MODALITIES
+
+_PLANES = {"S": 0, "I": 0, "L": 1, "R": 1, "P": 2, "A": 2}
+"""Axial series come before sagittal ones, those before coronal ones, where slices are equally thick."""
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One scan of a study, before its voxels are read.
+
+    Attributes:
+        name: its description or file name; shown, and never stored.
+        modality: what it is.
+        why: the words or the timing that say so.
+        files: its files.
+        dicom: the same with their tags; empty for NIfTI.
+    """
+
+    name: str
+    modality: str
+    why: str
+    files: tuple[Path, ...]
+    dicom: tuple[DicomFile, ...] = ()
+
+    def grid(self) -> Grid:
+        """Return where its voxels lie.
+
+        Raises:
+            GridError: the slices make no grid.
+            ImageError: the file cannot be read.
+        """
+        return stack(self.name, slices_of(self.name, self.dicom))[1] if self.dicom else images.read(self.files[0]).grid
+
+    def read(self) -> Volume:
+        """Return its voxels and where they lie.
+
+        Raises:
+            GridError: the slices make no grid, or its axes are singular or sheared.
+            ImageError: a file is damaged, holds NaN, or is no 3-D image.
+        """
+        volume = read_series(self.name, self.dicom) if self.dicom else images.read(self.files[0])
+        if volume.array.ndim != 3:
+            raise ImageError(f"{self.files[0]}: the image has shape {volume.array.shape}; expected one 3-D volume.")
+        images.check_finite(self.name, volume.array)
+        check_orientation(self.name, volume.grid)
+        return volume
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The scans of one head at one time.
+
+    Attributes:
+        id: name of the case.
+        series: the scans recognised, several of one modality perhaps; `choose_series` picks.
+        left_out: (name, why) of the scans that are not used.
+        problem: why the study cannot be used at all, or empty.
+    """
+
+    id: str
+    series: tuple[Series, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    problem: str = ""
+
+    def describe(self) -> str:
+        """Return what was recognised and what was left out, as words."""
+        found = "; ".join(f"{s.modality}: {s.name!r} by {s.why}" for s in self.series) or "no series"
+        left = "; ".join(f"{name!r} is {why}" for name, why in self.left_out)
+        return f"{self.id}: {found}" + (f"; left out: {left}" if left else "")
+
+
+def choose_series(study: Study) -> tuple[dict[str, Series], list[tuple[str, str]]]:
+    """Pick one series for each modality: the one with the thinnest slices, axial before sagittal before coronal.
+
+    Args:
+        study: from `find_studies`, or of one's own making.
+
+    Returns:
+        Modality → series, in the order of `MODALITIES`, only those at hand; and (name, why) of all that were left out.
+
+    Raises:
+        CaseError: the study cannot be used, no series is recognised, or two series are alike for one modality.
+        GridError: the only series of a modality make no grid.
+        ImageError: a file that has to be looked into cannot be read.
+    """
+    if study.problem:
+        raise CaseError(f"case {study.id}: {study.problem}")
+    left_out = list(study.left_out)
+    if not study.series:
+        there = "; ".join(f"{name!r} is {why}" for name, why in left_out) or "nothing"
+        raise CaseError(
+            f"case {study.id}: no series recognised as {', '.join(MODALITIES)} (found: {there}); name the series so, or leave"
+            " out the study."
+        )
+    chosen = {}
+    for modality in MODALITIES:
+        rivals = [s for s in study.series if s.modality == modality]
+        if rivals:
+            chosen[modality] = rivals[0] if len(rivals) == 1 else _best(study.id, modality, rivals, left_out)
+    return chosen, left_out
+
+
+def _best(case: str, modality: str, rivals: Sequence[Series], left_out: list[tuple[str, str]]) -> Series:
+    ranked, problems = [], []
+    for series in rivals:
+        try:
+            ranked.append((_rank(series.grid()), series))
+        except GridError as problem:
+            problems.append(problem)
+            left_out.append((series.name, str(problem)))
+    if not ranked:
+        raise problems[0]
+    ranked.sort(key=lambda pair: pair[0])
+    (rank, best), *others = ranked
+    for other_rank, other in others:
+        if other_rank == rank:
+            raise CaseError(
+                f"case {case} has two series for {modality}, {best.name!r} ({best.files[0].parent.name}) and {other.name!r}"
+                f" ({other.files[0].parent.name}), alike in slices ({rank[0]:g} mm) and direction; leave one of them out."
+            )
+        slices = f"with slices of {other_rank[0]:g} mm ({best.name!r}: {rank[0]:g} mm)"
+        left_out.append((other.name, f"{modality} as well, {slices}"))
+    return best
+
+
+def _rank(grid: Grid) -> tuple[float, int]:
+    """Return how a grid compares, the smaller the better: (its thickest axis in mm, the direction of its slices)."""
+    spacing = grid.spacing_mm
+    thick = max(range(3), key=lambda axis: spacing[axis])
+    isotropic = max(spacing) < 1.1 * min(spacing)
+    return round(spacing[thick], 1), 0 if isotropic else _PLANES[grid.axes[thick]]

@@ -1,0 +1,128 @@
+"""Finding clinical studies in a folder.
+
+A study is what lies in one folder: NIfTI files whose names say what they are, or the series of one DICOM study, nested in any
+way. Its id is the folder's path below the source, so that nothing of a DICOM file's header gets into a name; a folder that
+is named after a person gives the case that name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from brats3d.errors import NoCasesError
+from brats3d.images import strip_suffix
+from brats3d.raw.dicom import DicomFile, group_series, is_dicom, is_drawing, read_tags, why_no_scan
+from brats3d.raw.series import Series, Study
+from brats3d.raw.words import by_timing, by_words
+
+
+def find_studies(source: Path | str) -> list[Study]:
+    """Find the clinical studies below a folder: DICOM series and NIfTI files, with skull, on any grids.
+
+    Args:
+        source: a folder of studies, or one study.
+
+    Returns:
+        All studies, sorted by id; also those in which no series of the four modalities is recognised but others are.
+
+    Raises:
+        NoCasesError: the folder does not exist, or holds neither NIfTI files nor DICOM images.
+        MissingExtraError: there are DICOM files, and SimpleITK is not installed.
+    """
+    source = Path(source)
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise NoCasesError(f"{source} {what}; expected a folder of clinical scans (DICOM, or NIfTI with skull).")
+    root = Path(os.path.abspath(source))
+    scans: dict[Path, list[Series]] = defaultdict(list)
+    strangers: dict[Path, list[tuple[str, str]]] = defaultdict(list)
+    dicom: dict[str, list[DicomFile]] = defaultdict(list)
+    for path in _walk(root):
+        if strip_suffix(path.name) != path.name:
+            _add_nifti(path, root, scans, strangers)
+        elif is_dicom(path):
+            tags = read_tags(path)
+            if tags is not None:
+                dicom[tags.tags.get("study", "")].append(tags)
+    found = [Study(_name(folder, root), tuple(series), tuple(strangers.get(folder, ()))) for folder, series in scans.items()]
+    found += [_dicom_study(files, root) for files in dicom.values()]
+    if not found:
+        raise NoCasesError(
+            f"no series recognised in {source}; expected DICOM images, or NIfTI files whose names say t1, t1ce, t2 or flair"
+            f"{_examples(strangers)}."
+        )
+    return sorted(_apart(found), key=lambda study: study.id)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(s for s in subfolders if not s.startswith(".") and s != "__MACOSX")
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith(".") and name != "DICOMDIR")
+
+
+def _add_nifti(path: Path, root: Path, scans: dict[Path, list[Series]], strangers: dict[Path, list[tuple[str, str]]]) -> None:
+    """Add a file to the study of its folder, or of the folder above where only its own folder says what it is."""
+    folder = path.parent
+    modality, why = by_words(strip_suffix(path.name))
+    if not modality and not why and folder != root:
+        modality, why = by_words(folder.name)
+        folder = folder.parent if modality else folder
+    if modality:
+        scans[folder].append(Series(path.name, modality, why, (path,)))
+    else:
+        strangers[folder].append((path.name, why or "of no known name"))
+
+
+def _dicom_study(files: Sequence[DicomFile], root: Path) -> Study:
+    folder = Path(os.path.commonpath([str(f.path.parent) for f in files]))
+    scans, left_out = [], []
+    for series in group_series(files):
+        tags = series[0].tags
+        name = tags.get("description") or tags.get("protocol") or series[0].path.parent.name
+        modality, why = _recognise(series[0])
+        why_not = why_no_scan(series) or ("" if modality else why or "of no known description")
+        if not why_not and is_drawing(series):
+            why_not = f"a drawing (its middle slice has few values, in {series[0].path.parent.name})"
+        if why_not or modality is None:
+            left_out.append((name, why_not))
+        else:
+            scans.append(Series(name, modality, why, tuple(f.path for f in series), tuple(series)))
+    return Study(_name(folder, root), tuple(scans), tuple(left_out))
+
+
+def _recognise(file: DicomFile) -> tuple[str | None, str]:
+    """Return what a DICOM series is: by its description, else its protocol, its folder's name, or its timing."""
+    for text in (file.tags.get("description", ""), file.tags.get("protocol", ""), file.path.parent.name):
+        modality, why = by_words(text)
+        if modality or why:
+            break
+    else:
+        modality, why = by_timing(*(file.number(tag) for tag in ("echo_ms", "repetition_ms", "inversion_ms")))
+    agent = file.tags.get("contrast", "").strip().lower()
+    if modality == "t1" and agent and not agent.startswith(("no", "without")) and "pre" not in text.lower():
+        return "t1ce", f"{why} and the contrast agent that its header names"
+    return modality, why
+
+
+def _name(folder: Path, root: Path) -> str:
+    """Return a study's id: the folder's path below the source, or the source's own name."""
+    parts = folder.relative_to(root).parts or (root.name,)
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts)).strip("_.") or "study"
+
+
+def _apart(studies: Sequence[Study]) -> list[Study]:
+    """Return studies with one of each id; where several have one, it stands once, with the problem."""
+    groups: dict[str, list[Study]] = defaultdict(list)
+    for study in studies:
+        groups[study.id].append(study)
+    many = "{} holds {} studies in one folder; put each into a folder of its own."
+    return [g[0] if len(g) == 1 else Study(name, (), (), many.format(name, len(g))) for name, g in groups.items()]
+
+
+def _examples(strangers: dict[Path, list[tuple[str, str]]]) -> str:
+    names = [f"{name} ({why})" for files in strangers.values() for name, why in files]
+    return f" (found {', '.join(names[:3])})" if names else ""

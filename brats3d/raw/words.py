@@ -1,0 +1,97 @@
+"""What a series' description, or a file's name, says about it: its modality, or why it is left out.
+
+Descriptions are free text that differs between vendors, sites and languages, so the rules look for words that scanners and
+people put there. A series whose words say nothing may still be told by its timing (`by_timing`).
+"""
+
+from __future__ import annotations
+
+import re
+
+_START, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
+
+
+def _words(*words: str) -> re.Pattern[str]:
+    return re.compile("|".join(f"{_START}(?:{word}){_END}" for word in words))
+
+
+LEFT_OUT: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("a localiser", _words("locali[sz]er?s?", "loc", "scouts?", "aahscout", "survey", r"3 ?(?:plane|pl)", "topogram")),
+    ("a calibration", _words("calib\\w*", "asset", "smartbrain", "shim\\w*", "field ?map\\w*", "coil ?sens\\w*")),
+    ("a mask or a drawing", _words("masks?", "seg", "segm\\w*", "label\\w*", "roi", "brainmask", "contour\\w*")),
+    ("diffusion", _words("e?adc\\w*", "e?dwi", "diff\\w*", "dti", "trace\\w*", "tensor", "fa", r"b[01]?0{2,3}", "tracew")),
+    ("perfusion", _words("perf\\w*", "dsc", "dce", "r?cb[vf]", "mtt", "ttp", "tmax", "asl", "pasl", "pcasl")),
+    ("susceptibility", _words("swi", "swan", "susc\\w*", "t2star\\w*", "hemo\\w*", "mip", "minip", "pha", "phase")),
+    ("an angiography", _words("mr[av]", "tof", "angio\\w*", "venogra\\w*", "pc3?d?a")),
+    ("functional or spectroscopic", _words("fmri", "bold", "rest\\w*", "svs", "csi", "mrs", "press", "spectro\\w*")),
+    (
+        "a derived map",
+        _words("t[12] ?maps?", r"sub(?! \w*\d)", "subtract\\w*", "mpr ?(?:range|thick)", "reformat\\w*", "report"),
+    ),
+    ("proton density", _words("pd\\w*", "proton")),
+)
+"""Why a series is left out → the words that say so; the first that fits counts."""
+
+_FLAIR = re.compile(rf"flair|{_START}fla{_END}|{_START}t2f{_END}|dark fluid|tirm")
+_T1 = re.compile(rf"{_START}[a-z]{{0,2}}t1(?![0-9])|mp ?rage|{_START}(?:bravo|f?spgr|ir ?fspgr|3d ?tfe){_END}")
+_T2 = re.compile(rf"{_START}[a-z]{{0,2}}t2(?![0-9])")
+_CONTRAST = re.compile(
+    rf"{_START}t1(?:w|se|tse|tfe|mprage)*(?:c|ce|gd|gad|post|km|contrast|k)(?:w)?{_END}"
+    rf"|{_START}(?:gd|gado?\w*|contrast|kontrast|ce|c|km|enhanced|post ?(?:contrast|gad\w*|gd|c|km)?){_END}(?! ?op)"
+)
+_PLAIN = re.compile(rf"{_START}(?:pre|non|no|without|wo|w o|ohne|native|nativ){_END}")
+
+
+def normalise(text: str) -> str:
+    """Return a description as lower-case words parted by single blanks; ``T2*`` becomes ``t2star``, ``+C`` becomes ``gd``."""
+    text = re.sub(r"t2\s*\*", "t2star", text.lower())
+    text = re.sub(r"\+\s*(?:c|gd|km|gad)(?![a-z])|(?<![a-z])c\s*\+", " gd ", text)
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", text).split())
+
+
+def by_words(text: str) -> tuple[str | None, str]:
+    """Return the modality that a description names, and why; None with the reason where it is none of the four.
+
+    Args:
+        text: series description, protocol or file name, as it came.
+
+    Returns:
+        One of ``t1, t1ce, t2, flair`` and the words that say so; or None and why the series is left out. The reason is empty
+        where the words say nothing at all.
+    """
+    words = normalise(text)
+    for reason, pattern in LEFT_OUT:
+        found = pattern.search(words)
+        if found:
+            return None, f"{reason} ({found[0]!r})"
+    t1, flair, t2 = _T1.search(words), _FLAIR.search(words), _T2.search(words)
+    if t1 and t2 and not flair:
+        return None, f"both {t1[0]!r} and {t2[0]!r}"
+    if t1 and not (flair and t2):  # T1 FLAIR is T1-weighted
+        contrast, plain = _CONTRAST.search(words), _PLAIN.search(words)
+        if contrast and not plain:
+            return "t1ce", repr(contrast[0]) if t1[0] in contrast[0] else f"{t1[0]!r} and {contrast[0]!r}"
+        return "t1", repr(t1[0])
+    if flair:
+        return "flair", repr(flair[0])
+    return ("t2", repr(t2[0])) if t2 else (None, "")
+
+
+def by_timing(echo_ms: float | None, repetition_ms: float | None, inversion_ms: float | None) -> tuple[str | None, str]:
+    """Return the modality that a spin echo's timing suggests, and why; None where it suggests none.
+
+    Args:
+        echo_ms: echo time, or None.
+        repetition_ms: repetition time, or None.
+        inversion_ms: inversion time, or None or 0 without inversion.
+    """
+    if echo_ms is None or repetition_ms is None:
+        return None, ""
+    said = f"TE {echo_ms:g} ms, TR {repetition_ms:g} ms" + (f", TI {inversion_ms:g} ms" if inversion_ms else "")
+    if echo_ms >= 70 and inversion_ms and inversion_ms >= 1500:
+        return "flair", said
+    if echo_ms >= 70 and repetition_ms >= 2000 and not inversion_ms:
+        return "t2", said
+    if echo_ms <= 30 and repetition_ms <= 1000 and not inversion_ms:
+        return "t1", said
+    return None, ""

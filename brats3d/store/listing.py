@@ -1,0 +1,142 @@
+"""What a store holds, read from its case files; a kept listing is never the only copy of anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from brats3d.console import Progress, silent
+from brats3d.errors import OutputExistsError, StoreError
+from brats3d.files import write_file
+from brats3d.parallel import map_cases
+from brats3d.store.folder import open_store
+from brats3d.store.read import StoredCase, verify_file
+from brats3d.store.write import case_path
+
+LISTING_NAME = "store.json"
+FACTS = ("patient", "timepoint", "corpus", "grade", "age", "survival_days", "resection", "site", "label_set")
+"""What a row tells of a case besides its voxels."""
+
+
+@dataclass(frozen=True)
+class StoreListing:
+    """What a store holds: a row a case, and the cases that cannot be read.
+
+    Attributes:
+        store: the folder, or the file of a packed store.
+        cases: case id → facts, shape, volumes.
+        refused: case id → what is wrong with its file.
+    """
+
+    store: str
+    cases: dict[str, dict[str, Any]]
+    refused: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the listing as plain values."""
+        return asdict(self)
+
+
+def describe_store(
+    store: Path | str, *, verify: bool = False, workers: int | None = 1, progress: Progress = silent
+) -> StoreListing:
+    """List the cases of a store from their files.
+
+    Args:
+        store: the store's folder, or the file of a packed store.
+        verify: read every file from end to end and compare its checksums.
+        workers: processes that read; None is one per core to verify, and one to list.
+        progress: called as cases are read.
+
+    Returns:
+        The listing; damaged files are in its ``refused``.
+
+    Raises:
+        NoCasesError: there is no case file.
+        OptionError: fewer than one worker.
+    """
+    opened = open_store(store)
+    paths = [case_path(opened.path, case) for case in opened]
+    look: Callable[[Path], dict[str, Any]] = _verified_row if verify else _row
+    rows: dict[str, dict[str, Any]] = {}
+    refused: dict[str, str] = {}
+    if workers is None and not verify:
+        workers = 1  # a file's facts are read faster than a process starts
+    for done, (path, row) in enumerate(map_cases(look, paths, workers=workers), 1):
+        name = path.name.removesuffix(".h5")
+        if isinstance(row, Exception):
+            refused[name] = str(row)
+        else:
+            rows[name] = row
+        progress("reading the store", done, len(paths))
+    return StoreListing(str(store), dict(sorted(rows.items())), dict(sorted(refused.items())))
+
+
+def write_listing(
+    store: Path | str, *, verify: bool = False, workers: int | None = 1, progress: Progress = silent
+) -> StoreListing:
+    """List the cases of a store and keep the listing in it, as ``store.json``.
+
+    It is for people and other programs: nothing here ever reads it, and one of an earlier day is replaced.
+
+    Args:
+        store: the store's folder.
+        verify: read every file from end to end and compare its checksums.
+        workers: processes that read; None is one per core to verify, and one to list.
+        progress: called as cases are read.
+
+    Returns:
+        The listing, as `describe_store` does.
+
+    Raises:
+        NoCasesError: there is no case file.
+        OutputExistsError: the store is packed, so that there is no folder to write to.
+        OptionError: fewer than one worker.
+        SpaceError: the disk is full.
+    """
+    folder = Path(store)
+    if folder.is_file():
+        raise OutputExistsError(f"{folder} is one file, which a listing is not written into; unpack it first, or use --json.")
+    listing = describe_store(folder, verify=verify, workers=workers, progress=progress)
+    kept = {"made_by": "brats3d.store", "cases": listing.cases, "refused": _without_folder(listing.refused, folder)}
+    write_file(folder / LISTING_NAME, json.dumps(kept, indent=1) + "\n")
+    return listing
+
+
+def _without_folder(refused: dict[str, str], folder: Path) -> dict[str, str]:
+    """Return sentences without the store's place, which is nobody else's business and may change."""
+    return {case: sentence.replace(f"{folder}/", "") for case, sentence in refused.items()}
+
+
+def stored_bytes(case: StoredCase) -> int:
+    """Return how much room a case takes: its file's size, or in a packed store that of its arrays."""
+    if not case.path.parent.is_file():
+        return case.path.stat().st_size
+    sizes: list[int] = []
+    case.root.visititems(lambda _, item: sizes.append(item.id.get_storage_size()) if isinstance(item, h5py.Dataset) else None)
+    return sum(sizes)
+
+
+def _row(path: Path) -> dict[str, Any]:
+    with StoredCase(path) as case:
+        if case.case != path.name.removesuffix(".h5"):
+            raise StoreError(f"{path}: the file holds case {case.case!r}; expected the case its name says: rename it.")
+        voxel_ml = case.grid.voxel_ml
+        return {
+            **{name: getattr(case, name) for name in FACTS},
+            "modalities": list(case.modalities),
+            "shape": [int(n) for n in case.grid.shape],
+            "type": str(case.images.dtype),
+            "label_ml": {str(v): round(s.count * voxel_ml, 3) for v, s in case.tumour.items()},
+            "megabytes": round(stored_bytes(case) / 1e6, 2),
+        }
+
+
+def _verified_row(path: Path) -> dict[str, Any]:
+    verify_file(path)
+    return _row(path)

@@ -1,0 +1,183 @@
+"""Cases of other stores brought into a folder, each as it is; what is there already is never replaced."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from brats3d.console import Progress, silent
+from brats3d.errors import CaseError, NoCasesError, OptionError, OutputExistsError, StoreError
+from brats3d.files import write_file
+from brats3d.store.folder import Store, open_store
+from brats3d.store.pack import case_image, check_name
+from brats3d.store.read import StoredCase, reading
+from brats3d.store.write import CHUNK, case_path
+
+NO_CONTENT = ("checksum", "created_with")
+"""Root attributes that say nothing of the case itself."""
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What became of each case that was to be brought in.
+
+    Attributes:
+        store: the folder they were brought into.
+        added: ids of the cases that are new there.
+        kept: ids of the cases that were there with the same content.
+        refused: case id → why it was not brought in.
+    """
+
+    store: str
+    added: tuple[str, ...]
+    kept: tuple[str, ...]
+    refused: dict[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return asdict(self)
+
+
+def merge_stores(store: Path | str, others: Sequence[Path | str], *, progress: Progress = silent) -> MergeReport:
+    """Bring the cases of other stores into a store.
+
+    Their files are copied as they are, whatever their codec. A case whose id is taken by another content is refused, and the
+    others are brought in; the same call goes on where it stopped.
+
+    Args:
+        store: the folder of the store that takes them in.
+        others: stores, as folders or packed.
+        progress: called as cases are copied.
+
+    Returns:
+        What was brought in, what was there already, and what was refused.
+
+    Raises:
+        NoCasesError: one of them is no store.
+        OptionError: no other store is given, or one of them is the store itself.
+        OutputExistsError: the store that should take them in is packed.
+        SpaceError: the disk is full; finished cases stay.
+    """
+    opened = open_store(store)
+    if opened.path.is_file():
+        raise OutputExistsError(f"{store} is one file, into which nothing is brought; unpack it first, then pack the result.")
+    if not others:
+        raise OptionError("no other store is given; expected one or more to bring cases from.")
+    same = [other for other in others if Path(other).resolve() == opened.path.resolve()]
+    if same:
+        raise OptionError(f"{same[0]} is the store itself; expected others.")
+    return _bring_in(opened.path, [open_store(other) for other in others], "merging", progress)
+
+
+def unpack_store(store: Path | str, out: Path | str, *, progress: Progress = silent) -> MergeReport:
+    """Unpack a packed store into a folder, one file a case; the same call goes on where it stopped.
+
+    Args:
+        store: the file of a packed store.
+        out: the folder; made where it does not exist.
+        progress: called as cases are copied.
+
+    Returns:
+        What was unpacked, what was there already, and what was refused.
+
+    Raises:
+        NoCasesError: the file is no packed store.
+        OutputExistsError: the folder holds all the cases already, or a file has its name.
+        SpaceError: the disk is full; finished cases stay.
+    """
+    opened, out = open_store(store), Path(out)
+    if not opened.path.is_file():
+        raise NoCasesError(f"{store} is a folder; expected the file of a packed store.")
+    if out.is_file():
+        raise OutputExistsError(f"{out} is a file; expected the folder of a store, or a name that is free.")
+    out.mkdir(parents=True, exist_ok=True)
+    report = _bring_in(out, [opened], "unpacking", progress)
+    if len(report.kept) == len(opened):
+        raise OutputExistsError(f"{out} holds all {len(opened)} cases of {store} already; choose another folder.")
+    return report
+
+
+def _bring_in(folder: Path, sources: Sequence[Store], what: str, progress: Progress) -> MergeReport:
+    added: list[str] = []
+    kept: list[str] = []
+    refused: dict[str, str] = {}
+    todo = [(source, name) for source in sources for name in source]
+    for done, (origin, name) in enumerate(todo, 1):
+        try:
+            (added if _bring(folder, origin, name) else kept).append(name)
+        except CaseError as problem:
+            refused[name] = f"{refused[name]} {problem}" if name in refused else str(problem)
+        progress(what, done, len(todo))
+    return MergeReport(str(folder), tuple(sorted(added)), tuple(sorted(kept)), dict(sorted(refused.items())))
+
+
+def _bring(folder: Path, source: Store, name: str) -> bool:
+    """Bring a case in, and return whether it is new there."""
+    path = case_path(folder, name)
+    with source[name] as case:
+        check_name(case)
+        if not path.exists():
+            write_file(path, case_image(case))
+            return True
+        with StoredCase(path) as there:
+            if content_digest(there) != content_digest(case):
+                raise StoreError(
+                    f"{case.path}: the store {folder} has a case {name} of other content; nothing is replaced: rename one of"
+                    " them, or leave it out."
+                )
+    return False
+
+
+def content_digest(case: StoredCase) -> str:
+    """Return a SHA-256 over all that a case holds: facts, grids, voxels and what is derived from them.
+
+    It does not depend on how the arrays are compressed, on where they lie in a file, or on the version that wrote them.
+
+    Args:
+        case: of a folder or of a packed store.
+
+    Raises:
+        StoreError: a part of it is damaged.
+    """
+    digest = hashlib.sha256()
+    with reading(case.path):
+        _add_attributes(digest, case.root)
+        case.root.visititems(lambda name, item: _add(digest, name, item))
+    return digest.hexdigest()
+
+
+def _add(digest: Any, name: str, item: h5py.Dataset | h5py.Group) -> None:
+    digest.update(name.encode())
+    _add_attributes(digest, item)
+    if isinstance(item, h5py.Dataset):
+        digest.update(f"{item.dtype.str}{item.shape}".encode())
+        for part in _parts(item):
+            digest.update(_content(part))
+
+
+def _parts(item: h5py.Dataset) -> Iterator[np.ndarray]:
+    """Yield an array, a large one slab by slab, so that it is never in memory whole."""
+    if item.ndim < 3:
+        yield item[()]
+        return
+    lead = (slice(None),) * (item.ndim - 3)
+    for first in range(0, item.shape[-3], CHUNK):
+        yield item[(*lead, slice(first, first + CHUNK))]
+
+
+def _add_attributes(digest: Any, item: h5py.Dataset | h5py.Group) -> None:
+    for name in sorted(item.attrs):
+        if name not in NO_CONTENT:
+            digest.update(name.encode() + b"=" + _content(item.attrs[name]))
+
+
+def _content(value: Any) -> bytes:
+    """Return the bytes of an array, a number or a text; those of an array of texts would be addresses in memory."""
+    array = np.asarray(value)
+    return str(array.tolist()).encode() if array.dtype == object else array.tobytes()

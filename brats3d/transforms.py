@@ -1,0 +1,165 @@
+"""Rigid transforms between clinical scans and the grid they are stored on, and the one interpolation each way.
+
+A transform is a (4, 4) matrix on world coordinates in mm, RAS+, as NIfTI's: it takes a point of a scan's world to the same
+point of the head in the world of the stored grid. Images, masks and probabilities are moved by NumPy and SciPy alone, so that
+a mask goes back onto its scan where no registration package is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from brats3d.errors import ArrayError, GridError, check_option
+from brats3d.geometry import Grid
+
+RIGID_TOLERANCE = 1e-4
+"""A rotation's transpose is its inverse within this, in any element."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transforms:
+    """Where the scans of a clinical study lie in the world of the grid they are stored on.
+
+    Attributes:
+        reference: modality of the scan that masks go back to; its grid is the case's ``source``.
+        to_stored: modality → (4, 4) rigid matrix, world of its scan → world of the stored grid, in mm RAS+.
+        scans: modality → grid of its scan, as it came.
+    """
+
+    reference: str
+    to_stored: Mapping[str, np.ndarray]
+    scans: Mapping[str, Grid]
+
+    def __post_init__(self) -> None:
+        """Refuse matrices that are not rigid, and scans without one.
+
+        Raises:
+            GridError: names the modality and shows the matrix.
+        """
+        for modality in {self.reference, *self.scans, *self.to_stored}:
+            if modality not in self.to_stored or modality not in self.scans:
+                raise GridError(f"the transforms lack the matrix or the grid of {modality}; expected both for every scan.")
+        for modality, matrix in self.to_stored.items():
+            check_rigid(modality, matrix)
+
+
+def check_rigid(name: str, matrix: np.ndarray) -> None:
+    """Refuse a matrix that does more than turn and shift.
+
+    Args:
+        name: what it moves, for the message.
+        matrix: (4, 4).
+
+    Raises:
+        GridError: it is no (4, 4) matrix, or scales, shears or mirrors; it is shown.
+    """
+    matrix = np.asarray(matrix, float)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.array_equal(matrix[3], [0, 0, 0, 1]):
+        raise GridError(f"the transform of {name} is {matrix.tolist()}; expected a (4, 4) matrix with last row 0 0 0 1.")
+    turn = matrix[:3, :3]
+    if np.abs(turn @ turn.T - np.eye(3)).max() > RIGID_TOLERANCE or np.linalg.det(turn) < 0:
+        raise GridError(f"the transform of {name} is {np.round(turn, 4).tolist()}; expected a rotation: no scaling, no mirror.")
+
+
+def resample(
+    array: np.ndarray, source: Grid, target: Grid, to_target: np.ndarray | None = None, *, order: int = 1
+) -> np.ndarray:
+    """Return an array on another grid: one interpolation through one transform.
+
+    Args:
+        array: (..., X, Y, Z) on the source grid. Not modified.
+        source: where it lies.
+        target: where it is wanted.
+        to_target: (4, 4) matrix, world of the source → world of the target; None where both are one world.
+        order: 1 interpolates linearly, to float32; 0 takes the nearest voxel's value and keeps the type.
+
+    Returns:
+        (..., x, y, z) of the target's shape; 0 where the source's outermost voxels do not reach.
+
+    Raises:
+        ArrayError: the array's last three axes are not the source's shape.
+        OptionError: another order.
+    """
+    from scipy import ndimage
+
+    check_option("order", order, (0, 1))
+    if array.shape[-3:] != source.shape:
+        raise ArrayError(f"the array's last axes are {array.shape[-3:]}; its grid has {source.shape}.")
+    world = np.eye(4) if to_target is None else np.linalg.inv(to_target)
+    matrix = np.linalg.inv(source.affine) @ world @ target.affine
+    outside = ~_reached(matrix, source.shape, target.shape)
+    volumes = array.reshape(-1, *source.shape)
+    kind = np.dtype(np.float32) if order else array.dtype
+    moved = np.empty((len(volumes), *target.shape), kind)
+    for volume, result in zip(volumes, moved, strict=True):
+        given = volume.astype(kind, copy=False)
+        # Within half a voxel of the edge the edge's value stands: a voxel has an extent, thick slices a large one.
+        ndimage.affine_transform(given, matrix[:3, :3], matrix[:3, 3], output=result, order=order, mode="nearest")
+        result[outside] = 0
+    return moved.reshape(*array.shape[:-3], *target.shape)
+
+
+def _reached(matrix: np.ndarray, source: tuple[int, ...], target: tuple[int, ...]) -> np.ndarray:
+    """Return which voxels of the target lie in a voxel of the source; ``matrix`` takes target indices to source indices."""
+    inside = np.ones(target, bool)
+    i, j, k = np.ogrid[: target[0], : target[1], : target[2]]
+    for row, count in zip(matrix[:3].astype(np.float32), source, strict=True):
+        place = row[0] * i.astype(np.float32) + (row[1] * j.astype(np.float32) + (row[2] * k.astype(np.float32) + row[3]))
+        inside &= (place >= -0.5) & (place <= count - 0.5)
+    return inside
+
+
+def back_to_scan(array: np.ndarray, stored: Grid, transforms: Transforms, modality: str | None = None) -> np.ndarray:
+    """Return a label or probabilities of the stored grid on the grid of the scan they belong to.
+
+    Args:
+        array: (..., X, Y, Z) on the stored grid: whole numbers or bool take the nearest voxel's value, floating ones are
+            interpolated linearly. Not modified.
+        stored: the stored grid.
+        transforms: of the case.
+        modality: whose scan; by default the reference's.
+
+    Returns:
+        (..., x, y, z) of the scan's shape, with the scan's own axes.
+
+    Raises:
+        ArrayError: the array's last three axes are not the stored grid's shape.
+        OptionError: the case has no scan of that modality.
+    """
+    name = transforms.reference if modality is None else modality
+    check_option("modality", name, transforms.scans)
+    order = int(np.issubdtype(array.dtype, np.floating))
+    return resample(array, stored, transforms.scans[name], np.linalg.inv(transforms.to_stored[name]), order=order)
+
+
+def nearest_rigid(matrix: np.ndarray) -> np.ndarray:
+    """Return a matrix that is rigid but for rounding as an exactly rigid one."""
+    left, _, right = np.linalg.svd(matrix[:3, :3])
+    rigid = matrix.copy()
+    rigid[:3, :3] = left @ right
+    return rigid
+
+
+def fit_rigid(points: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """Return the rigid matrix that brings points nearest to where they should lie, by least squares.
+
+    Args:
+        points: (N, 3) mm.
+        moved: (N, 3) mm: where each should go.
+
+    Returns:
+        (4, 4) float64.
+
+    References:
+        Kabsch, A solution for the best rotation to relate two sets of vectors, Acta Cryst. A32, 1976.
+    """
+    from_middle, to_middle = points.mean(0), moved.mean(0)
+    left, _, right = np.linalg.svd((points - from_middle).T @ (moved - to_middle))
+    turn = right.T @ np.diag([1, 1, np.sign(np.linalg.det(right.T @ left.T))]) @ left.T
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn
+    matrix[:3, 3] = to_middle - turn @ from_middle
+    return matrix

@@ -1,0 +1,153 @@
+"""DICOM series on disk: found, picked, read, and left out by name; nothing of the patient is kept."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from dicom_made import PATIENT, write_series
+
+from brats3d.errors import CaseError, GridError, NoCasesError
+from brats3d.raw import choose_series, find_studies
+
+
+@pytest.mark.parametrize("turn", [(0, 0, 0), (8, -5, 12), (90, 0, 0)])
+def test_a_series_is_read_as_it_was_written(tmp_path: Path, turn: tuple[float, float, float]) -> None:
+    array, affine = write_series(tmp_path / "p1" / "scans", "AX T2 TSE", turn=turn)
+    (study,) = find_studies(tmp_path)
+    assert study.id == "p1_scans"
+    chosen, left_out = choose_series(study)
+    assert (list(chosen), left_out) == (["t2"], [])
+    volume = chosen["t2"].read()
+    np.testing.assert_array_equal(volume.array, array)
+    np.testing.assert_allclose(volume.grid.affine, affine, atol=1e-4)
+
+
+def test_one_study_of_many_series(tmp_path: Path) -> None:
+    study = tmp_path / "case7"
+    write_series(study / "a", "AX T1 SE")
+    write_series(study / "b", "AX T1 POST")
+    write_series(study / "c", "T2 FLAIR")
+    write_series(study / "d", "SAG T1", spacing_mm=(2, 2, 7), turn=(90, 0, 90))
+    write_series(study / "e", "3 plane loc")
+    write_series(study / "f", "T2 TSE", slice_tags={4: {"0020|0037": "1\\0\\0\\0\\0\\1"}})
+    write_series(study / "g", "T2 dual", slice_tags={k: {"0018|0081": "20" if k < 5 else "90"} for k in range(9)})
+    write_series(study / "h", "T2 report", tags={"0008|0060": "OT"})
+    write_series(study / "i", "T2 screen", array=np.zeros((12, 10, 9, 3), np.uint8))
+    write_series(study / "j", "FLAIR tumour", array=np.ones((12, 10, 9), np.int16))
+    write_series(study / "k", "T2 computed", tags={"0008|0008": "DERIVED\\SECONDARY"})
+    write_series(study / "l", "T2 TSE", array=np.random.default_rng(0).integers(0, 99, (12, 10, 4)).astype(np.int16))
+    (study / "notes.txt").write_text("no image")
+    (study / "x.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"nothing")
+    (found,) = find_studies(tmp_path)
+    assert found.id == "case7"
+    chosen, left_out = choose_series(found)
+    assert {m: s.name for m, s in chosen.items()} == {"t1": "AX T1 SE", "t1ce": "AX T1 POST", "flair": "T2 FLAIR"}
+    reasons = dict(left_out)
+    assert "t1 as well, with slices of 7 mm" in reasons["SAG T1"]
+    assert "localiser" in reasons["3 plane loc"]
+    assert reasons["T2 dual"] == "multi-echo (TE 20, 90 ms)"
+    assert reasons["T2 report"] == "no MR image (OT)"
+    assert reasons["T2 screen"] == "a colour picture"
+    assert "a drawing" in reasons["FLAIR tumour"]
+    assert "derived" in reasons["T2 computed"]
+    assert {why for name, why in left_out if name == "T2 TSE"} == {"a localiser (slices in 2 directions)", "4 slices only"}
+
+
+def test_nothing_of_the_patient_is_kept(tmp_path: Path) -> None:
+    write_series(tmp_path / "case" / "t1", "AX T1")
+    (study,) = find_studies(tmp_path)
+    series = study.series[0]
+    kept = b"".join(pickle.dumps(f.tags) for f in series.dicom) + study.describe().encode()
+    for secret in (PATIENT, "DOE", "19700101", "12345"):
+        assert secret.encode() not in kept
+    assert PATIENT.split("^")[0] in series.files[0].name, "the test's files do name the patient"
+
+
+def test_two_series_alike_are_refused(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", "AX T1")
+    write_series(tmp_path / "b", "AX T1 again")
+    (study,) = find_studies(tmp_path)
+    with pytest.raises(CaseError, match=r"two series for t1, 'AX T1' \(a\) and 'AX T1 again' \(b\), alike .* leave one"):
+        choose_series(study)
+
+
+def test_axial_comes_before_sagittal_and_thin_before_thick(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", "SAG T1", turn=(90, 0, 90))
+    write_series(tmp_path / "b", "AX T1")
+    write_series(tmp_path / "c", "COR T1", turn=(90, 0, 0))
+    write_series(tmp_path / "d", "SAG T2", turn=(90, 0, 90), spacing_mm=(2, 2, 4))
+    write_series(tmp_path / "e", "AX T2")
+    chosen, _ = choose_series(find_studies(tmp_path)[0])
+    assert {m: s.name for m, s in chosen.items()} == {"t1": "AX T1", "t2": "SAG T2"}
+
+
+def test_a_broken_series_gives_way_to_a_whole_one(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", "AX T1", leave_out=(5,), array=np.arange(12 * 10 * 12, dtype=np.int16).reshape(12, 10, 12))
+    write_series(tmp_path / "b", "AX T1 again", spacing_mm=(2, 2, 6))
+    chosen, left_out = choose_series(find_studies(tmp_path)[0])
+    assert chosen["t1"].name == "AX T1 again"
+    assert "lacks 1 slices" in dict(left_out)["AX T1"]
+
+
+def test_a_broken_series_alone_is_refused_by_name(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", "AX T1", leave_out=(4,), array=np.arange(12 * 10 * 12, dtype=np.int16).reshape(12, 10, 12))
+    chosen, _ = choose_series(find_studies(tmp_path)[0])
+    with pytest.raises(GridError, match="series 'AX T1' lacks 1 slices"):
+        chosen["t1"].read()
+
+
+def test_the_folder_and_the_timing_speak_where_the_description_does_not(tmp_path: Path) -> None:
+    write_series(tmp_path / "T2", "ax brain")
+    write_series(tmp_path / "x", "ax", tags={"0018|0081": "11", "0018|0080": "480"})
+    write_series(tmp_path / "y", "ax se T1", tags={"0018|0010": "Gadovist"})
+    write_series(tmp_path / "z", "unknown")
+    study = find_studies(tmp_path)[0]
+    assert {s.modality: s.why for s in study.series} == {
+        "t2": "'t2'", "t1": "TE 11 ms, TR 480 ms", "t1ce": "'t1' and the contrast agent that its header names",
+    }  # fmt: skip
+    assert study.left_out == (("unknown", "of no known description"),)
+
+
+def test_two_studies_are_two_cases(tmp_path: Path) -> None:
+    write_series(tmp_path / "p1" / "t1", "T1", study="1.2.3")
+    write_series(tmp_path / "p1" / "t2", "T2", study="1.2.3")
+    write_series(tmp_path / "p2", "T1", study="1.2.4")
+    write_series(tmp_path / "p3", "T1", study="1.2.5")
+    write_series(tmp_path / "p3" / "more", "T1", study="1.2.6")
+    assert [s.id for s in find_studies(tmp_path)] == ["p1", "p2", "p3", "p3_more"]
+    write_series(tmp_path / "p2" / "t2", "T2", study="1.2.9")
+    write_series(tmp_path / "p2" / "flair", "FLAIR", study="1.2.9")
+    clash = {s.id: s for s in find_studies(tmp_path)}["p2"]
+    with pytest.raises(CaseError, match="p2 holds 2 studies in one folder; put each into a folder of its own"):
+        choose_series(clash)
+
+
+def test_nifti_files_are_recognised_by_their_names(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.int16), np.eye(4)), path)
+
+    for name in ("p1/x_t1.nii.gz", "p1/x_t1c.nii.gz", "p1/x_fla.nii", "p1/masks/x_mask_t1.nii.gz", "p1/x_other.nii.gz"):
+        write(tmp_path / name)
+    for name in ("p2/T1/image.nii.gz", "p2/T2/image.nii.gz"):
+        write(tmp_path / name)
+    one, two = find_studies(tmp_path)
+    assert (one.id, two.id) == ("p1", "p2")
+    assert {s.modality: s.name for s in one.series} == {"t1": "x_t1.nii.gz", "t1ce": "x_t1c.nii.gz", "flair": "x_fla.nii"}
+    assert one.left_out == (("x_other.nii.gz", "of no known name"),)
+    assert [s.modality for s in two.series] == ["t1", "t2"]
+    assert "t1ce: 'x_t1c.nii.gz' by 't1c'" in one.describe()
+
+
+def test_nothing_recognised_is_refused_with_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(NoCasesError, match="does not exist"):
+        find_studies(tmp_path / "no")
+    with pytest.raises(NoCasesError, match="no series recognised"):
+        find_studies(tmp_path)
+    write_series(tmp_path / "p1", "SWI")
+    with pytest.raises(CaseError, match=r"no series recognised as t1, t1ce, t2, flair \(found: 'SWI' is susceptibility"):
+        choose_series(find_studies(tmp_path)[0])
