@@ -55,7 +55,9 @@ def seconds(work: Callable[[], object]) -> float:
 def compare(cases: list[Case], scratch: Path, repeat: int, other: Peer | None) -> list[list[object]]:
     """Return a row a case: seconds of each, ratios, bytes."""
     rows: list[list[object]] = []
-    by_brats3d(cases[0], scratch / "warm")  # imports
+    by_brats3d(cases[0], scratch / "warm")  # imports, and what else happens once
+    if other is not None:
+        other.preprocess(cases[0])
     for case in cases:
         out = scratch / "stores" / case.id
         contenders: dict[str, Callable[[], object]] = {
@@ -65,10 +67,9 @@ def compare(cases: list[Case], scratch: Path, repeat: int, other: Peer | None) -
         if other is not None:
             contenders["nnU-Net"] = lambda case=case: other.preprocess(case)
         spent: dict[str, list[float]] = {name: [] for name in contenders}
-        for turn in range(repeat):
+        for _ in range(repeat):
             for name, work in contenders.items():
-                if name != "nnU-Net" or turn == 0:  # once is enough for what takes so long
-                    spent[name].append(seconds(work))
+                spent[name].append(seconds(work))
         middle = {name: statistics.median(times) for name, times in spent.items()}
         stored = sum(path.stat().st_size for path in out.glob("*.h5"))
         ratio = middle["nnU-Net"] / middle["brats3d"] if other else None

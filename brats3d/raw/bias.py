@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +17,9 @@ from brats3d.raw.itk import image_of, toolkit
 if TYPE_CHECKING:
     import SimpleITK
 
-SHRINK = 4
-"""The field is estimated on voxels of up to so many mm: at full resolution it takes many times as long and is as smooth."""
+COARSE_MM = 4.0
+"""The field is estimated on voxels of about this size, as if a scan of 1 mm were shrunk by 4: at full resolution it takes many
+times as long and is as smooth."""
 ITERATIONS = (30, 25, 20)
 """At most so many on each of the fitting levels, coarse to fine."""
 
@@ -44,9 +44,8 @@ def correct_bias(array: np.ndarray, grid: Grid) -> np.ndarray:
         raise ImageError(ALL_ZERO)
     whole = image_of(image, grid)
     head = sitk.OtsuThreshold(whole, 0, 1, 200)
-    # ``SHRINK`` along axes of 1 mm, less where voxels are larger: thick slices keep their number
     sizes = zip(whole.GetSpacing(), whole.GetSize(), strict=True)
-    factors = [max(1, min(SHRINK, math.ceil(SHRINK / mm), n // 8)) for mm, n in sizes]
+    factors = [max(1, min(round(COARSE_MM / mm), n // 8)) for mm, n in sizes]  # thick slices keep their number
     small, small_head = sitk.Shrink(whole, factors), sitk.Shrink(head, factors)
     filter_ = sitk.N4BiasFieldCorrectionImageFilter()
     filter_.SetNumberOfThreads(1)  # the same field however many processors there are

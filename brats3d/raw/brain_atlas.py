@@ -144,8 +144,11 @@ def _stretched(guess: np.ndarray, grid: Grid, centre: np.ndarray, rays: np.ndarr
     """Return a mask stretched from its centre by a factor for each direction."""
     from scipy import ndimage, spatial
 
-    near = near_mask(guess, grid, REACH_MM)
-    voxels = np.argwhere(near)
+    box = box_slices(bounding_box(near_mask(guess, grid, REACH_MM)))
+    found = np.zeros(grid.shape, bool)
+    # deeper inside than the surface can move, all is brain
+    found[box] = ndimage.distance_transform_edt(guess[box], sampling=grid.spacing_mm) > REACH_MM + 2
+    voxels = np.argwhere(near_mask(guess, grid, REACH_MM + 1) & ~found)
     offset = voxels @ grid.affine[:3, :3].T + grid.affine[:3, 3] - centre
     length = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
     apart, which = spatial.cKDTree(rays).query(offset / length, 3)
@@ -153,9 +156,7 @@ def _stretched(guess: np.ndarray, grid: Grid, centre: np.ndarray, rays: np.ndarr
     local = (factor[which] * weight).sum(1) / weight.sum(1)
     inverse = np.linalg.inv(grid.affine)
     places = (centre + offset / np.maximum(local, 0.2)[:, None]) @ inverse[:3, :3].T + inverse[:3, 3]
-    found = np.zeros(grid.shape, bool)
     inside = ndimage.map_coordinates(guess.astype(np.float32), places.T, order=1, mode="constant") > 0.5
     found[tuple(voxels[inside].T)] = True
-    box = box_slices(bounding_box(near))
     found[box] = ndimage.binary_fill_holes(ndimage.binary_closing(found[box]))
     return found

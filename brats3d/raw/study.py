@@ -104,7 +104,8 @@ def prepare_study(
         raise type(problem)(f"case {study.id}: {problem}") from problem
     straight = to_stored[reference]
     images = {m: resample(head.array, head.grid, grid, to_stored[m]) for m, head in heads.items()}
-    before = {m: resample(head.array, head.grid, grid, straight) for m, head in heads.items()}
+    before = {m: resample(head.array, head.grid, grid, straight) for m, head in heads.items() if m != reference}
+    before = {m: before.get(m, image) for m, image in images.items()}
     if method == "atlas":
         mask = brain_by_atlas(images, grid, template, template.to_stored)
     else:

@@ -18,6 +18,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from stored_content import stored_content
 
 from brats3d.console import run
 from brats3d.errors import OptionError, OutputExistsError
@@ -185,9 +186,9 @@ def test_shards_make_what_one_call_makes(tmp_path: Path, cohort: dict, command: 
     assert entries(tmp_path / "store") == files(1, 2, 3, 4)
     code, out, _ = command("--json", "--shard", "9/9")  # a job that nothing is left for
     assert (code, json.loads(out)["written"]) == (0, [])
-    before = {name: (tmp_path / "store" / name).read_bytes() for name in files(1, 2, 3, 4)}
+    before = {name: stored_content(tmp_path / "store" / name) for name in files(1, 2, 3, 4)}
     command("--force")
-    assert {name: (tmp_path / "store" / name).read_bytes() for name in before} == before
+    assert {name: stored_content(tmp_path / "store" / name) for name in before} == before
 
 
 def test_several_sources_make_one_store(tmp_path: Path, cohort: dict) -> None:
@@ -209,7 +210,7 @@ def test_a_cluster_makes_what_one_process_makes(
     assert report.as_dict() == alone.as_dict() | {"store": "by cluster", "refused": report.refused}
     assert report.refused.keys() == alone.refused.keys() == {NAMES[0]}
     for name in files(2, 3, 4):
-        assert Path("by cluster", name).read_bytes() == Path("alone", name).read_bytes()
+        assert stored_content(Path("by cluster", name)) == stored_content(Path("alone", name))
 
 
 def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path, cohort: dict, command: Callable) -> None:
@@ -464,7 +465,7 @@ def test_two_workers_write_what_one_writes(tmp_path: Path, cohort: dict) -> None
         report = build_store(tmp_path / "source", out=tmp_path / f"by{workers}", workers=workers)
         assert report.written == tuple(NAMES)
     for file in files(1, 2, 3, 4):
-        assert (tmp_path / "by1" / file).read_bytes() == (tmp_path / "by2" / file).read_bytes()
+        assert stored_content(tmp_path / "by1" / file) == stored_content(tmp_path / "by2" / file)
 
 
 @pytest.mark.real
