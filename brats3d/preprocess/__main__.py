@@ -11,6 +11,10 @@ from brats3d.preprocess.build_raw import RawStoreReport, build_raw_store
 from brats3d.preprocess.listing import CaseListing, list_cases
 
 
+SHOWN = 40
+"""Warnings that are printed; ``--json`` has them all."""
+
+
 def _show(report: StoreReport) -> str:
     return "\n".join([*_warnings(report.warnings), *_counts(report)])
 
@@ -22,11 +26,13 @@ def _show_raw(report: RawStoreReport) -> str:
 
 
 def _warnings(warnings: Mapping[str, Sequence[str]]) -> list[str]:
-    return [
+    lines = [
         f"warning {case}: {sentence.removeprefix(f'case {case}: ')}"
         for case, sentences in sorted(warnings.items())
         for sentence in sentences
     ]
+    left = len(lines) - SHOWN
+    return lines[:SHOWN] + [f"{left} more warnings, listed with --json"] * (left > 0)
 
 
 def _counts(report: StoreReport | RawStoreReport) -> list[str]:
