@@ -10,7 +10,6 @@ from brats3d.preprocess.build import StoreReport, build_store
 from brats3d.preprocess.build_raw import RawStoreReport, build_raw_store
 from brats3d.preprocess.listing import CaseListing, list_cases
 
-
 SHOWN = 40
 """Warnings that are printed; ``--json`` has them all."""
 
