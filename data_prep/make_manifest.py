@@ -40,7 +40,8 @@ def collect(folder: Path, patterns: dict[str, str]) -> dict[str, dict[str, str]]
             found = wanted.fullmatch(Path(file).as_posix())
             if not found:
                 continue
-            row = cases.setdefault(found["case"], {"case": found["case"], **found.groupdict()})
+            row = cases.setdefault(found["case"], {"case": found["case"]})
+            row.update(found.groupdict())
             if part in row:
                 raise SystemExit(
                     f"case {found['case']} has two files for {part}, {row[part]} and {file}; make the pattern narrower."

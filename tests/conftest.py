@@ -28,11 +28,11 @@ def real_data() -> Path:
     return Path(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a Dask scheduler with two worker processes, or a skip that says what is missing."""
     distributed = pytest.importorskip("distributed", reason="needs Dask (extra cluster)")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
     with distributed.LocalCluster(**options) as started:
         yield started.scheduler_address
 

@@ -18,7 +18,9 @@ FOLDER = Path(brats3d.__file__).parents[1] / "data_prep"
 TREES = [
     pytest.param(corpus, files.split(), id=f"{page.stem}-{corpus}")
     for page in sorted(FOLDER.glob("*.md"))
-    for corpus, files in re.findall(r"^Tree of `([^`]+)`[^\n]*:\n\n```text\n(.*?)```", page.read_text(), re.M | re.S)
+    for corpus, files in re.findall(
+        r"^Tree of `([^`]+)`[^\n]*:\n\n```text\n(.*?)```", page.read_text(encoding="utf-8"), re.M | re.S
+    )
 ]
 
 
@@ -40,11 +42,11 @@ def test_a_tree_is_what_its_page_says(corpus: str, files: list[str], tmp_path: P
 
 
 def test_every_corpus_has_a_page() -> None:
-    pages = "".join(page.read_text() for page in FOLDER.glob("*.md"))
+    pages = "".join(page.read_text(encoding="utf-8") for page in FOLDER.glob("*.md"))
     for name, row in CORPORA.items():
         if row.example and name not in ("plain", "synthetic heads"):
             assert name.removeprefix("BraTS ").split()[0].rsplit("-", 1)[-1] in pages, name
-    index = (FOLDER / "README.md").read_text()
+    index = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert {f"({page.name})" in index for page in FOLDER.glob("*.md") if page.name != "README.md"} == {True}
 
 

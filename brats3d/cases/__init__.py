@@ -6,7 +6,7 @@ Only names, tables and manifests are read here; no image is opened.
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, Corpus, corpus_of
 from brats3d.cases.find import Finding, find_cases, look_for_cases
-from brats3d.cases.labels import settle_label_set
+from brats3d.cases.labels import binds, settle_label_set
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
 from brats3d.cases.selection import read_case_ids, select_ids
@@ -21,6 +21,7 @@ __all__ = [
     "Finding",
     "Fold",
     "Split",
+    "binds",
     "corpus_of",
     "find_cases",
     "load_split",

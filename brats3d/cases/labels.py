@@ -57,7 +57,7 @@ def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Se
             f" know; {fitting_sets(found)}."
         )
     agreeing = {_meaning(name, found) for name in fitting}
-    if _binding(case) and agreeing and _meaning(requested, found) not in agreeing:
+    if binds(case) and agreeing and _meaning(requested, found) not in agreeing:
         what = "manifest" if case.corpus == MANIFEST else f"name of {case.id}"
         raise LabelError(
             f"{option} {requested} contradicts the {what}: {_expected(case)}, and its values {found} agree with"
@@ -65,8 +65,8 @@ def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Se
         )
 
 
-def _binding(case: Case) -> bool:
-    """Whether the case's own word on its label set binds: its name tells the year, or its manifest tells the label set."""
+def binds(case: Case) -> bool:
+    """Return whether the case's own word on its label set binds: by its name's year, or by its manifest."""
     row = CORPORA[case.corpus]
     return row.binding or case.label_sets != row.label_sets
 
@@ -77,9 +77,9 @@ def _knowing(found: Sequence[int]) -> list[str]:
 
 def _expected(case: Case) -> str:
     codings = " or ".join(f"{name} {list(LABEL_SETS[name].values)}" for name in case.label_sets)
-    if case.corpus == MANIFEST and _binding(case):
+    if case.corpus == MANIFEST and binds(case):
         return f"the manifest says {codings}"
-    if _binding(case):
+    if binds(case):
         return f"{case.corpus} labels follow {codings}"
     return f"names like {case.id} do not tell the year; such labels are taken for {codings}"
 

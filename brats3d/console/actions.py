@@ -53,7 +53,7 @@ def call_action(
         As `call`.
 
     Raises:
-        OptionError: several of the options are given.
+        OptionError: several of the options are given, or one with a value that takes none.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     asked = [name for name in actions if name and any(a.partition("=")[0] == f"--{name}" for a in arguments)]
@@ -64,6 +64,8 @@ def call_action(
     if {"-h", "--help"} & set(arguments):
         arguments = ["--help"]  # also where the value of an option stands out
     elif name and not action.parameter:
+        if f"--{name}" not in arguments:
+            raise OptionError(f"--{name} takes no value; give it alone.")
         arguments.remove(f"--{name}")
     known = inspect.signature(action.function).parameters
     return call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -42,4 +43,9 @@ def read(path: Path | str, room: np.ndarray | None = None) -> Volume:
     if path.stat().st_size == 0:
         raise ImageError(f"{path}: the file is empty (0 bytes); copy it again from its source.")
     suffix = next((s for s in READERS if path.name.lower().endswith(s)), ".nii")
-    return READERS[suffix](path, room)
+    try:
+        return READERS[suffix](path, room)
+    except OSError as problem:
+        if not problem.errno:
+            raise
+        raise ImageError(f"{path}: cannot be read now ({os.strerror(problem.errno)}); try again.") from problem

@@ -44,9 +44,11 @@ def read_nifti(path: Path, room: np.ndarray | None = None) -> Volume:
             raw = stream.take(prod(shape) * kind.itemsize, _fitting(room, shape, kind))
             source = stream.finish()
         return Volume(_values(raw.view(kind).reshape(shape, order="F"), header), grid, source)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as problem:  # nibabel, zlib and isal raise many kinds; each means the same to the user
+        if isinstance(problem, OSError) and problem.errno:
+            raise  # the system's fault, not the file's
         raise ImageError(
             f"{path}: cannot be read as NIfTI ({type(problem).__name__}: {first_line(problem)});"
             " the file is damaged, truncated or of another kind: copy it again from its source."

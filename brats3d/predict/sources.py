@@ -12,7 +12,7 @@ import numpy as np
 
 from brats3d import images
 from brats3d.cases import Case, find_cases, settle_label_set
-from brats3d.errors import CaseError, LabelError, OptionError
+from brats3d.errors import CaseError, OptionError
 from brats3d.preprocess import prepare_case
 from brats3d.regions import whole_numbers
 from brats3d.store import PreparedCase, StoredCase, is_store, open_store
@@ -54,15 +54,16 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Op
 def _prepare(case: Case, label_set: str | None) -> PreparedCase:
     """Read a case's scans. Its label only tells the label set of the mask, so it is left alone where one is asked for.
 
-    A label that training must not take, for doubt about its coding, still tells how the source writes masks: by its values.
+    A label that training must not take, damaged or of doubtful coding, harms no mask; where it can, it still tells by its
+    values how the source writes masks.
     """
     scans = dataclasses.replace(case, label=None)
     if label_set is not None or case.label is None:
         return prepare_case(scans)
     try:
         return prepare_case(case)
-    except LabelError as doubt:
-        prepared = prepare_case(scans)
+    except CaseError as doubt:
+        prepared = prepare_case(scans)  # where the scans are at fault, this says so again
         likely = _by_values(case, case.label)
         log.warning("%s: the mask is written in %s, though %s", case.id, likely or "no label set of its own", doubt)
         return dataclasses.replace(prepared, facts=dataclasses.replace(prepared.facts, label_set=likely))

@@ -50,7 +50,8 @@ def build_raw_store(
         atlas: a T1-weighted head without skull; by default MNI152 as nilearn ships it.
         brain: how the brain is found: auto takes an installed HD-BET or SynthStrip, else the atlas.
         codec: blosc2 reads three times faster, gzip is readable by any HDF5.
-        pictures: folder for a picture of each case before and after, <case id>.png, for quality control; none by default.
+        pictures: folder for a picture, <case id>.png, of each case that this call stores, before and after, for quality
+            control; none by default.
         workers: processes, each with one case in memory; by default the function starts none, and the command one per core
             (None).
         force: make the files of these cases again.
@@ -79,6 +80,8 @@ def build_raw_store(
     chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, str(source))
     if out.exists() and not out.is_dir():
         raise OutputExistsError(f"{out} is a file; expected the folder of a store, or a name that is free.")
+    if pictures is not None and Path(pictures).is_file():
+        raise OutputExistsError(f"{pictures} is a file; expected a folder for pictures, or a name that is free.")
     paths = [None if path is None else Path(path) for path in (atlas, pictures)]
     settings = _Settings(out, paths[0], method, codec, paths[1])
     kept, refused = ([], {}) if force else _stored_before(settings, [found[name] for name in chosen])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from brats3d.cases import CORPORA, Case, settle_label_set
+from brats3d.cases import Case, binds, settle_label_set
 from brats3d.errors import ArrayError, LabelError
 from brats3d.preprocess.cohort import coding_outliers
 from brats3d.preprocess.detective import Verdict, detect_coding, detect_features, evidence, kinds_of, reading
@@ -86,7 +86,7 @@ def settle_features(
     named = [name for name in case.label_sets if set(features) <= set(LABEL_SETS[name].tissues)]
     if requested is not None:
         return _confirmed(settle_label_set(case, values, requested, option=option), features, "asked for")
-    if not CORPORA[case.corpus].binding:
+    if not binds(case):
         return _decided(case, detect_features(features, expected=case.label_sets), option)
     if not named:
         _refuse(case, features, option)

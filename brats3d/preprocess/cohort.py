@@ -16,6 +16,8 @@ from brats3d.preprocess.tissue import CodingFeatures, ValueFeatures
 
 FEWEST_CASES = 4
 """Fewer other cases with a value are no measure of it."""
+MANY_CASES = 100
+"""One of more cases moves no median: each is compared with all, itself among them."""
 FEWEST_VOXELS = 50
 SPREADS: Mapping[str, float] = {"enhancement": 0.8, "peak": 1.0, "brightest": 1.0, "flair": 1.5, "t2": 1.2, "wettest": 1.2,
                                 "outer": 0.15, "outermost": 0.2}  # fmt: skip
@@ -38,9 +40,9 @@ def coding_outliers(features: Mapping[str, CodingFeatures]) -> dict[str, str]:
         Case id → sentence, for those that stand out; empty for a cohort of fewer than five.
     """
     sentences = {}
+    everyone = _norms(list(features.values())) if len(features) > MANY_CASES else None
     for case, own in features.items():
-        others = [of for other, of in features.items() if other != case]
-        norms = _norms(others)
+        norms = everyone or _norms([of for other, of in features.items() if other != case])
         values = [value for value, seen in own.items() if seen.voxels >= FEWEST_VOXELS]
         if not norms or not values:
             continue

@@ -10,7 +10,6 @@ turns them block by block.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,8 +23,6 @@ from brats3d.geometry import Grid
 from brats3d.images import SourceFile, Volume
 from brats3d.preprocess.coding import CodingFeatures, coding_features, settle_features
 from brats3d.store import CaseFacts, PreparedCase, summarise
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +80,10 @@ def examine_case(case: Case, label_set: str | None = None) -> Examined:
     files = _files(scans.values())
     label, settled, features, warnings = None, None, None, _missing(case)
     if case.label is not None:
-        label, file = _read_label(case.label, source)
+        label, file, odd = _read_label(case.label, source)
         features = coding_features(label, {m: volume.array for m, volume in scans.items()})
         verdict = settle_features(case, features, label_set)
-        settled, warnings = verdict.label_set, (*warnings, *([f"{verdict.warning}."] if verdict.warning else []))
+        settled, warnings = verdict.label_set, (*warnings, *odd, *([f"{verdict.warning}."] if verdict.warning else []))
         files += [file] if file else []
         label, _ = geometry.to_stored(label, source)
     stacked, grid = geometry.to_stored(_stack(scans), source)
@@ -183,8 +180,8 @@ def _rows(count: int, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
     return np.empty((count, *shape[::-1]), kind).transpose(0, 3, 2, 1)
 
 
-def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None]:
-    """Return the label (X, Y, Z) uint8 in the source's orientation, and its file."""
+def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None, tuple[str, ...]]:
+    """Return the label (X, Y, Z) uint8 in the source's orientation, its file, and what is odd about it."""
     volume = images.read(path)
     if volume.array.shape != source.shape:
         raise GridError(f"{path}: the label has shape {volume.array.shape}; expected the images' shape {source.shape}.")
@@ -195,8 +192,6 @@ def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None
             f"{path}: the label's voxels are turned, mirrored or spaced otherwise than the images' ({different}); only another"
             " origin is taken: bring the label to the images' grid, or leave it out."
         )
-    if different:
-        log.warning("%s: the label's header differs from the images' (%s); taken voxel by voxel.", path, different)
     inside = geometry.box_slices(geometry.bounding_box(volume.array))  # NaN too is no zero
     images.check_finite(path, volume.array[inside])
     try:
@@ -205,7 +200,8 @@ def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None
         raise regions.LabelError(f"{path}: {problem}") from problem
     label = np.zeros(source.shape[::-1], np.uint8).transpose(2, 1, 0)
     label[inside] = whole
-    return label, volume.source
+    odd = (f"the label's header differs from the images' ({different}); taken voxel by voxel.",) if different else ()
+    return label, volume.source, odd
 
 
 def stored_type(array: np.ndarray) -> np.ndarray:

@@ -110,5 +110,5 @@ def _fingerprint(modality: str, series: Series) -> dict[str, Any]:
     for path in series.files:
         content = path.read_bytes()
         crc, size = zlib.crc32(content, crc), size + len(content)
-    name = f"{modality}: DICOM series of {len(series.files)} files" if series.dicom else series.files[0].name
+    name = f"{modality}: DICOM series of {len(series.files)} files" if series.dicom else f"{modality}: NIfTI file"
     return {"name": name, "bytes": size, "crc32": crc}

@@ -89,13 +89,20 @@ def brain_by_atlas(images: Mapping[str, np.ndarray], grid: Grid, atlas: Atlas, t
         (X, Y, Z) bool.
 
     Raises:
-        GridError: the atlas lies outside the head's grid.
+        GridError: the atlas lies outside the head's grid, or no scan shows anything there.
     """
     guess = resample(atlas.brain.astype(np.float32), atlas.grid, grid, to_grid) > 0.5
     if not guess.any():
         raise GridError("the atlas' brain lies outside the scan; the registration to the atlas failed: look at the scan.")
-    bright = np.mean([image / np.median(image[guess]) for image in images.values()], axis=0)
-    return _pull(np.minimum(bright, 1.5), guess, grid)
+    total, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
+    for image in images.values():
+        seen = image > 0  # a slab shows a part of the head alone: outside it the others count
+        if (seen & guess).any():
+            total += image / np.median(image[seen & guess])
+            count += seen
+    if not count.any():
+        raise GridError("no scan shows anything where the atlas' brain lies; the registration failed: look at the scans.")
+    return _pull(np.minimum(total / np.maximum(count, 1), 1.5), guess, grid)
 
 
 def _pull(bright: np.ndarray, guess: np.ndarray, grid: Grid) -> np.ndarray:

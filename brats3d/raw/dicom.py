@@ -87,7 +87,7 @@ def group_series(files: Iterable[DicomFile]) -> list[list[DicomFile]]:
     """Return the files of each series, in the order of their paths."""
     groups: dict[str, list[DicomFile]] = defaultdict(list)
     for file in sorted(files, key=lambda f: str(f.path)):
-        groups[file.tags.get("series", str(file.path.parent))].append(file)
+        groups[file.tags.get("series") or str(file.path.parent)].append(file)
     return list(groups.values())
 
 
@@ -119,16 +119,21 @@ def why_no_scan(files: Sequence[DicomFile]) -> str:
 
 
 def is_drawing(files: Sequence[DicomFile]) -> bool:
-    """Return whether the slice in the middle of a series has so few values that it is a drawn mask, no scan.
+    """Return whether the slices of a series have so few values that it is a drawn mask, no scan.
+
+    Three slices are looked at: in the order of their paths any one may show air alone. One that cannot be read is no drawing;
+    whoever reads the series refuses it by name.
 
     Args:
         files: all files of one series.
-
-    Raises:
-        ImageError: the file cannot be read.
     """
-    middle = files[len(files) // 2].path
-    return len(np.unique(_pixels([middle]))) <= SCAN_VALUES
+    for quarter in (2, 1, 3):
+        try:
+            if len(np.unique(_pixels([files[quarter * len(files) // 4].path]))) > SCAN_VALUES:
+                return False
+        except ImageError:
+            return False
+    return True
 
 
 def slices_of(name: str, files: Sequence[DicomFile]) -> list[Slice]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 """LPS ↔ RAS."""
+SCALED = 0.01
+"""Voxel sizes of sform and qform may differ by this share."""
 SHEAR = 0.01
 """Largest cosine between two axes of a scan that is still taken for rounding."""
 
@@ -49,6 +51,14 @@ def check_orientation(name: str, grid: Grid) -> None:
     shown = np.round(steps, 4).tolist()
     if not np.isfinite(steps).all() or lengths.min() < 1e-6 or abs(np.linalg.det(steps / np.maximum(lengths, 1e-9))) < 1e-3:
         raise GridError(f"{name}: the orientation {shown} is singular; convert the scan again from its source.")
+    if grid.qform is not None:
+        scanner = np.linalg.norm(grid.qform[:3, :3], axis=0)
+        if np.abs(lengths / scanner - 1).max() > SCALED:
+            sizes = [np.round(size, 3).tolist() for size in (lengths, scanner)]
+            raise GridError(
+                f"{name}: the sform says voxels of {sizes[0]} mm, the qform of {sizes[1]} mm;"
+                " expected one size: take out the transform that an sform to a template is."
+            )
     cosines = np.abs((steps / lengths).T @ (steps / lengths) - np.eye(3))
     if cosines.max() > SHEAR:
         raise GridError(

@@ -18,6 +18,10 @@ from brats3d.regions import MODALITIES
 _PLANES = {"S": 0, "I": 0, "L": 1, "R": 1, "P": 2, "A": 2}
 """Axial series come before sagittal ones, those before coronal ones, where slices are equally thick."""
 
+FEWEST_SLICES = 8
+WHOLE_HEAD_MM = 100
+"""Series that cover less along an axis come after those that cover a head."""
+
 
 @dataclass(frozen=True, eq=False)
 class Series:
@@ -56,6 +60,10 @@ class Series:
         volume = read_series(self.name, self.dicom) if self.dicom else images.read(self.files[0])
         if volume.array.ndim != 3:
             raise ImageError(f"{self.files[0]}: the image has shape {volume.array.shape}; expected one 3-D volume.")
+        if min(volume.array.shape) < FEWEST_SLICES:
+            raise ImageError(
+                f"{self.files[0]}: the image has shape {volume.array.shape}; expected {FEWEST_SLICES} slices or more."
+            )
         images.check_finite(self.name, volume.array)
         check_orientation(self.name, volume.grid)
         return volume
@@ -119,7 +127,7 @@ def _best(case: str, modality: str, rivals: Sequence[Series], left_out: list[tup
     ranked, problems = [], []
     for series in rivals:
         try:
-            ranked.append((_rank(series.grid()), series))
+            ranked.append((_rank(series), series))
         except GridError as problem:
             problems.append(problem)
             left_out.append((series.name, str(problem)))
@@ -131,16 +139,23 @@ def _best(case: str, modality: str, rivals: Sequence[Series], left_out: list[tup
         if other_rank == rank:
             raise CaseError(
                 f"case {case} has two series for {modality}, {best.name!r} ({best.files[0].parent.name}) and {other.name!r}"
-                f" ({other.files[0].parent.name}), alike in slices ({rank[0]:g} mm) and direction; leave one of them out."
+                f" ({other.files[0].parent.name}), alike in slices ({rank[2]:g} mm) and direction; leave one of them out."
             )
-        slices = f"with slices of {other_rank[0]:g} mm ({best.name!r}: {rank[0]:g} mm)"
+        slices = f"with slices of {other_rank[2]:g} mm ({best.name!r}: {rank[2]:g} mm)"
         left_out.append((other.name, f"{modality} as well, {slices}"))
     return best
 
 
-def _rank(grid: Grid) -> tuple[float, int]:
-    """Return how a grid compares, the smaller the better: (its thickest axis in mm, the direction of its slices)."""
+def _rank(series: Series) -> tuple[bool, bool, float, int]:
+    """Return how a series compares, the smaller the better.
+
+    Whether it is told by its timing alone, whether it covers a part of a head alone, its thickest axis in mm, the direction of
+    its slices.
+    """
+    grid = series.grid()
     spacing = grid.spacing_mm
     thick = max(range(3), key=lambda axis: spacing[axis])
     isotropic = max(spacing) < 1.1 * min(spacing)
-    return round(spacing[thick], 1), 0 if isotropic else _PLANES[grid.axes[thick]]
+    part = min(mm * count for mm, count in zip(spacing, grid.shape, strict=True)) < WHOLE_HEAD_MM
+    plane = 0 if isotropic else _PLANES[grid.axes[thick]]
+    return series.why.startswith("TE "), part, round(spacing[thick], 1), plane

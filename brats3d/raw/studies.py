@@ -17,7 +17,10 @@ from brats3d.errors import NoCasesError
 from brats3d.images import strip_suffix
 from brats3d.raw.dicom import DicomFile, group_series, is_dicom, is_drawing, read_tags, why_no_scan
 from brats3d.raw.series import Series, Study
-from brats3d.raw.words import by_timing, by_words
+from brats3d.raw.words import by_timing, by_words, is_plain
+
+_DAY = re.compile(r"(?<!\d)(?:(?:19|20)\d\d[-._]?[01]\d[-._]?[0-3]\d|[0-3]?\d[-._][0-3]?\d[-._](?:19|20)\d\d)(?!\d)")
+"""A date in a folder's name, which stays out of the case's."""
 
 
 def find_studies(source: Path | str) -> list[Study]:
@@ -47,7 +50,8 @@ def find_studies(source: Path | str) -> list[Study]:
         elif is_dicom(path):
             tags = read_tags(path)
             if tags is not None:
-                dicom[tags.tags.get("study", "")].append(tags)
+                # without a number of their own, files of one study lie in one folder, or in folders of one folder
+                dicom[tags.tags.get("study") or f"below {path.parent.parent if path.parent != root else root}"].append(tags)
     found = [Study(_name(folder, root), tuple(series), tuple(strangers.get(folder, ()))) for folder, series in scans.items()]
     found += [_dicom_study(files, root) for files in dicom.values()]
     if not found:
@@ -86,7 +90,7 @@ def _dicom_study(files: Sequence[DicomFile], root: Path) -> Study:
         modality, why = _recognise(series[0])
         why_not = why_no_scan(series) or ("" if modality else why or "of no known description")
         if not why_not and is_drawing(series):
-            why_not = f"a drawing (its middle slice has few values, in {series[0].path.parent.name})"
+            why_not = f"a drawing (its slices have few values, in {series[0].path.parent.name})"
         if why_not or modality is None:
             left_out.append((name, why_not))
         else:
@@ -103,14 +107,14 @@ def _recognise(file: DicomFile) -> tuple[str | None, str]:
     else:
         modality, why = by_timing(*(file.number(tag) for tag in ("echo_ms", "repetition_ms", "inversion_ms")))
     agent = file.tags.get("contrast", "").strip().lower()
-    if modality == "t1" and agent and not agent.startswith(("no", "without")) and "pre" not in text.lower():
+    if modality == "t1" and agent and not agent.startswith(("no", "without")) and not is_plain(text):
         return "t1ce", f"{why} and the contrast agent that its header names"
     return modality, why
 
 
 def _name(folder: Path, root: Path) -> str:
     """Return a study's id: the folder's path below the source, or the source's own name."""
-    parts = folder.relative_to(root).parts or (root.name,)
+    parts = [_DAY.sub("", part) for part in folder.relative_to(root).parts or (root.name,)]  # no dates in a store
     return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts)).strip("_.") or "study"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brats3d.errors import CaseError
+from brats3d.errors import CaseError, ImageError, first_line
 from brats3d.geometry import Grid
 from brats3d.images import Volume
 from brats3d.raw.atlas import BRATS_GRID, Atlas, load_atlas
@@ -102,6 +102,10 @@ def prepare_study(
         to_stored = _rigid_chain(heads, reference, template, to_head)
     except CaseError as problem:
         raise type(problem)(f"case {study.id}: {problem}") from problem
+    except RuntimeError as problem:  # SimpleITK's own; what it says is meant for programmers
+        raise ImageError(
+            f"case {study.id}: a scan cannot be worked on ({first_line(problem)}); look at the scans."
+        ) from problem
     straight = to_stored[reference]
     images = {m: resample(head.array, head.grid, grid, to_stored[m]) for m, head in heads.items()}
     before = {m: resample(head.array, head.grid, grid, straight) for m, head in heads.items() if m != reference}

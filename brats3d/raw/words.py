@@ -21,12 +21,34 @@ LEFT_OUT: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a mask or a drawing", _words("masks?", "seg", "segm\\w*", "label\\w*", "roi", "brainmask", "contour\\w*")),
     ("diffusion", _words("e?adc\\w*", "e?dwi", "diff\\w*", "dti", "trace\\w*", "tensor", "fa", r"b[01]?0{2,3}", "tracew")),
     ("perfusion", _words("perf\\w*", "dsc", "dce", "r?cb[vf]", "mtt", "ttp", "tmax", "asl", "pasl", "pcasl")),
-    ("susceptibility", _words("swi", "swan", "susc\\w*", "t2star\\w*", "hemo\\w*", "mip", "minip", "pha", "phase")),
+    (
+        "susceptibility",
+        _words(
+            "swi",
+            "swan",
+            "susc\\w*",
+            "t2star\\w*",
+            "t2 (?:gre|ffe)",
+            "(?:gre|ffe) t2",
+            "hemo\\w*",
+            "mip",
+            "minip",
+            "pha",
+            "phase",
+        ),
+    ),
     ("an angiography", _words("mr[av]", "tof", "angio\\w*", "venogra\\w*", "pc3?d?a")),
-    ("functional or spectroscopic", _words("fmri", "bold", "rest\\w*", "svs", "csi", "mrs", "press", "spectro\\w*")),
+    (
+        "functional or spectroscopic",
+        _words("fmri", "bold", "rest(?:ing)?(?: ?state)?", "svs", "csi", "mrs", "press", "spectro\\w*"),
+    ),
     (
         "a derived map",
-        _words("t[12] ?maps?", r"sub(?! \w*\d)", "subtract\\w*", "mpr ?(?:range|thick)", "reformat\\w*", "report"),
+        _words("t[12] ?maps?", r"sub(?! (?!t[12])\w*\d)", "subtract\\w*", "mpr ?(?:range|thick)", "reformat\\w*", "report"),
+    ),
+    (
+        "another part of the body",
+        _words("[clt] ?spine", "spine", "lws|hws|bws", "iac", "orbits?", "sella\\w*", "pituitary", "neck"),
     ),
     ("proton density", _words("pd\\w*", "proton")),
 )
@@ -39,7 +61,7 @@ _CONTRAST = re.compile(
     rf"{_START}t1(?:w|se|tse|tfe|mprage)*(?:c|ce|gd|gad|post|km|contrast|k)(?:w)?{_END}"
     rf"|{_START}(?:gd|gado?\w*|contrast|kontrast|ce|c|km|enhanced|post ?(?:contrast|gad\w*|gd|c|km)?){_END}(?! ?op)"
 )
-_PLAIN = re.compile(rf"{_START}(?:pre|non|no|without|wo|w o|ohne|native|nativ){_END}")
+_PLAIN = re.compile(rf"{_START}(?:pre|non|no|without|wo|w o|ohne|native|nativ|vor|before|sans|sin|senza|avant){_END}")
 
 
 def normalise(text: str) -> str:
@@ -47,6 +69,11 @@ def normalise(text: str) -> str:
     text = re.sub(r"t2\s*\*", "t2star", text.lower())
     text = re.sub(r"\+\s*(?:c|gd|km|gad)(?![a-z])|(?<![a-z])c\s*\+", " gd ", text)
     return " ".join(re.sub(r"[^a-z0-9]+", " ", text).split())
+
+
+def is_plain(text: str) -> bool:
+    """Return whether a description says that no contrast agent was given."""
+    return _PLAIN.search(normalise(text)) is not None
 
 
 def by_words(text: str) -> tuple[str | None, str]:

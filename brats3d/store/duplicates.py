@@ -8,9 +8,11 @@ about seven minutes and 200 MB.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ from brats3d.store.folder import Store, open_store
 from brats3d.store.read import StoredCase
 from brats3d.store.write import case_path
 
+log = logging.getLogger(__name__)
+
 COARSE_MM, FINE_MM = 12.0, 4.0
 ALIKE = 0.8
 """Likeness of two coarse maps from which a pair deserves a closer look; two patients rarely reach it."""
@@ -43,6 +47,8 @@ SIGNATURE_DISTANCE = 0.02
 """Root mean square distance of two cases' signatures up to which they deserve a closer look."""
 MIDDLE = 16
 """Edge of the cube in the middle of two brains, in voxels, whose equality makes a closer look needless."""
+PAIRS_A_CASE = 5
+"""The quick look gives up where more pairs than this a case are alike: it says nothing of intensities that were matched."""
 BATCH = 256
 """Pairs compared at a time, which bounds the memory."""
 
@@ -118,7 +124,15 @@ def find_duplicates(
         reading = partial(progress, "reading volumes")
         pairs = list(_alike_maps(_collect(partial(_map, opened.path, COARSE_MM), names, workers, reading, refused)))
     else:
-        pairs = list(_alike_signatures(_collect(partial(_signatures, opened.path), names, 1, _silent_steps, refused)))
+        signatures = _collect(partial(_signatures, opened.path), names, 1, _silent_steps, refused)
+        most = PAIRS_A_CASE * len(names)
+        pairs = list(islice(_alike_signatures(signatures), most + 1))
+        if len(pairs) > most:
+            log.warning(
+                "%s: more than %d pairs have like histograms (intensities matched to one another?), so copies were not looked"
+                " for; do it with: python -m brats3d.store STORE --audit SPLIT.", opened.path, most,
+            )  # fmt: skip
+            pairs = []
     compared = _collect(partial(_compare, opened.path), pairs, workers, partial(progress, "comparing pairs"), refused)
     return Duplicates(tuple(compared[p] for p in pairs if p in compared and compared[p].correlation >= SAME), refused)
 

@@ -62,11 +62,13 @@ def pack_store(store: Path | str, out: Path | str, *, force: bool = False, progr
 
     Raises:
         NoCasesError: there is no case file.
-        OutputExistsError: the file is there already, or a folder has its name.
+        OutputExistsError: the file is there already, a folder has its name, or it would lie in the store itself.
         StoreError: a case file is damaged, or named as another case; nothing is written.
         SpaceError: the disk has too little room; nothing is written.
     """
     opened, out = open_store(store), Path(out)
+    if opened.path.is_dir() and out.resolve().parent == opened.path.resolve():
+        raise OutputExistsError(f"{out} lies in the store itself, where it would be taken for a case; choose another place.")
     if out.is_dir() or (out.exists() and not force):
         raise OutputExistsError(
             f"{out} is a folder; expected the name of a file, such as {out}.h5."

@@ -7,9 +7,15 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 LPS = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
+
+
+def own_messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the library logged; TensorFlow says more, of functions traced again, after many networks in one process."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("brats3d")]
 
 
 def scan(shape: tuple[int, int, int], seed: int) -> np.ndarray:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from brats3d.console import run
 from brats3d.errors import NoCasesError
 from brats3d.preprocess import list_cases
+from brats3d.preprocess.__main__ import main
 
 LEGACY = ("t1", "t1ce", "t2", "flair", "seg")
 
@@ -97,3 +99,8 @@ def test_several_sources_and_a_manifest(source: Path, tmp_path: Path) -> None:
 def test_nothing_to_list(tmp_path: Path) -> None:
     with pytest.raises(NoCasesError, match="no case found"):
         list_cases(tmp_path)
+
+
+def test_the_option_takes_no_value(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(main, [str(source), "--list=1"]) == 2
+    assert "--list takes no value; give it alone." in capsys.readouterr().err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import itertools
-import logging
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from brats3d import images
 from brats3d.cases import Case, find_cases
 from brats3d.errors import BratsError, CaseError, GridError, ImageError, LabelError, OptionError
 from brats3d.preprocess import prepare_case
+from brats3d.preprocess.prepare import examine_case
 
 Make = Callable[..., dict[str, Path]]
 MODALITIES = ("t1", "t1ce", "t2", "flair")
@@ -47,6 +47,15 @@ def test_a_case_is_its_files(tmp_path: Path, make_case: Make) -> None:
     assert list(case.facts.sources) == [
         {"name": p.name, "bytes": p.stat().st_size, "crc32": zlib.crc32(p.read_bytes())} for p in paths.values()
     ]
+
+
+def test_the_label_set_that_a_manifest_states_binds(tmp_path: Path, make_case: Make) -> None:
+    paths = make_case(1)
+    rewrite(paths["seg"], lambda label: np.where(label == 4, 3, label))
+    stated = dataclasses.replace(found(tmp_path), corpus="manifest", label_sets=("LMSD",))
+    assert prepare_case(stated).label_set == "LMSD"
+    with pytest.raises(LabelError):
+        prepare_case(dataclasses.replace(stated, label_sets=("GTV",)))
 
 
 AXES = ["".join(c) for axes in itertools.permutations(("LR", "AP", "IS")) for c in itertools.product(*axes)]
@@ -117,18 +126,14 @@ def test_a_label_of_any_type_is_its_whole_numbers(tmp_path: Path, make_case: Mak
     np.testing.assert_array_equal(label, expected)
 
 
-def test_a_label_of_another_origin_is_taken_with_a_warning(
-    tmp_path: Path, make_case: Make, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_label_of_another_origin_is_taken_with_a_warning(tmp_path: Path, make_case: Make) -> None:
     paths = make_case(1)
     expected = nib.load(paths["seg"]).get_fdata()
     rewrite(paths["seg"], lambda label: label, np.diag([-1.0, -1.0, 1.0, 1.0]))
-    with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(prepare_case(found(tmp_path)).label, expected)
-    (said,) = caplog.messages
-    assert str(paths["seg"]) in said
+    examined = examine_case(found(tmp_path))
+    np.testing.assert_array_equal(examined.prepared.label, expected)
+    (said,) = [warning for warning in examined.warnings if "voxel by voxel" in warning]
     assert "239.0" in said
-    assert "taken voxel by voxel" in said
 
 
 @pytest.mark.parametrize(("shift_mm", "refused"), [(5e-4, False), (2e-3, True)])

@@ -111,7 +111,7 @@ def test_what_is_stored_is_what_was_prepared(prepared: RawStudy, folder: Path, t
             assert not case.transforms.scans[modality].differences(prepared.transforms.scans[modality])
         assert not case.source.differences(prepared.scan_grid)
         names = [s["name"] for s in case.facts.sources]
-    assert names == ["x_t1.nii.gz", "x_t2.nii.gz", "x_flair.nii.gz", "atlas: MNI152 (nilearn)", "brain: atlas"]
+    assert names == [*(f"{m}: NIfTI file" for m in WORLDS), "atlas: MNI152 (nilearn)", "brain: atlas"]
 
 
 def test_whole_numbers_only_where_they_are_fine_enough() -> None:

@@ -13,6 +13,7 @@ from brats3d.raw.words import by_timing, by_words, normalise
         ("t1", "t1"), ("sT1W_SE", "t1"), ("T1_AX_SE_10_se2d1", "t1"), ("Ax T1 FSE", "t1"), ("t1_mprage_sag_p2_iso", "t1"),
         ("MPRAGE", "t1"), ("SAG 3D BRAVO", "t1"), ("AX T1 PRE GAD", "t1"), ("T1 without contrast", "t1"), ("T1 w/o", "t1"),
         ("case_01_t1n", "t1"), ("AX T1 FLAIR", "t1"), ("Post_op_01_t1", "t1"), ("T1W_3D_TFE", "t1"), ("eT1W", "t1"),
+        ("T1 vor KM", "t1"), ("T1 sans gado", "t1"), ("t2_tse_restore_tra", "t2"),
         ("t1ce", "t1ce"), ("x_t1Gd", "t1ce"), ("AX T1 +C", "t1ce"), ("T1 C+", "t1ce"), ("T1_AX_POST_GAD_se2d1r_t1c", "t1ce"),
         ("Ax T1 POST", "t1ce"), ("SAG MPRAGE GD", "t1ce"), ("t1_tse_tra KM", "t1ce"), ("sub-01_ce-gadolinium_T1w", "t1ce"),
         ("T1-contrast", "t1ce"), ("T1 post contrast", "t1ce"), ("t1_c", "t1ce"),
@@ -35,7 +36,8 @@ def test_a_description_names_its_modality(text: str, modality: str) -> None:
         ("AX DWI b1000", "diffusion"), ("Ax T1 PERFUSION DSC", "perfusion"), ("ASL T1", "perfusion"), ("T1 map", "map"),
         ("t1_mask", "mask"), ("hdbet_mask_native_t1c", "mask"), ("T2_ROI", "mask"), ("TOF MRA", "angiography"),
         ("Calibration Scan", "calibration"), ("fMRI rest", "functional"), ("PD/T2 dual", "proton"), ("T1 subtraction", "map"),
-        ("T1 and T2", "both"),
+        ("T1 and T2", "both"), ("SUB T1 AX", "map"), ("T2 FFE", "susceptibility"), ("AX T1 POST IAC", "part of the body"),
+        ("T1 SAG C SPINE", "part of the body"),
     ],
 )  # fmt: skip
 def test_what_is_left_out_says_why(text: str, reason: str) -> None:

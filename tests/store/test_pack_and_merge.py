@@ -195,6 +195,14 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, store: Path) -> None:
         unpack_store(store, tmp_path / "back")
 
 
+def test_a_store_is_not_packed_into_itself(store: Path) -> None:
+    before = entries(store)
+    for name in ("all.h5", before[0]):
+        with pytest.raises(OutputExistsError, match=r"lies in the store itself"):
+            pack_store(store, store / name, force=True)
+    assert entries(store) == before
+
+
 def test_a_damaged_case_file_packs_nothing(tmp_path: Path, store: Path) -> None:
     for damage in (lambda: (store / "c10.h5").write_text("damaged"), lambda: (store / "c1.h5").replace(store / "c10.h5")):
         damage()
