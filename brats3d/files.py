@@ -7,7 +7,6 @@ same file on the same machine removes.
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import re
 import socket
@@ -39,7 +38,7 @@ def whole_file(path: Path | str, *, megabytes: float | None = None) -> Iterator[
         SpaceError: the disk is full; says how much is needed, where that is known.
     """
     path = Path(path)
-    remove_stale(path)
+    remove_stale(path.parent, [path.name])
     temporary = path.with_name(f"{_prefix(path)}{os.getpid()}{path.suffix}")
     try:
         yield temporary
@@ -70,17 +69,8 @@ def write_file(path: Path | str, content: str | bytes) -> None:
         temporary.write_bytes(raw)
 
 
-def remove_stale(path: Path) -> None:
-    """Remove what is left of earlier writes of a file whose writers, on this host, are dead."""
-    prefix = _prefix(path)
-    for left in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(path.suffix)}"):
-        pid = left.name[len(prefix) : len(left.name) - len(path.suffix)]
-        if pid.isdigit() and not _alive(int(pid)):
-            left.unlink(missing_ok=True)
-
-
-def remove_stale_among(folder: Path, names: Iterable[str]) -> None:
-    """Remove what is left of earlier writes of a folder's files, as `remove_stale` does for one, in one look at the folder.
+def remove_stale(folder: Path, names: Iterable[str]) -> None:
+    """Remove what is left of earlier writes of a folder's files whose writers, on this host, are dead.
 
     Args:
         folder: where the files are; it may not exist.

@@ -17,30 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from brats3d.errors import CaseError, MissingExtraError, OptionError, WorkerError, first_line
+from brats3d.limits import core_count
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CLUSTER_SECONDS = 30
 """How long a scheduler may take to answer, and its first worker to come."""
-
-
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Where Linux says what share of the cores a container may use."""
-
-
-def core_count() -> int:
-    """Return how many cores this process may use: a batch system or a container may have made them fewer than there are."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        most, period = CPU_QUOTA.read_text(encoding="ascii").split()
-        return max(1, min(cores, int(most) // int(period)))
-    except (OSError, ValueError):  # no control groups, or no limit ("max")
-        return cores
 
 
 def worker_count(workers: int | None, items: int) -> int:

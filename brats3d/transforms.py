@@ -141,25 +141,3 @@ def nearest_rigid(matrix: np.ndarray) -> np.ndarray:
     rigid = matrix.copy()
     rigid[:3, :3] = left @ right
     return rigid
-
-
-def fit_rigid(points: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """Return the rigid matrix that brings points nearest to where they should lie, by least squares.
-
-    Args:
-        points: (N, 3) mm.
-        moved: (N, 3) mm: where each should go.
-
-    Returns:
-        (4, 4) float64.
-
-    References:
-        Kabsch, A solution for the best rotation to relate two sets of vectors, Acta Cryst. A32, 1976.
-    """
-    from_middle, to_middle = points.mean(0), moved.mean(0)
-    left, _, right = np.linalg.svd((points - from_middle).T @ (moved - to_middle))
-    turn = right.T @ np.diag([1, 1, np.sign(np.linalg.det(right.T @ left.T))]) @ left.T
-    matrix = np.eye(4)
-    matrix[:3, :3] = turn
-    matrix[:3, 3] = to_middle - turn @ from_middle
-    return matrix

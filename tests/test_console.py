@@ -44,7 +44,7 @@ def shrink(
     *,
     out: Path,
     label_set: str | None = None,
-    codec: Literal["blosc2", "gzip"] = "blosc2",
+    codec: Literal["zstd", "gzip"] = "zstd",
     patch_size: tuple[int, int, int] = (64, 80, 64),
     overlap: float = 0.5,
     workers: int | None = None,
@@ -96,7 +96,7 @@ def parse(*argv: str) -> argparse.Namespace:
 def test_defaults_are_the_functions_own() -> None:
     options = vars(parse("m", "a", "b", "--out", "o"))
     assert options == {
-        "model": Path("m"), "sources": [Path("a"), Path("b")], "out": Path("o"), "label_set": None, "codec": "blosc2",
+        "model": Path("m"), "sources": [Path("a"), Path("b")], "out": Path("o"), "label_set": None, "codec": "zstd",
         "patch_size": (64, 80, 64), "overlap": 0.5, "workers": None, "force": False,
         "json": False, "quiet": False, "verbose": False,
     }  # fmt: skip
@@ -142,7 +142,7 @@ def test_help_shows_example_texts_and_defaults(capsys: pytest.CaptureFixture[str
     assert "More words" not in shown
     assert "file of the model, which may be a name." in shown
     assert "share of a window, 50% is usual. (default: 0.5)" in shown
-    assert "how to pack. (default: blosc2)" in shown
+    assert "how to pack. (default: zstd)" in shown
     assert "not an option" not in shown
     assert "What was done" not in shown
 

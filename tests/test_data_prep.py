@@ -74,6 +74,12 @@ def test_make_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         run("make_manifest.py", *arguments)
 
 
+def test_any_pattern_may_name_the_patient(tmp_path: Path) -> None:
+    touch(tmp_path, ["scans/a_t1.nii.gz", "scans/b_t1.nii.gz", "masks/p1/a.nii.gz", "masks/p2/b.nii.gz"])
+    assert run("make_manifest.py", tmp_path, "--t1", "scans/{case}_t1.nii.gz", "--label", "masks/{patient}/{case}.nii.gz") == 0
+    assert [(case.id, case.patient) for case in read_manifest(tmp_path / "manifest.csv")] == [("a", "p1"), ("b", "p2")]
+
+
 @pytest.mark.parametrize(
     ("pattern", "says"),
     [

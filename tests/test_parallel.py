@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from brats3d import parallel
 from brats3d.console.messages import messages_on_stderr
 from brats3d.errors import CaseError, LabelError, MissingExtraError, OptionError, SpaceError, WorkerError
 from brats3d.parallel import map_cases, share, shown_level, worker_count
@@ -212,15 +211,3 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] != "Z"  # an orphan nobody has reaped is dead
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"), [("150000 100000", 1), ("max 100000", 8), ("1600000 100000", 8), ("40000 100000", 1)]
-)
-def test_a_containers_share_of_the_cores_counts(
-    said: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu.max").write_text(said)
-    monkeypatch.setattr(parallel, "CPU_QUOTA", tmp_path / "cpu.max")
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: set(range(8)))
-    assert parallel.core_count() == expected

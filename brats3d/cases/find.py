@@ -206,7 +206,7 @@ def _case(files: _Files, stacks: Mapping[str, Stack]) -> Case:
 def _named_like(first: Recognised) -> str:
     said = f"named like {os.path.basename(first.corpus.example)}"
     found = re.search(first.corpus.folder, first.folder, re.IGNORECASE) if first.corpus.folder else None
-    return f"{said}, in a folder {found[0].strip('/')}" if found else said
+    return f"{said}, in a folder {os.path.basename(found[0].strip('/'))}" if found else said
 
 
 def _grade(first: Recognised) -> tuple[str | None, str]:

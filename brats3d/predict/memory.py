@@ -11,13 +11,12 @@ CPU, peak above the idle process in bytes per voxel, against that layer's bytes:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from brats3d.limits import available_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -26,24 +25,6 @@ SAFETY = 2.5
 """Largest measured ratio of peak to largest layer, 2.1, and some."""
 SHARE = 0.8
 """Of the memory at hand, this much may be planned with."""
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """Where one version of the kernel's control groups keeps its numbers: the folder, and the names of the files in it."""
-
-    controller: str
-    folder: str
-    limit: str
-    used: str
-    cached: str
-
-
-_GROUPS = (
-    _Groups("", "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-    _Groups("memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
-"""Versions 2 and 1 (docs.kernel.org: admin-guide/cgroup-v2, admin-guide/cgroup-v1/memory)."""
 
 
 def bytes_per_voxel(network: keras.Model, stride: int) -> float:
@@ -66,62 +47,6 @@ def bytes_per_voxel(network: keras.Model, stride: int) -> float:
 
 def _inputs(layer: keras.layers.Layer) -> list[object]:
     return list(layer.input) if isinstance(layer.input, list | tuple) else [layer.input]
-
-
-def available_bytes(root: Path = Path("/")) -> float:
-    """Return the memory this process may still take, in bytes.
-
-    That is what the system has, or less where a control group that the process is in, or one around it, has a limit.
-
-    Args:
-        root: folder of the kernel's own ``proc`` and ``sys``.
-
-    Returns:
-        Bytes; infinite where the system does not say.
-    """
-    system = _numbers(root / "proc/meminfo").get("MemAvailable:", math.inf) * 1024
-    left = [system]
-    for groups, folder in _own_groups(root):
-        limit, used = (_numbers(folder / name).get("", math.inf) for name in (groups.limit, groups.used))
-        if math.isfinite(limit) and math.isfinite(used):
-            # Cached files count as used there, and are given up on demand.
-            left.append(limit - used + _numbers(folder / "memory.stat").get(groups.cached, 0.0))
-    return min(left)
-
-
-def _own_groups(root: Path) -> Iterator[tuple[_Groups, Path]]:
-    """Yield the control groups that the process is in, from the innermost out to the one at the root of its file system.
-
-    In a container the kernel may name the groups as the host sees them; those that cannot be seen from inside hold no files,
-    and the root is then the container's own.
-    """
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        lines = []
-    inside: dict[str, str] = {}
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        inside |= dict.fromkeys(controllers.split(","), path)
-    for groups in _GROUPS:
-        parts = [part for part in PurePosixPath(inside.get(groups.controller, "/")).parts[1:] if part != ".."]
-        for depth in range(len(parts), -1, -1):
-            yield groups, root.joinpath(groups.folder, *parts[:depth])
-
-
-def _numbers(path: Path) -> dict[str, float]:
-    """Return word → first number behind it, of a file of the kernel's; a number on its own is under the empty word."""
-    found = {}
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return {}
-    for words in (line.split() for line in lines):
-        numbers = [w for w in words if w.isdigit()]
-        if numbers:
-            found["" if words[0].isdigit() else words[0]] = float(numbers[0])
-    return found
 
 
 def fits_in_memory(network: keras.Model, stride: int) -> Callable[[tuple[int, int, int]], bool]:

@@ -7,7 +7,7 @@ where the others do. A *warning* names what is suspicious or unusual and takes t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -69,6 +69,21 @@ CHECKS: Mapping[str, Check] = MappingProxyType({
 """Name, as ``--accept`` takes it → check."""
 
 
+def check_names(accept: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of checks in options that name one or, as ``NAME,NAME``, several.
+
+    Args:
+        accept: the options.
+
+    Raises:
+        OptionError: no check has a name.
+    """
+    names = tuple(name.strip() for text in accept for name in text.split(","))
+    for name in names:
+        check_option("accept", name, CHECKS)
+    return names
+
+
 def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Look a prepared case over.
 
@@ -83,8 +98,7 @@ def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Find
         CaseError: a refusal that is not accepted; says what was found and how to take the case all the same.
         OptionError: no check has a name of ``accept``.
     """
-    for name in accept:
-        check_option("accept", name, CHECKS)
+    check_names(accept)
     seen = Evidence(prepared)
     findings: list[Finding] = []
     for name, check in CHECKS.items():
@@ -99,3 +113,18 @@ def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Find
         names = ",".join(finding.check for finding in refused)
         raise CaseError(f"{said[:-1]}; where that is meant, take it with --accept {names}.")
     return tuple(findings)
+
+
+def checked(prepared: PreparedCase, accept: Sequence[str] = ()) -> PreparedCase:
+    """Return a prepared case with what `check_case` warns of in its facts.
+
+    Args:
+        prepared: the case.
+        accept: as for `check_case`.
+
+    Raises:
+        CaseError: a refusal that is not accepted.
+        OptionError: no check has a name of ``accept``.
+    """
+    found = tuple(finding.sentence for finding in check_case(prepared, accept))
+    return replace(prepared, facts=replace(prepared.facts, warnings=(*prepared.facts.warnings, *found)))

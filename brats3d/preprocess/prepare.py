@@ -11,33 +11,21 @@ turns them block by block.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from brats3d import geometry, images, regions
+from brats3d import geometry, images
 from brats3d.cases import MODALITIES, Case
-from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError
+from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError, LabelError
 from brats3d.geometry import Grid
 from brats3d.images import SourceFile, Volume
-from brats3d.preprocess.coding import CodingFeatures, coding_features, settle_features
+from brats3d.preprocess.coding import CodingFeatures, coding_features, regions_as_label, settle_features
+from brats3d.preprocess.tissue import as_plain
+from brats3d.regions import LABEL_SETS, whole_numbers
+from brats3d.regions import label_set as named_label_set
 from brats3d.store import CaseFacts, PreparedCase, summarise
-
-
-@dataclass(frozen=True, eq=False)
-class Examined:
-    """A prepared case, and what was seen on the way.
-
-    Attributes:
-        prepared: the case.
-        features: what its label's values look like, for comparing a cohort; None without a label.
-        warnings: what is odd about it, a sentence each.
-    """
-
-    prepared: PreparedCase
-    features: CodingFeatures | None
-    warnings: tuple[str, ...]
 
 
 def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
@@ -49,40 +37,25 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
 
     Returns:
         The prepared case: images (M, X, Y, Z) of the modalities at hand in the order t1, t1ce, t2, flair, orientation L, P, S,
-        values as they came.
+        values as they came; what is odd about its files is in its ``facts.warnings``.
 
     Raises:
         CaseError: there is no image.
         ImageError: a file is damaged, empty, holds NaN or only zeros, or is no 3-D image.
         GridError: the files do not lie on one grid, of which a label may have another origin; both grids are shown.
-        LabelError: the label holds what its label set does not know, or fractions, or its coding is in doubt.
-        OptionError: no label set of that name.
-    """
-    return examine_case(case, label_set).prepared
-
-
-def examine_case(case: Case, label_set: str | None = None) -> Examined:
-    """Prepare a case as `prepare_case` does, and return what is odd about it as well.
-
-    Args:
-        case: as there.
-        label_set: as there.
-
-    Raises:
-        CaseError: there is no image.
-        ImageError: a file is damaged, empty, holds NaN or only zeros, or is no 3-D image.
-        GridError: the files do not lie on one grid, of which a label may have another origin; both grids are shown.
-        LabelError: the label holds what its label set does not know, or fractions, or its coding is in doubt.
+        LabelError: the label holds what its label set does not know, or fractions, its coding is in doubt, or its region masks
+            do not lie within one another.
         OptionError: no label set of that name.
     """
     scans = _read_scans(case)
     source = next(iter(scans.values())).grid
     files = _files(scans.values())
-    label, settled, features, warnings = None, None, None, _missing(case)
+    label, settled, warnings = None, None, _missing(case)
+    features: CodingFeatures = {}
     if case.label is not None:
-        label, file, odd = _read_label(case.label, source)
+        label, file, odd, known = _read_label(case.label, source)
         features = coding_features(label, {m: volume.array for m, volume in scans.items()})
-        verdict = settle_features(case, features, label_set)
+        verdict = settle_features(case, features, _one_of(case, known, label_set))
         settled, warnings = verdict.label_set, (*warnings, *odd, *([f"{verdict.warning}."] if verdict.warning else []))
         files += [file] if file else []
         label, _ = geometry.to_stored(label, source)
@@ -100,8 +73,10 @@ def examine_case(case: Case, label_set: str | None = None) -> Examined:
         survival_days=case.survival_days,
         resection=case.resection,
         site=case.site,
+        warnings=warnings,
+        label_features=as_plain(features),
     )
-    return Examined(summarise(facts, stacked, label, grid, source), features, warnings)
+    return summarise(facts, stacked, label, grid, source)
 
 
 def _missing(case: Case) -> tuple[str, ...]:
@@ -180,11 +155,34 @@ def _rows(count: int, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
     return np.empty((count, *shape[::-1]), kind).transpose(0, 3, 2, 1)
 
 
-def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None, tuple[str, ...]]:
-    """Return the label (X, Y, Z) uint8 in the source's orientation, its file, and what is odd about it."""
+def _one_of(case: Case, known: str | None, requested: str | None) -> str | None:
+    """Return the label set that the label's form says or that was asked for; None where neither is so."""
+    if known and requested and LABEL_SETS[known].tissues != named_label_set(requested).tissues:
+        raise LabelError(
+            f"the label of {case.id} holds region masks, which are read as {known}; found --label-set {requested}: leave it"
+            " out for this case."
+        )
+    return known or requested
+
+
+def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None, tuple[str, ...], str | None]:
+    """Return the label (X, Y, Z) uint8 in the source's orientation, its file, what is odd about it, and its set where known.
+
+    Three channels are region masks, and so leave no doubt of what they mean.
+    """
     volume = images.read(path)
+    known = None
+    if volume.array.shape == (*source.shape, 3):
+        images.check_finite(path, volume.array)
+        try:
+            volume, known = replace(volume, array=regions_as_label([*np.moveaxis(volume.array, -1, 0)])), "LMSD"
+        except LabelError as problem:
+            raise LabelError(f"{path}: {problem}") from problem
     if volume.array.shape != source.shape:
-        raise GridError(f"{path}: the label has shape {volume.array.shape}; expected the images' shape {source.shape}.")
+        raise GridError(
+            f"{path}: the label has shape {volume.array.shape}; expected the images' shape {source.shape}, or three region"
+            " masks of it."
+        )
     different = source.differences(volume.grid)
     turned = np.abs(source.affine[:3, :3] - volume.grid.affine[:3, :3]).max()
     if not turned <= geometry.AFFINE_TOLERANCE:
@@ -195,13 +193,13 @@ def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None
     inside = geometry.box_slices(geometry.bounding_box(volume.array))  # NaN too is no zero
     images.check_finite(path, volume.array[inside])
     try:
-        whole = regions.whole_numbers(volume.array[inside])
-    except regions.LabelError as problem:
-        raise regions.LabelError(f"{path}: {problem}") from problem
+        whole = whole_numbers(volume.array[inside])
+    except LabelError as problem:
+        raise LabelError(f"{path}: {problem}") from problem
     label = np.zeros(source.shape[::-1], np.uint8).transpose(2, 1, 0)
     label[inside] = whole
     odd = (f"the label's header differs from the images' ({different}); taken voxel by voxel.",) if different else ()
-    return label, volume.source, odd
+    return label, volume.source, odd, known
 
 
 def stored_type(array: np.ndarray) -> np.ndarray:

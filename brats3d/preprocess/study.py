@@ -59,7 +59,9 @@ def prepared_study(raw: RawStudy, sources: tuple[dict[str, Any], ...]) -> Prepar
     patient, timepoint = patient_of(raw.id)
     stacked = [whole_where_enough(image, raw.brain) for image in raw.images.values()]
     kind = np.result_type(*stacked)
-    facts = CaseFacts(raw.id, patient, timepoint, CORPUS, None, None, tuple(raw.images), sources)
+    facts = CaseFacts(
+        raw.id, patient, timepoint, CORPUS, None, None, tuple(raw.images), sources, warnings=tuple(raw.quality.flags)
+    )
     try:
         prepared = summarise(facts, np.stack(stacked).astype(kind, copy=False), None, raw.grid, raw.scan_grid)
     except ImageError as problem:

@@ -8,7 +8,8 @@ costs milliseconds: the whole volume is looked through once, eight voxels at a t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,21 @@ class ValueFeatures:
 
 CodingFeatures = Mapping[int, ValueFeatures]
 """Label value → how it behaves, the background left out."""
+
+
+def as_plain(features: CodingFeatures) -> dict[int, dict[str, Any]]:
+    """Return features as a case's facts keep them: numbers by name, what is unknown left out."""
+    plain = {value: asdict(seen) for value, seen in features.items()}
+    return {v: {n: x for n, x in seen.items() if x == x} for v, seen in plain.items()}
+
+
+def from_plain(plain: Mapping[int, Mapping[str, Any]]) -> CodingFeatures:
+    """Return features from what `as_plain` made of them, also through JSON, which knows texts alone as keys."""
+    unknown = dict.fromkeys((f.name for f in fields(ValueFeatures)), float("nan"))
+    return {
+        value: ValueFeatures(**{**unknown, **seen, "surface": {int(v): x for v, x in seen["surface"].items()}})
+        for value, seen in plain.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class CaseFacts:
         survival_days: days to death, where the tables give them; None for the living.
         resection: how much was resected, in the tables' words, or None.
         site: where it was scanned, as the tables number or name it, or None.
+        warnings: what was odd about it by itself, a sentence each.
+        label_features: label value → how it looks on the images, as plain numbers that cohorts are compared by; or empty.
     """
 
     case: str
@@ -61,6 +63,8 @@ class CaseFacts:
     survival_days: int | None = None
     resection: str | None = None
     site: str | None = None
+    warnings: tuple[str, ...] = ()
+    label_features: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class KnownCase:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
@@ -54,9 +55,12 @@ class StoredCase(KnownCase):
         attributes = self._file.attrs
         modalities = tuple(str(m) for m in self._file["images"].attrs["modalities"])
         texts = {name: str(attributes[name]) or None for name in TEXT_FACTS}
-        sources = tuple(json.loads(attributes["sources"]))
-        known = {name: kind(attributes[name]) for name, kind in OPTIONAL_FACTS.items() if name in attributes}
-        return CaseFacts(**texts, **known, modalities=modalities, sources=sources)  # type: ignore[arg-type]
+        known: dict[str, Any] = {name: kind(attributes[name]) for name, kind in OPTIONAL_FACTS.items() if name in attributes}
+        known["sources"] = tuple(json.loads(attributes["sources"]))
+        known["warnings"] = tuple(json.loads(attributes.get("warnings", "[]")))  # older files of this schema have none
+        features = json.loads(attributes.get("label_features", "{}"))
+        known["label_features"] = {int(value): seen for value, seen in features.items()}
+        return CaseFacts(**texts, **known, modalities=modalities)  # type: ignore[arg-type]
 
     def _read_grids(self) -> tuple[Grid, Grid]:
         """Return the stored grid, and the source file's to write a mask on."""

@@ -58,6 +58,22 @@ def test_the_deepest_folder_that_names_a_year_counts(
     assert ("in a folder" in found.reason) == bool(CORPORA[corpus].folder)
 
 
+@pytest.mark.parametrize(
+    ("folder", "corpus", "grade"),
+    [
+        ("TCGA-GBM", "TCGA-GBM", "HGG"),
+        ("Pre-operative_TCGA_LGG_NIfTI_and_Segmentations", "TCGA-LGG", "LGG"),
+        ("BraTS-TCGA-GBM_and_TCGA-LGG", "TCGA", None),
+        ("mixed", "TCGA", None),
+    ],
+)
+def test_a_folder_of_both_collections_tells_no_grade(tmp_path: Path, folder: str, corpus: str, grade: str | None) -> None:
+    name = "TCGA-02-0006_1996.08.23"
+    parts = ("t1", "t1Gd", "t2", "flair", "GlistrBoost_ManuallyCorrected")
+    [found] = find_cases(make(tmp_path, *(f"{folder}/TCGA-02-0006/{name}_{part}.nii.gz" for part in parts)))
+    assert (found.id, found.corpus, found.grade, found.missing) == ("TCGA-02-0006", corpus, grade, ())
+
+
 def test_a_label_by_hand_counts_before_a_programs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make(tmp_path, *upenn("automated_segm/{}_automated_approx_segm.nii.gz"))
     [case] = find_cases(tmp_path)

@@ -68,7 +68,7 @@ def store(codec: str) -> Format:
 FORMATS = {
     ".nii": nifti(".nii"),
     ".nii.gz": nifti(".nii.gz"),
-    "store, blosc2": store("blosc2"),
+    "store, zstd": store("zstd"),
     "store, gzip": store("gzip"),
 }
 TILTED = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.1, -0.2, 0.3) @ np.diag([-1.1, 0.9, 2.5]), [12.5, -239, 71.25])

@@ -303,6 +303,15 @@ def test_a_bad_case_is_refused_and_the_others_are_done(
     assert files(tmp_path / "out") == {"BraTS2021_00001.nii.gz", "predictions.json"}
 
 
+def test_a_damaged_label_harms_no_mask(tmp_path: Path, make_case: Any, make_model: Any, caplog: Any) -> None:
+    make_case(tmp_path / "scans", "BraTS2021_00000")
+    label = tmp_path / "scans/BraTS2021_00000/BraTS2021_00000_seg.nii.gz"
+    label.write_bytes(b"no image")
+    report = predict_cases(make_model(), [tmp_path / "scans"], out=tmp_path / "out")
+    assert (report.predicted, report.refused) == (("BraTS2021_00000",), {})
+    assert "BraTS2021_00000: the mask is written in no label set of its own, though" in caplog.text
+
+
 def test_a_grid_that_makes_no_whole_blocks_is_refused(tmp_path: Path, make_case: Any, make_model: Any) -> None:
     make_case(tmp_path / "scans", "BraTS2021_00000", affine=np.diag([-1.5, -1.5, 1.5, 1]))
     report = predict_cases(make_model(spacing_mm=2.0), [tmp_path / "scans"], out=tmp_path / "out")

@@ -289,7 +289,7 @@ def test_a_second_call_goes_on_where_the_first_stopped(
         (["--cases", "gone.txt"], "gone.txt: cannot be read"),
         (["--workers", "0"], "workers is 0; expected 1 or more"),
         (["--label-set", "L71"], "label set is 'L71'.*expected one of: L12"),
-        (["--codec", "blosc"], "codec is 'blosc'.*expected one of: blosc2, gzip"),
+        (["--codec", "blosc"], "codec is 'blosc'.*expected one of: zstd, gzip"),
     ],
 )
 def test_options_that_cannot_be_used(
@@ -312,16 +312,43 @@ def test_another_label_set_needs_another_store(tmp_path: Path, cohort: dict, com
     assert describe_store(tmp_path / "store", verify=True).refused == {}
 
 
+def test_what_is_odd_is_said_again_when_a_run_goes_on(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    cohort[NAMES[3]]["t1ce"].unlink()
+    (tmp_path / "ids.txt").write_text(f"{NAMES[3]}\n{NAMES[0]}\n")
+    first = build_store(tmp_path / "source", out=tmp_path / "store", cases=str(tmp_path / "ids.txt"))
+    again = build_store(tmp_path / "source", out=tmp_path / "store")
+    assert again.kept == (NAMES[0], NAMES[3])
+    (sentence,) = again.warnings[NAMES[3]]
+    assert sentence.startswith("t1ce is missing; stored with t1, t2, flair alone")
+    assert again.warnings[NAMES[3]] == first.warnings[NAMES[3]]
+    with open_store(tmp_path / "store")[NAMES[3]] as case:
+        assert case.facts.warnings == (sentence,)
+
+
+def test_a_case_added_later_is_compared_with_the_stored_ones(tmp_path: Path, make_phantoms: Callable[[int], Path]) -> None:
+    heads = make_phantoms(6)
+    names = sorted(path.name for path in heads.iterdir() if path.is_dir())
+    (tmp_path / "ids.txt").write_text("\n".join(names[:5]))
+    before = build_store(heads, out=tmp_path / "store", cases=str(tmp_path / "ids.txt"))
+    assert "coded otherwise" not in str(before.warnings)
+    last = next((heads / names[5]).glob("*seg.nii.gz"))
+    image = nib.load(last)
+    nib.save(nib.Nifti1Image(np.array([0, 4, 2, 0, 1], np.uint8)[np.asanyarray(image.dataobj)], image.affine), last)
+    report = build_store(heads, out=tmp_path / "store", label_set="L17")
+    outliers = [case for case, said in report.warnings.items() if "is coded otherwise than the cohort" in " ".join(said)]
+    assert (report.written, outliers) == ((names[5],), [names[5]])
+
+
 def test_another_codec_needs_another_store(tmp_path: Path, cohort: dict, command: Callable) -> None:
     (tmp_path / "ids.txt").write_text(f"{NAMES[1]}\n")
     command("--codec", "gzip", "--cases", str(tmp_path / "ids.txt"))
     code, _, err = command()
     assert code == 2
-    assert f"{NAMES[1]}.h5 was stored with codec gzip, now blosc2 is asked for; use --force, or another --out." in err
+    assert f"{NAMES[1]}.h5 was stored with codec gzip, now zstd is asked for; use --force, or another --out." in err
     assert entries(tmp_path / "store") == files(2)
     assert command("--codec", "gzip")[0] == 0
-    code, _, err = command("--codec", "blosc2", "--cases", str(tmp_path / "ids.txt"))
-    assert (code, "with codec gzip, now blosc2" in err) == (2, True)
+    code, _, err = command("--codec", "zstd", "--cases", str(tmp_path / "ids.txt"))
+    assert (code, "with codec gzip, now zstd" in err) == (2, True)
 
 
 def bigger(paths: dict[str, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from brats3d.preprocess.coding import (
     settle_coding,
     settle_features,
 )
+from brats3d.preprocess.cohort import MANY_CASES
 from brats3d.preprocess.detective import detect_features
+from brats3d.preprocess.tissue import as_plain, from_plain
 from brats3d.regions import LABEL_SETS, convert_label, region_masks
 
 LITTLE_ENHANCEMENT = ("Brats18_TCIA10_628_1", "Brats18_TCIA13_623_1")
@@ -353,6 +356,25 @@ def test_too_few_cases_are_no_cohort() -> None:
     cohort["c4"] = coding_features(recoded(label, {1: 2, 2: 1, 4: 4}), images)
     assert list(coding_outliers(cohort)) == ["c4"]
     assert coding_outliers({case: cohort[case] for case in ("c0", "c1", "c2", "c4")}) == {}
+
+
+def test_a_large_cohort_is_compared_with_itself() -> None:
+    """Above a hundred cases one set of medians is taken for all: the same cases stand out."""
+    seeds = [coding_features(*phantom_case(seed)) for seed in range(6)]
+    cohort = {f"c{n}": seeds[n % 6] for n in range(MANY_CASES + 5)}
+    assert coding_outliers(cohort) == {}
+    label, images = phantom_case(2)
+    cohort["c50"] = coding_features(recoded(label, RECODINGS["L23"]), images)
+    assert list(coding_outliers(cohort)) == ["c50"]
+
+
+def test_features_survive_being_kept_as_text() -> None:
+    label, images = phantom_case(1)
+    for given in (images, {"t2": images["t2"]}):
+        features = coding_features(label, given)
+        kept = json.loads(json.dumps(as_plain(features)))
+        again = from_plain({int(value): seen for value, seen in kept.items()})
+        assert repr(again) == repr(features), "NaN is as good as NaN"
 
 
 @pytest.mark.real

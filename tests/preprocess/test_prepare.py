@@ -17,7 +17,6 @@ from brats3d import images
 from brats3d.cases import Case, find_cases
 from brats3d.errors import BratsError, CaseError, GridError, ImageError, LabelError, OptionError
 from brats3d.preprocess import prepare_case
-from brats3d.preprocess.prepare import examine_case
 
 Make = Callable[..., dict[str, Path]]
 MODALITIES = ("t1", "t1ce", "t2", "flair")
@@ -130,9 +129,9 @@ def test_a_label_of_another_origin_is_taken_with_a_warning(tmp_path: Path, make_
     paths = make_case(1)
     expected = nib.load(paths["seg"]).get_fdata()
     rewrite(paths["seg"], lambda label: label, np.diag([-1.0, -1.0, 1.0, 1.0]))
-    examined = examine_case(found(tmp_path))
-    np.testing.assert_array_equal(examined.prepared.label, expected)
-    (said,) = [warning for warning in examined.warnings if "voxel by voxel" in warning]
+    case = prepare_case(found(tmp_path))
+    np.testing.assert_array_equal(case.label, expected)
+    (said,) = [warning for warning in case.facts.warnings if "voxel by voxel" in warning]
     assert "239.0" in said
 
 
@@ -226,6 +225,23 @@ def test_a_label_set_may_be_asked_for(tmp_path: Path, make_case: Make) -> None:
         prepare_case(found(tmp_path), "L23")
     with pytest.raises(OptionError, match=r"label set is 'L71'"):
         prepare_case(found(tmp_path), "L71")
+
+
+def test_region_masks_are_a_label_whose_meaning_is_known(tmp_path: Path, make_case: Make) -> None:
+    """As programs with a channel a region write them; a core without oedema around it shows that nothing is guessed."""
+    paths = make_case(1)
+    label = nib.load(paths["seg"]).get_fdata()
+    whole, core, enhancing = label > 0, np.isin(label, (1, 4)), label == 4
+    rewrite(paths["seg"], lambda _: np.stack([core, whole, enhancing], -1).astype(np.float32))
+    for asked in (None, "LMSD"):
+        case = prepare_case(found(tmp_path), asked)
+        assert case.label_set == "LMSD"
+        np.testing.assert_array_equal(case.label, whole.astype(int) + core + enhancing)
+    with pytest.raises(LabelError, match=r"BraTS2021_00001 holds region masks, which are read as LMSD; found --label-set L17"):
+        prepare_case(found(tmp_path), "L17")
+    rewrite(paths["seg"], lambda masks: np.stack([np.roll(masks[..., 0], 3, 0), masks[..., 1], masks[..., 2]], -1))
+    with pytest.raises(LabelError, match=r"seg\.nii\.gz: three masks do not lie within one another"):
+        prepare_case(found(tmp_path))
 
 
 def test_a_file_of_all_modalities_is_read_once(tmp_path: Path, make_case: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from dicom_made import PATIENT, write_series
 
-from brats3d.errors import CaseError, GridError, NoCasesError
+from brats3d.errors import CaseError, GridError, ImageError, NoCasesError
 from brats3d.raw import choose_series, find_studies
+from brats3d.raw.dicom import is_drawing, read_series, read_tags
 
 
 @pytest.mark.parametrize("turn", [(0, 0, 0), (8, -5, 12), (90, 0, 0)])
@@ -110,6 +111,71 @@ def test_the_folder_and_the_timing_speak_where_the_description_does_not(tmp_path
         "t2": "'t2'", "t1": "TE 11 ms, TR 480 ms", "t1ce": "'t1' and the contrast agent that its header names",
     }  # fmt: skip
     assert study.left_out == (("unknown", "of no known description"),)
+
+
+def test_plain_words_outweigh_an_agent_in_the_header(tmp_path: Path) -> None:
+    """Scanners keep the agent's name in the header of all series once somebody has typed it in."""
+    for name, said in (("T1 PRE", "Gadovist"), ("T1 COR", "no"), ("T1 SAG", "Dotarem")):
+        write_series(tmp_path / name, name, tags={"0018|0010": said})
+    assert {s.name: s.modality for s in find_studies(tmp_path)[0].series} == {"T1 PRE": "t1", "T1 COR": "t1", "T1 SAG": "t1ce"}
+
+
+def blank(array: np.ndarray, *slices: int) -> np.ndarray:
+    """Return a scan with slices of air."""
+    array = array.copy()
+    array[:, :, list(slices)] = 0
+    return array
+
+
+def test_slices_of_air_make_no_drawing(tmp_path: Path) -> None:
+    scan = np.random.default_rng(3).integers(0, 900, (12, 10, 9)).astype(np.int16)
+    drawn = np.zeros_like(scan)
+    drawn[3:8, 3:8, 2:7] = 1
+    for name, array in (("ax", blank(scan, 4)), ("ay", blank(scan, 4, 2)), ("drawn", drawn)):
+        write_series(tmp_path / name, f"T2 {name}", array=array)
+    files = {name: [read_tags(path) for path in sorted((tmp_path / name).iterdir())] for name in ("ax", "ay", "drawn")}
+    assert {name: is_drawing(tags) for name, tags in files.items()} == {"ax": False, "ay": False, "drawn": True}
+
+
+def test_a_truncated_slice_is_missed_by_name(tmp_path: Path) -> None:
+    write_series(tmp_path, "T2", array=np.random.default_rng(0).integers(0, 900, (64, 64, 9)).astype(np.int16))
+    paths = sorted(tmp_path.iterdir())
+    tags = [read_tags(path) for path in paths]
+    paths[4].write_bytes(paths[4].read_bytes()[:-4000])
+    assert not is_drawing(tags), "what cannot be read is no drawing"
+    with pytest.raises(ImageError, match=rf"{paths[4].name}: cannot be read as DICOM .*; copy it again"):
+        read_series("T2", tags)
+    with pytest.raises(GridError, match="series 'T2' lacks 1 slices"):
+        choose_series(find_studies(tmp_path)[0])[0]["t2"].read()
+
+
+def test_files_without_a_number_of_their_study_belong_to_their_folder(tmp_path: Path) -> None:
+    for patient, scan in (("p1", "t1"), ("p1", "t2"), ("p2", "t1")):
+        write_series(tmp_path / patient / scan, scan, study="1.2.77")
+    for path in tmp_path.rglob("*.dcm"):
+        content = path.read_bytes()
+        tag = b"\x20\x00\x0d\x00\x06\x00\x00\x00"
+        assert content.count(tag + b"1.2.77") == 1
+        path.write_bytes(content.replace(tag + b"1.2.77", tag + b"\0" * 6))
+    found = {study.id: [s.modality for s in study.series] for study in find_studies(tmp_path)}
+    assert found == {"p1": ["t1", "t2"], "p2_t1": ["t1"]}
+
+
+@pytest.mark.parametrize("folder", ["anna_2019-03-04", "anna 20190304", "04.03.2019 anna", "anna_4-3-2019", "anna"])
+def test_dates_stay_out_of_names(tmp_path: Path, folder: str) -> None:
+    write_series(tmp_path / folder / "t1", "T1")
+    assert [study.id for study in find_studies(tmp_path)] == ["anna_t1"]
+
+
+def test_a_whole_head_comes_before_a_part_of_it_and_words_before_timing(tmp_path: Path) -> None:
+    scan = np.random.default_rng(5).integers(0, 900, (60, 60, 25)).astype(np.int16)
+    write_series(tmp_path / "whole", "T1 AX", array=scan)
+    write_series(tmp_path / "part", "T1 AX thin", array=scan, spacing_mm=(2, 2, 2))
+    timing = {"0018|0081": "11", "0018|0080": "480"}
+    write_series(tmp_path / "x", "axial", array=scan, spacing_mm=(2, 2, 4.5), tags=timing)
+    chosen, left_out = choose_series(find_studies(tmp_path)[0])
+    assert chosen["t1"].name == "T1 AX"
+    assert set(dict(left_out)) == {"T1 AX thin", "axial"}
 
 
 def test_two_studies_are_two_cases(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from heads_made import GRID, MIDDLE, Head, make_head, rigid, scan_grid, scanned
 
-from brats3d.errors import CaseError, OutputExistsError
+from brats3d.errors import CaseError, ImageError, OptionError, OutputExistsError
 from brats3d.images import Volume
 from brats3d.preprocess.build_raw import build_raw_store
 from brats3d.preprocess.study import prepared_study, study_sources, whole_where_enough
 from brats3d.raw import RawStudy, choose_series, find_studies, make_atlas, prepare_study, study_figure
+from brats3d.raw.series import FEWEST_SLICES
 from brats3d.store import StoredCase, open_store, verify_file, write_case
 from brats3d.transforms import back_to_scan, resample
 
@@ -154,8 +155,43 @@ def test_a_folder_of_studies_becomes_a_store(folder: Path, tmp_path: Path) -> No
     ids.write_text("pat1\n")
     with pytest.raises(OutputExistsError, match="holds all 1 cases"):
         build_raw_store(source, **given, cases=str(ids))
-    with pytest.raises(OutputExistsError, match="stored with atlas: atlas.nii.gz, brain: atlas, blosc2, now .* gzip is asked"):
+    with pytest.raises(OutputExistsError, match="stored with atlas: atlas.nii.gz, brain: atlas, zstd, now .* gzip is asked"):
         build_raw_store(source, **given, codec="gzip")
+
+
+def test_a_study_is_refused_by_name_where_a_program_gives_up(tmp_path: Path) -> None:
+    """A scan of one slab of noise, 8 voxels wide: nothing that can be registered."""
+    rng = np.random.default_rng(0)
+    nib.save(nib.Nifti1Image(rng.integers(0, 99, (8, 9, 10)).astype(np.int16), np.eye(4)), tmp_path / "a_t1.nii.gz")
+    thin = rng.integers(0, 99, (40, 40, FEWEST_SLICES - 1)).astype(np.int16)
+    (tmp_path / "thin").mkdir()
+    nib.save(nib.Nifti1Image(thin, np.eye(4)), tmp_path / "thin" / "b_t1.nii.gz")
+    atlas = make_atlas("phantom", Volume(make_head(5).stripped["t1"], GRID), GRID)
+    small, thin_study = find_studies(tmp_path)
+    with pytest.raises(CaseError, match=f"case {small.id}: "):
+        prepare_study(small, atlas=atlas, brain="atlas", grid=GRID)
+    with pytest.raises(ImageError, match=r"b_t1\.nii\.gz: the image has shape \(40, 40, 7\); expected 8 slices or more"):
+        prepare_study(thin_study, atlas=atlas, brain="atlas", grid=GRID)
+
+
+def test_a_file_where_pictures_should_be(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.ones((9, 9, 9), np.int16), np.eye(4)), tmp_path / "a_t1.nii.gz")
+    (tmp_path / "pictures").write_text("mine")
+    with pytest.raises(OutputExistsError, match="pictures is a file; expected the folder for pictures"):
+        build_raw_store(tmp_path, out=tmp_path / "STORE", brain="atlas", pictures=tmp_path / "pictures")
+    assert not (tmp_path / "STORE").exists()
+
+
+def test_each_job_of_an_array_takes_its_studies(tmp_path: Path) -> None:
+    """None of these can be prepared, so that what is refused says who was asked."""
+    for name in ("p1", "p2", "p3"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.eye(4)), tmp_path / "source" / name / "x_t1.nii.gz")
+    for shard, asked in (("1/2", ["p1", "p3"]), ("2/2", ["p2"])):
+        report = build_raw_store(tmp_path / "source", out=tmp_path / "STORE", brain="atlas", shard=shard)
+        assert list(report.refused) == asked
+    with pytest.raises(OptionError, match="accept is 'skul'"):
+        build_raw_store(tmp_path / "source", out=tmp_path / "STORE", accept=["skul"])
 
 
 def test_two_series_alike_end_the_case(tmp_path: Path) -> None:

@@ -66,6 +66,19 @@ def test_the_pose_of_a_head_with_skull_is_found(head: Head, modality: str, nod: 
     assert 2 * (brain & truth).sum() / (brain.sum() + truth.sum()) > 0.92
 
 
+def test_a_slab_counts_where_it_shows_anything(head: Head) -> None:
+    """A scan of a part of the head must not darken the rest, and one that shows nothing there says nothing."""
+    atlas = make_atlas("phantom", Volume(head.stripped["t1"], GRID), GRID)
+    slab = np.where(np.indices(GRID.shape)[2] < 20, head.images["t2"], 0)
+    elsewhere = np.where(head.brain, 0, head.images["flair"])
+    alone = brain_by_atlas({"t1": head.images["t1"]}, GRID, atlas, np.eye(4))
+    beside = brain_by_atlas({"t1": head.images["t1"], "t2": slab, "flair": elsewhere}, GRID, atlas, np.eye(4))
+    above = np.indices(GRID.shape)[2] > 24
+    assert 2 * (alone & beside & above).sum() / ((alone & above).sum() + (beside & above).sum()) > 0.99
+    with pytest.raises(GridError, match="no scan shows anything where the atlas' brain lies"):
+        brain_by_atlas({"flair": np.where(head.brain, 0, 0)}, GRID, atlas, np.eye(4))
+
+
 def test_nothing_to_compare_is_refused(head: Head) -> None:
     volume = Volume(head.images["t1"], GRID)
     with pytest.raises(GridError, match="mask of what to compare is empty"):

@@ -10,6 +10,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from brats3d.errors import GridError
+from brats3d.geometry import Grid
+from brats3d.raw.itk import check_orientation
 from brats3d.raw.slices import Slice, stack
 
 COUNT = 9
@@ -70,3 +72,32 @@ def moved(k: int, **change: object) -> list[Slice]:
 def test_what_makes_no_grid_is_refused_by_name(given: list[Slice], said: str) -> None:
     with pytest.raises(GridError, match=f"series 'ax t1'.*{said}"):
         stack("ax t1", given)
+
+
+def plain(qform: np.ndarray | None, affine: np.ndarray) -> Grid:
+    return Grid((3, 4, 5), affine, qform)
+
+
+TURNED = np.eye(4)
+TURNED[:3, :3] = Rotation.from_euler("xyz", (4, 5, 6), degrees=True).as_matrix() * [0.9, 0.7, 5.5]
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        (
+            plain(np.diag([1.0, 1, 2, 1]), np.diag([1.1, 1, 2, 1])),
+            r"the sform says voxels of \[1.1, 1.0, 2.0\] mm, the qform of",
+        ),
+        (plain(None, TURNED @ [[1, 0.05, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "are sheared"),
+        (plain(None, np.diag([1.0, 0, 1, 1])), "is singular"),
+        (plain(None, np.array([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]])), "is singular"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_refused(grid: Grid, said: str) -> None:
+    with pytest.raises(GridError, match=f"x_t1.nii.gz: .*{said}"):
+        check_orientation("x_t1.nii.gz", grid)
+
+
+def test_rounding_is_no_contradiction() -> None:
+    check_orientation("x", plain(TURNED * [1.005, 1, 1, 1], TURNED))

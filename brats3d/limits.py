@@ -1,0 +1,112 @@
+"""What this process may take of the machine: cores and memory, also where a batch system or a container allows less."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Where one version of the kernel's control groups keeps the numbers of one controller.
+
+    Attributes:
+        controller: its name in ``/proc/self/cgroup``; empty for version 2, which has one tree for all.
+        folder: the tree, from the root of the file system.
+        files: names of the files in a group's folder.
+    """
+
+    controller: str
+    folder: str
+    files: tuple[str, ...]
+
+
+_MEMORY = (
+    _Groups("", "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")),
+    _Groups("memory", "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+)
+"""Limit, use, and the line of ``memory.stat`` that says how much of it is cached: versions 2 and 1 of control groups
+(docs.kernel.org: admin-guide/cgroup-v2, admin-guide/cgroup-v1/memory)."""
+_CORES = (
+    _Groups("", "sys/fs/cgroup", ("cpu.max",)),
+    _Groups("cpu", "sys/fs/cgroup/cpu", ("cpu.cfs_quota_us", "cpu.cfs_period_us")),
+)
+"""Microseconds of all cores together in a period, and the period; in version 2 both stand in one file."""
+
+
+def core_count(root: Path = Path("/")) -> int:
+    """Return how many cores this process may use, at least 1.
+
+    Args:
+        root: folder of the kernel's own ``proc`` and ``sys``.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for groups, folder in _own_groups(_CORES, root):
+        words = [word for name in groups.files for word in _words(folder / name)]
+        if len(words) == 2 and all(word.isdigit() for word in words):  # without a limit it says max, or -1
+            cores = min(cores, int(words[0]) // max(int(words[1]), 1))
+    return max(1, cores)
+
+
+def available_bytes(root: Path = Path("/")) -> float:
+    """Return the memory this process may still take, in bytes.
+
+    That is what the system has, or less where a control group that the process is in, or one around it, has a limit.
+
+    Args:
+        root: folder of the kernel's own ``proc`` and ``sys``.
+
+    Returns:
+        Bytes; infinite where the system does not say.
+    """
+    system = _numbers(root / "proc/meminfo").get("MemAvailable:", math.inf) * 1024
+    left = [system]
+    for groups, folder in _own_groups(_MEMORY, root):
+        *names, cached = groups.files
+        limit, used = (_numbers(folder / name).get("", math.inf) for name in names)
+        if math.isfinite(limit) and math.isfinite(used):
+            # Cached files count as used there, and are given up on demand.
+            left.append(limit - used + _numbers(folder / "memory.stat").get(cached, 0.0))
+    return min(left)
+
+
+def _own_groups(versions: tuple[_Groups, ...], root: Path) -> Iterator[tuple[_Groups, Path]]:
+    """Yield the control groups that the process is in, from the innermost out to the one at the root of its file system.
+
+    In a container the kernel may name the groups as the host sees them; those that cannot be seen from inside hold no files,
+    and the root is then the container's own.
+    """
+    inside: dict[str, str] = {}
+    for line in _lines(root / "proc/self/cgroup"):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        inside |= dict.fromkeys(controllers.split(","), path)
+    for groups in versions:
+        parts = [part for part in PurePosixPath(inside.get(groups.controller, "/")).parts[1:] if part != ".."]
+        for depth in range(len(parts), -1, -1):
+            yield groups, root.joinpath(groups.folder, *parts[:depth])
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file of the kernel's; none where it cannot be read."""
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _words(path: Path) -> list[str]:
+    return [word for line in _lines(path) for word in line.split()]
+
+
+def _numbers(path: Path) -> dict[str, float]:
+    """Return word → first number behind it, of a file of the kernel's; a number on its own is under the empty word."""
+    found = {}
+    for words in (line.split() for line in _lines(path)):
+        numbers = [w for w in words if w.isdigit()]
+        if numbers:
+            found["" if words[0].isdigit() else words[0]] = float(numbers[0])
+    return found

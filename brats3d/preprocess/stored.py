@@ -1,0 +1,97 @@
+"""What every way into a store asks first: is the folder one, what is in it already, is there room?"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from brats3d.errors import CaseError, OutputExistsError, SpaceError
+from brats3d.files import remove_stale
+from brats3d.store import CaseFacts, StoredCase, case_path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredBefore:
+    """Which of the cases asked for a store holds.
+
+    Attributes:
+        kept: case id → its facts, of the cases that are stored as they should be.
+        refused: case id → why it is neither kept nor made again.
+    """
+
+    kept: dict[str, CaseFacts] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def check_folder(out: Path, what: str) -> None:
+    """Refuse a file where a folder is to be.
+
+    Args:
+        out: the folder; it may not exist.
+        what: what it is for, for the message.
+
+    Raises:
+        OutputExistsError: a file has its name.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputExistsError(f"{out} is a file; expected the folder {what}, or a name that is free.")
+
+
+def stored_before(out: Path, cases: Sequence[str], check: Callable[[StoredCase, str], None], source: str) -> StoredBefore:
+    """Return which cases are stored, and what is wrong with those not stored as they should be.
+
+    What is left of earlier runs that are dead is removed, also beside cases that are not made again.
+
+    Args:
+        out: the store's folder; it may not exist.
+        cases: ids of the cases asked for.
+        check: stored case, id → nothing, or a `CaseError` where it was stored from something else.
+        source: where the cases come from, for messages.
+
+    Raises:
+        OutputExistsError: all of them are stored already; or ``check`` says that the store was made with other settings.
+    """
+    before = StoredBefore()
+    remove_stale(out, [case_path(out, name).name for name in cases])
+    for name in cases:
+        path = case_path(out, name)
+        if not path.exists():
+            continue
+        try:
+            with StoredCase(path) as stored:
+                check(stored, name)
+        except CaseError as problem:
+            before.refused[name] = str(problem)
+        else:
+            before.kept[name] = stored.facts
+    if cases and len(before.kept) == len(cases):
+        raise OutputExistsError(f"{out} holds all {len(cases)} cases of {source} already; use --force to make them again.")
+    if before.kept:
+        log.warning("%s: going on, %d of %d cases are stored already.", out, len(before.kept), len(cases))
+    return before
+
+
+def codec_of(stored: StoredCase) -> str:
+    """Return the key of `store.CODECS` that a case was written with."""
+    return "gzip" if stored.images.compression == "gzip" else "zstd"
+
+
+def check_room(out: Path, needed: float, cases: int) -> None:
+    """Refuse to begin where the disk has too little room.
+
+    Args:
+        out: the store's folder; it may not exist.
+        needed: bytes that the cases take at most.
+        cases: how many they are.
+
+    Raises:
+        SpaceError: says how much is needed and how much is free.
+    """
+    free = shutil.disk_usage(next(p for p in (out, *out.absolute().parents) if p.exists())).free
+    if needed > free:
+        raise SpaceError(f"{out}: about {needed / 1e9:.1f} GB are needed for {cases} cases, {free / 1e9:.1f} GB are free.")
