@@ -20,7 +20,7 @@ MANY_CASES = 100
 """One of more cases moves no median: each is compared with all, itself among them."""
 FEWEST_VOXELS = 50
 SPREADS: Mapping[str, float] = {"enhancement": 0.8, "peak": 1.0, "brightest": 1.0, "flair": 1.5, "t2": 1.2, "wettest": 1.2,
-                                "outer": 0.15, "outermost": 0.2}  # fmt: skip
+                                "outer": 0.15, "outermost": 0.2, "hollow": 0.1}  # fmt: skip
 """Feature → the least spread taken for it: few cases may agree by chance."""
 FURTHEST = 3.0
 """No feature counts for more than so many spreads."""

@@ -31,6 +31,8 @@ NO_ENHANCEMENT = 0.1
 """What a coding counts that knows enhancing tumour where its value is absent: about one glioma in ten has none."""
 ONE_OF_MANY = 0.1
 """What a coding of several tissues counts where the label has a single value."""
+OEDEMA_ALONE = 0.01
+"""The same where that value is oedema: what a tumour's core makes is hardly ever drawn without the core."""
 UNEXPECTED = 0.1
 """What a coding that the names do not lead to expect counts, against 1."""
 RIVAL_PRIORS: Mapping[str, float] = {"other": 0.1, "normal": 0.02}
@@ -191,7 +193,9 @@ def _prior(name: str, found: Sequence[int], expected: Sequence[str]) -> float:
     prior = UNEXPECTED if expected and name not in expected else 1.0
     if enhancing and not set(enhancing) & set(found):
         prior *= NO_ENHANCEMENT
-    return prior * (ONE_OF_MANY if len(found) == 1 < len(tissues) else 1.0)
+    if len(found) == 1 < len(tissues):
+        prior *= OEDEMA_ALONE if KIND_OF_TISSUE.get(tissues[found[0]]) == "oedema" else ONE_OF_MANY
+    return prior
 
 
 def _doubt(best: str, share: float, rival: str, own: Mapping[int, str]) -> str:

@@ -5,7 +5,8 @@
 - **Oedema** (with infiltration) is bright in FLAIR and T2, does not enhance, and forms the outside.
 - The **inner** part, necrosis and non-enhancing tumour, does not enhance, is dark in T1 and lies inside.
 - **Fluid**, in a cyst or a resection cavity, is as in ventricles: very bright in T2, dark in T1 and, unlike oedema, in FLAIR.
-- A **core** is the inner part and enhancing tumour under one value; the **whole** has oedema as well.
+- A **core** is the inner part and enhancing tumour under one value; the **whole** has oedema as well. Neither has holes, which
+  oedema has where its core is, and enhancing tumour around necrosis.
 
 Means and spreads were set by hand for these sentences and looked over on a dozen cases of three years; they are broad, since
 scanners and tumours differ, and no single feature may decide.
@@ -20,7 +21,7 @@ import numpy as np
 
 from brats3d.preprocess.tissue import ValueFeatures
 
-FEATURES = ("enhancement", "peak", "brightest", "flair", "t2", "wettest", "outer", "outermost")
+FEATURES = ("enhancement", "peak", "brightest", "flair", "t2", "wettest", "outer", "outermost", "hollow")
 """Attributes of `ValueFeatures` that kinds are told by."""
 
 _ROWS = {
@@ -34,10 +35,12 @@ _ROWS = {
     "whole":     ((0.6, 1.2), (3.5, 2.0), (0.0, 3.0), (2.8, 1.8), (2.5, 1.8), (0.0, 3.0), (1.00, 0.10), (0.00, 0.80)),
     "normal":    ((0.0, 0.6), (1.3, 0.5), (0.0, 0.8), (0.0, 0.7), (0.0, 0.7), (0.0, 0.8), (0.50, 0.40), (0.00, 0.50)),
 }  # fmt: skip
+_HOLLOW = {"oedema": (0.15, 0.15), "enhancing": (0.3, 0.3), "whole": (0.01, 0.02), "normal": (0.02, 0.05)}
+_SOLID = (0.01, 0.03)
 
-KINDS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
-    {kind: MappingProxyType(dict(zip(FEATURES, row, strict=True))) for kind, row in _ROWS.items()}
-)
+KINDS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType({
+    kind: MappingProxyType(dict(zip(FEATURES, (*row, _HOLLOW.get(kind, _SOLID)), strict=True))) for kind, row in _ROWS.items()
+})  # fmt: skip
 """Kind → feature → (mean, sd). ``normal`` is what a label shows that lies on tissue without tumour, or on noise."""
 
 KIND_OF_TISSUE: Mapping[str, str] = MappingProxyType({
@@ -83,6 +86,7 @@ def words(features: ValueFeatures, kind: str) -> str:
         "flair": f"flair {features.flair:+.1f} sd",
         "t2": f"t2 {features.t2:+.1f} sd",
         "outer": f"{features.outer:.0%} of its surface outside",
+        "hollow": f"holes of {features.hollow:.0%} of its volume",
     }
     known = [text for name, text in said.items() if not np.isnan(getattr(features, name))]
     return f"behaves like {NAMES[kind]} ({', '.join(known)})"

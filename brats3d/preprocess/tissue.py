@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from brats3d.geometry import bounding_box, box_slices
+
 LATTICE_VOXELS = 50_000
 """Every n-th voxel along each axis is taken for the brain's lattice, with the least n that leaves no more than these."""
 VALUE_VOXELS = 3_000
@@ -37,6 +39,7 @@ class ValueFeatures:
         brightest: how much more it enhances than the one of the other values that does most; NaN where it is alone.
         wettest: the same of brightness in t2.
         outermost: the same of the share of its surface that faces tissue without label.
+        hollow: how much larger it were with the holes filled that it has in any plane; NaN beside other values.
         t1: median brightness in t1.
         t1ce: median brightness in t1ce.
         t2: median brightness in t2.
@@ -51,6 +54,7 @@ class ValueFeatures:
     brightest: float
     wettest: float
     outermost: float
+    hollow: float
     t1: float
     t1ce: float
     t2: float
@@ -156,7 +160,26 @@ def coding_features(label: np.ndarray, images: Mapping[str, np.ndarray]) -> Codi
         int(value): _value_features(label, images, where[values == value], references, expected)
         for value in np.flatnonzero(np.bincount(values))
     }
+    if len(features) == 1:
+        return {value: replace(seen, hollow=hollow(label)) for value, seen in features.items()}
     return {value: _against_others(value, features) for value in features}
+
+
+def hollow(label: np.ndarray) -> float:
+    """Return how much larger a label were with its holes filled: oedema around a core has some, a whole tumour has none.
+
+    Args:
+        label: (X, Y, Z), not all 0. What is enclosed in a plane along any two axes is a hole: few are closed in space.
+    """
+    from scipy import ndimage
+
+    inside = label[box_slices(bounding_box(label))] != 0
+    filled = np.zeros_like(inside)
+    for axis in range(3):
+        plane = np.moveaxis(ndimage.generate_binary_structure(3, 1), axis, 0).copy()
+        plane[[0, 2]] = False
+        filled |= ndimage.binary_fill_holes(inside, np.moveaxis(plane, 0, axis))
+    return float(np.count_nonzero(filled) / np.count_nonzero(inside) - 1)
 
 
 def _against_others(value: int, features: CodingFeatures) -> ValueFeatures:
@@ -199,8 +222,8 @@ def _value_features(
         enhancing = float(np.mean(difference > ENHANCING_SD))
         known = difference[~np.isnan(difference)]
         peak = float(np.percentile(known, 90)) if known.size else float("nan")
-    alone = float("nan")
-    return ValueFeatures(len(where), enhancement, enhancing, peak, alone, alone, alone, **medians, surface=_surface(label, at))
+    later = dict.fromkeys(("brightest", "wettest", "outermost", "hollow"), float("nan"))  # what needs all values
+    return ValueFeatures(len(where), enhancement, enhancing, peak, **later, **medians, surface=_surface(label, at))
 
 
 def _median(z: np.ndarray) -> float:
