@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import zip_longest
@@ -119,21 +120,33 @@ def build_store(
         else:
             written[case.id] = answer
         progress("preprocess", done, len(todo))
-    warnings = _coding_warnings({**before.kept, **written})
+    stored = {**before.kept, **written}
+    warnings = {name: list(facts.warnings) for name, facts in stored.items()}
+    if written:
+        _add_outliers(warnings, {**_others(out, stored), **stored})
     if written and shard is None:  # else other jobs fill the store too, and the whole is not there to look at
         _add_duplicates(warnings, out, workers, progress)
     said = {name: tuple(sentences) for name, sentences in sorted(warnings.items()) if sentences}
     return StoreReport(str(out), tuple(sorted(written)), tuple(before.kept), dict(sorted(refused.items())), said)
 
 
-def _coding_warnings(stored: Mapping[str, CaseFacts]) -> dict[str, list[str]]:
-    """Return case id → what is odd about it by itself, and where its label is coded otherwise than the others'."""
-    found = {name: list(facts.warnings) for name, facts in stored.items()}
+def _others(out: Path, asked: Mapping[str, CaseFacts]) -> dict[str, CaseFacts]:
+    """Return what is known of the cases of a store that were not asked for, those that can be read."""
+    store, found = open_store(out), dict[str, CaseFacts]()
+    for name in store:
+        if name not in asked:
+            with suppress(CaseError), store[name] as case:
+                found[name] = case.facts
+    return found
+
+
+def _add_outliers(warnings: dict[str, list[str]], stored: Mapping[str, CaseFacts]) -> None:
+    """Say where a label is coded otherwise than the others of its label set."""
     for label_set in {facts.label_set for facts in stored.values()}:
         cohort = {n: f.label_features for n, f in stored.items() if f.label_features and f.label_set == label_set}
         for name, sentence in coding_outliers({n: from_plain(features) for n, features in cohort.items()}).items():
-            found[name].append(sentence)
-    return found
+            if name in warnings:
+                warnings[name].append(sentence)
 
 
 def _add_duplicates(warnings: dict[str, list[str]], out: Path, workers: int, progress: Progress) -> None:

@@ -331,10 +331,12 @@ def test_a_case_added_later_is_compared_with_the_stored_ones(tmp_path: Path, mak
     (tmp_path / "ids.txt").write_text("\n".join(names[:5]))
     before = build_store(heads, out=tmp_path / "store", cases=str(tmp_path / "ids.txt"))
     assert "coded otherwise" not in str(before.warnings)
+    (tmp_path / "later").mkdir()
     last = next((heads / names[5]).glob("*seg.nii.gz"))
     image = nib.load(last)
     nib.save(nib.Nifti1Image(np.array([0, 4, 2, 0, 1], np.uint8)[np.asanyarray(image.dataobj)], image.affine), last)
-    report = build_store(heads, out=tmp_path / "store", label_set="L17")
+    (heads / names[5]).rename(tmp_path / "later" / names[5])
+    report = build_store(tmp_path / "later", out=tmp_path / "store", label_set="L17")
     outliers = [case for case, said in report.warnings.items() if "is coded otherwise than the cohort" in " ".join(said)]
     assert (report.written, outliers) == ((names[5],), [names[5]])
 
