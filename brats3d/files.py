@@ -1,4 +1,4 @@
-"""What has the right name is whole: files are written aside, synced, and only then get their name.
+"""Files found and files written. What has the right name is whole: it is written aside, synced, and only then gets its name.
 
 A kill at any moment leaves the file that was there before, and at most a hidden file beside it, which the next write of the
 same file on the same machine removes.
@@ -7,6 +7,7 @@ same file on the same machine removes.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import socket
@@ -16,8 +17,34 @@ from pathlib import Path
 
 from brats3d.errors import SpaceError
 
+log = logging.getLogger(__name__)
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """What the system says where a disk, or a user's share of it, is full."""
+
+
+def files_below(folders: Iterable[Path | str]) -> Iterator[str]:
+    """Yield the absolute path of every file below folders that is not hidden, in the order of their names.
+
+    Links are followed and each folder is visited once; what cannot be listed is passed over with a warning.
+
+    Args:
+        folders: where to look.
+    """
+    seen: set[tuple[int, int]] = set()
+    for top in folders:
+        for folder, subfolders, names in os.walk(os.path.abspath(top), onerror=_passed_over, followlinks=True):
+            status = os.stat(folder)
+            if (status.st_dev, status.st_ino) in seen:
+                subfolders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            subfolders[:] = sorted(s for s in subfolders if not s.startswith(".") and s != "__MACOSX")
+            yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _passed_over(problem: OSError) -> None:
+    log.warning("%s cannot be listed (%s); what it holds is passed over.", problem.filename, problem.strerror)
 
 
 @contextmanager

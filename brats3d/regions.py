@@ -129,7 +129,8 @@ def whole_numbers(label: np.ndarray) -> np.ndarray:
         (X, Y, Z) uint8 with the same values, rounded. A copy, except where the input is uint8 already.
 
     Raises:
-        LabelError: a value is no whole number from 0 to 255; the message names the first one found.
+        LabelError: a value is no whole number from 0 to 255, where the message names the first one found, or all that is not 0
+            would be rounded to 0.
     """
     label = np.asarray(label)
     if label.dtype == np.uint8:
@@ -142,6 +143,11 @@ def whole_numbers(label: np.ndarray) -> np.ndarray:
         raise LabelError(
             f"the label holds {label[wrong][0]!s} in {int(wrong.sum())} voxels; expected whole numbers from 0 to 255:"
             " check that the file is a label and not an image or a resampled mask."
+        )
+    if floating and not whole.any() and label.any():
+        raise LabelError(
+            f"the label holds nothing but 0 and values up to {np.abs(label).max():.3g}; expected whole numbers from 0 to 255:"
+            " check the scale factor in its header."
         )
     return whole
 

@@ -174,6 +174,14 @@ def test_whole_numbers_of_any_type(kind: type) -> None:
     np.testing.assert_array_equal(whole, [[0, 1], [1, 0]])
 
 
+def test_a_label_that_would_vanish_is_refused() -> None:
+    """As a wrong scale factor makes it: all of it within rounding of 0."""
+    with pytest.raises(LabelError, match=r"nothing but 0 and values up to 0\.000488; .*scale factor"):
+        regions.whole_numbers(np.array([0, 0.000122, 0.000488], np.float32))
+    np.testing.assert_array_equal(regions.whole_numbers(np.array([0, 1e-7, 1], np.float32)), [0, 0, 1])
+    assert not regions.whole_numbers(np.zeros(3, np.float32)).any()
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_almost_whole_numbers_are_rounded(kind: type) -> None:
     label = np.array([-1e-7, 0, 2.9999998, 4.0009, 254.9995], kind)

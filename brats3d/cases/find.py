@@ -20,10 +20,11 @@ from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, STACK, Corpus
 from brats3d.cases.manifest import SUFFIXES_OF_MANIFESTS, read_manifest
 from brats3d.cases.patients import patient_of
-from brats3d.cases.recognise import Recognised, recognise, walk
+from brats3d.cases.recognise import Recognised, recognise
 from brats3d.cases.stacks import Stack, read_stack
 from brats3d.cases.tables import Register, Table, read_table
 from brats3d.errors import NoCasesError, OptionError
+from brats3d.files import files_below
 from brats3d.images import SUFFIXES, strip_suffix
 from brats3d.regions import MODALITIES
 
@@ -113,7 +114,7 @@ def look_for_cases(source: Path | str | Sequence[Path | str]) -> Finding:
             what = "is a file" if os.path.exists(folder) else "does not exist"
             raise NoCasesError(f"{folder} {what}; expected a folder of scans, or a manifest (.csv, .json).")
     search = _Search()
-    for path in walk(folders):
+    for path in files_below(folders):
         _sort_in(search, path)
     stacks = {home: read_stack(home, corpus) for home, corpus in _stacked(search.found.values()).items()}
     cases = [_case(files, stacks) for files in search.found.values()]

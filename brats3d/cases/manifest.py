@@ -66,9 +66,18 @@ def _entries_of_csv(path: Path) -> Sequence[tuple[str, Mapping[str, str]]]:
         rows = read_rows(path)
     except (OSError, ValueError) as problem:
         raise OptionError(f"{path}: cannot be read ({problem}); expected a CSV file with a line a case.") from problem
-    entries = [(f"{path}: line {number}", row) for number, row in enumerate(rows, 2) if any(row.values())]
+    entries = []
+    for number, row in enumerate(rows, 2):
+        where, beyond = f"{path}: line {number}", row.pop("", "")
+        if beyond:
+            raise OptionError(
+                f"{where}: has more cells than the header ({beyond!r} is beyond it); expected as many: put a cell that holds"
+                " the separator, such as a decimal comma, in quotes."
+            )
+        if any(row.values()):
+            entries.append((where, {header.lower(): cell for header, cell in row.items()}))
     if entries:
-        _check_header(str(path), [header for header in rows[0] if header])
+        _check_header(str(path), list(entries[0][1]))
     return entries
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from brats3d.cases.corpora import CORPORA, Corpus, FileName
 from brats3d.images import strip_suffix
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,28 +27,6 @@ class Recognised:
     folder: str
     home: str
     name: FileName
-
-
-def walk(sources: Sequence[Path | str]) -> Iterator[str]:
-    """Yield the absolute path of every file that is not hidden; links are followed, each folder is visited once.
-
-    Args:
-        sources: folders; what cannot be listed below them is passed over with a warning.
-    """
-    seen: set[tuple[int, int]] = set()
-    for source in sources:
-        for folder, subfolders, names in os.walk(os.path.abspath(source), onerror=_passed_over, followlinks=True):
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:
-                subfolders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            subfolders[:] = sorted(s for s in subfolders if not s.startswith(".") and s != "__MACOSX")
-            yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _passed_over(problem: OSError) -> None:
-    log.warning("%s cannot be listed (%s); its cases are passed over.", problem.filename, problem.strerror)
 
 
 def recognise(path: str) -> Recognised | None:

@@ -10,6 +10,7 @@ Columns (headers of the releases): BraTS 2017 to 2020 ``survival_data.csv``, ``s
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import logging
@@ -145,10 +146,10 @@ class Table:
 
 
 def read_rows(path: Path | str) -> list[dict[str, str]]:
-    """Return the rows of a CSV file as header → cell, whatever separates them.
+    """Return the rows of a CSV file as header → cell, whatever separates them; cells beyond the header are joined under ''.
 
     Args:
-        path: the file; commas, semicolons or tabs separate its cells.
+        path: the file, UTF-8, Latin-1, or UTF-16 with its mark; commas, semicolons or tabs separate its cells.
 
     Raises:
         OSError: the file cannot be read.
@@ -156,14 +157,15 @@ def read_rows(path: Path | str) -> list[dict[str, str]]:
     """
     raw = Path(path).read_bytes()
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
     head = text.split("\n", 1)[0]
     separator = max(",;\t", key=head.count)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey="", restval="")
-        return [{str(k).strip(): v.strip() for k, v in row.items() if isinstance(v, str)} for row in reader]
+        rows = [{k: ", ".join(filter(None, v)) if isinstance(v, list) else v for k, v in row.items()} for row in reader]
+        return [{str(k).strip(): str(v).strip() for k, v in row.items()} for row in rows]
     except csv.Error as problem:
         raise ValueError(str(problem)) from problem
 

@@ -36,10 +36,8 @@ def _warnings(warnings: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _counts(report: StoreReport | RawStoreReport) -> list[str]:
     odd = f", {len(report.warnings)} with warnings" if report.warnings else ""
-    return [
-        f"{report.store}: {len(report.written)} cases written, {len(report.kept)} kept, {len(report.refused)} refused{odd}",
-        f"list them: python -m brats3d.store {report.store}",
-    ]
+    done = f"{report.store}: {len(report.written)} cases written, {len(report.kept)} kept, {len(report.refused)} refused{odd}"
+    return [done] + [f"list them: python -m brats3d.store {report.store}"] * bool(report.written or report.kept)
 
 
 ACTIONS = {

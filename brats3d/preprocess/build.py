@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from brats3d.cases import Case, find_cases, read_case_ids, select_ids
 from brats3d.console import Progress, silent
@@ -32,7 +33,8 @@ class StoreReport:
         written: ids of the cases stored by this call.
         kept: ids of the cases that were stored before.
         refused: case id → why it was not stored.
-        warnings: case id → what is odd about it, a sentence each, also of the cases kept; it is stored all the same.
+        warnings: case id → what is odd about it, a sentence each, also of cases kept, and of others in the store that stand out
+            beside those written; it is stored all the same.
     """
 
     store: str
@@ -70,12 +72,13 @@ def build_store(
         source: folders that hold cases of any BraTS year, nested in any way, or manifests (.csv, .json).
         out: the store's folder; made where it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        label_set: what the labels' values mean, such as L17; settled from names and values where not given.
+        label_set: what the labels' values mean, such as L17; settled from names, values and images where not given.
         accept: names of checks, also as NAME,NAME, whose refusals become warnings; each refusal says its name.
         codec: zstd reads three times faster, gzip is readable by any HDF5.
         workers: processes, each with one case in memory; by default the function starts none, and the command one per core
             (None).
         shard: I/N, only every N-th of the cases, from the I-th: the same call with 1/8 to 8/8 in eight jobs does them all.
+            Copies of one case are looked for without a shard alone; afterwards: python -m brats3d.store STORE --duplicates.
         scheduler: address of a Dask scheduler, whose workers do the cases instead.
         force: make the files of these cases again.
         progress: called as cases finish.
@@ -105,6 +108,7 @@ def build_store(
     def check(stored: StoredCase, name: str) -> None:
         _check_settings(stored, label_set, codec)
         _check_sources(stored, by_id[name])
+        _check_facts(stored, by_id[name])
 
     before = StoredBefore() if force else stored_before(out, list(by_id), check, _named(source))
     refused, written = dict(before.refused), dict[str, CaseFacts]()
@@ -145,8 +149,7 @@ def _add_outliers(warnings: dict[str, list[str]], stored: Mapping[str, CaseFacts
     for label_set in {facts.label_set for facts in stored.values()}:
         cohort = {n: f.label_features for n, f in stored.items() if f.label_features and f.label_set == label_set}
         for name, sentence in coding_outliers({n: from_plain(features) for n, features in cohort.items()}).items():
-            if name in warnings:
-                warnings[name].append(sentence)
+            warnings.setdefault(name, []).append(sentence)
 
 
 def _add_duplicates(warnings: dict[str, list[str]], out: Path, workers: int, progress: Progress) -> None:
@@ -179,15 +182,35 @@ def _check_settings(stored: StoredCase, label_set: str | None, codec: str) -> No
 
 
 def _check_sources(stored: StoredCase, case: Case) -> None:
-    """Refuse a case whose files are not those, by name and size, that it was stored from: some were issued again."""
+    """Refuse a case whose files are not those that it was stored from: some were issued again.
+
+    They are told apart by name and size, and the label and what was touched since the case was stored by their bytes: to read
+    all of a corpus again would take as long as making half of it.
+    """
     before = [(source["name"], source["bytes"]) for source in stored.facts.sources]
-    now = [(file.name, file.stat().st_size) for file in _files(case)]
-    for was, found in zip_longest(before, now):
-        if before and was != found:  # a file of somebody's own making may not say its sources
-            raise CaseError(
-                f"{stored.path} was stored from {_file(was)}, where now {case.id} has {_file(found)}; make it again with"
-                " --force, or use another --out."
-            )
+    if not before:
+        return  # a file of somebody's own making may not say its sources
+    files = _files(case)
+    for was, found in zip_longest(before, [(file.name, file.stat().st_size) for file in files]):
+        if was != found:
+            _refuse_stored(stored, f"from {_file(was)}", f"{case.id} has {_file(found)}")
+    made = stored.path.stat().st_mtime
+    for source, file in zip(stored.facts.sources, files, strict=True):
+        # the time of the last change on this disk: what is unpacked or copied may keep an old date of its content
+        if (file == case.label or file.stat().st_ctime > made) and zlib.crc32(file.read_bytes()) != source["crc32"]:
+            _refuse_stored(stored, f"from {file.name}", "that file has other bytes")
+
+
+def _check_facts(stored: StoredCase, case: Case) -> None:
+    """Refuse a case of which names, tables or a manifest say something else than when it was stored."""
+    for name in ("patient", "timepoint", "grade", "age", "survival_days", "resection", "site"):
+        was, now = getattr(stored, name), getattr(case, name)
+        if now is not None and was != now:
+            _refuse_stored(stored, f"with {name.replace('_', ' ')} {was}", f"{case.id} has {now}")
+
+
+def _refuse_stored(stored: StoredCase, was: str, now: str) -> NoReturn:
+    raise CaseError(f"{stored.path} was stored {was}, where now {now}; make it again with --force, or use another --out.")
 
 
 def _file(facts: tuple[str, int] | None) -> str:

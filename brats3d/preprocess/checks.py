@@ -51,13 +51,16 @@ class Check:
     spared: tuple[str, ...] = ()
 
 
+_MISTAKEN = ("background", "copied", "unregistered", "mirrored")
+"""Modalities that are not what or where their names say tell nothing of being swapped."""
 CHECKS: Mapping[str, Check] = MappingProxyType({
     "background": Check("refuse", "the background is a constant other than 0", faults.find_background),
     "copied": Check("refuse", "one modality stands in place of another", faults.find_copied),
     "unregistered": Check("refuse", "a modality does not lie on the others", faults.find_unregistered),
+    "mirrored": Check("refuse", "a modality is mirrored left and right", faults.find_mirrored, ("unregistered",)),
     "skull": Check("refuse", "the scans are not skull-stripped", faults.find_skull, ("background",), spared=("MEN-RT", "PED")),
     "label_outside": Check("refuse", "the label lies outside the brain", faults.find_label_outside),
-    "swapped": Check("warn", "two modalities may be swapped", faults.find_swapped, ("background", "copied", "unregistered")),
+    "swapped": Check("warn", "two modalities may be swapped", faults.find_swapped, _MISTAKEN),
     "misplaced": Check("warn", "the label marks what looks like normal brain; it may be mirrored", faults.find_misplaced,
                        ("background", "label_outside")),
     "partial": Check("warn", "a modality covers only part of the brain", faults.find_partial, ("unregistered",)),

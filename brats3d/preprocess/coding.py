@@ -44,8 +44,8 @@ def settle_coding(
     """Settle the coding of a case's label from names, values and images together.
 
     A name that says the year decides, unless the images surely speak for another reading; where it allows several readings,
-    or the name is plain, the images decide. A request settles every doubt; where the images contradict it, the verdict's
-    ``warning`` says so.
+    or the name is plain, the images decide. A request settles every doubt; where the images contradict it, or speak for a
+    coding that nobody knows, the verdict's ``warning`` says so.
 
     Args:
         case: the case; only its names count.
@@ -93,7 +93,7 @@ def settle_features(
     if len({reading(name, features) for name in named}) > 1:
         return _decided(case, detect_features(features, named, expected=named), option)
     verdict = _confirmed(named[0], features, f"{case.corpus} by its name")
-    if verdict.warning:
+    if verdict.warning and not verdict.stranger:
         raise LabelError(
             f"the label of {case.id} contradicts its name: {case.corpus} labels follow {LABEL_SETS[named[0]].title}, but by"
             f" the images {verdict.warning}; look at the case, and where the name is right, say so with {option} {named[0]}."
@@ -130,7 +130,10 @@ def _confirmed(name: str, features: CodingFeatures, why: str) -> Verdict:
     warning = ""
     if seen.sure and _differing(seen.label_set, name, features) > 1 and seen.scores.get(name, 0.0) <= CONTRADICTED:
         warning = f"the label is {seen.sentence()}"
-    return Verdict(name, (why, *evidence(features, kinds_of(name, features))), seen.scores, True, warning=warning)
+    elif seen.stranger:
+        warning = f"the label looks as if it were not {name}: {seen.sentence()}"
+    said = (why, *evidence(features, kinds_of(name, features)))
+    return Verdict(name, said, seen.scores, True, stranger=seen.stranger, warning=warning)
 
 
 def _differing(first: str | None, second: str, values: Iterable[int]) -> int:
@@ -151,12 +154,25 @@ def regions_as_label(masks: Sequence[np.ndarray]) -> np.ndarray:
 
     Raises:
         ArrayError: they are not three of one shape.
-        LabelError: they do not lie within one another.
+        LabelError: they do not lie within one another, one holds several values (probabilities, say), or two are empty, so
+            that the third may be one tissue of several and no region.
     """
     shapes = [mask.shape for mask in masks]
     if len(masks) != 3 or len(set(shapes)) != 1:
         raise ArrayError(f"found {len(masks)} masks of shapes {shapes}; expected three of one shape.")
+    for mask in masks:
+        inside = mask[mask != 0]
+        if inside.size and inside.min() != inside.max():
+            raise LabelError(
+                f"a region mask holds values from {inside.min():.3g} to {inside.max():.3g} besides 0; expected one value:"
+                " threshold probabilities first."
+            )
     inner, middle, outer = sorted((np.asarray(mask) != 0 for mask in masks), key=np.count_nonzero)
+    if outer.any() and not middle.any():
+        raise LabelError(
+            f"of three region masks only one holds anything ({np.count_nonzero(outer)} voxels): a whole tumour without a core,"
+            " or one tissue of several? Give one label with its values."
+        )
     outside = [np.count_nonzero(small & ~large) for small, large in ((inner, middle), (middle, outer))]
     if any(outside):
         raise LabelError(

@@ -51,6 +51,7 @@ class Verdict:
         scores: coding → probability of its reading against all rivals; codings that read the values alike share one.
         sure: whether the reading passes.
         doubt: why it does not, as words; empty where it does.
+        stranger: whether no known coding, but another assignment of tissues to the values, is as sure as a reading has to be.
         warning: what contradicts a coding that was asked for; else empty.
     """
 
@@ -59,6 +60,7 @@ class Verdict:
     scores: Mapping[str, float]
     sure: bool
     doubt: str = ""
+    stranger: bool = False
     warning: str = ""
 
     def sentence(self) -> str:
@@ -149,7 +151,8 @@ def detect_features(
         return Verdict(best, evidence(features, kinds_of(best, found)), scores, True)
     rivals = [name for name in shares if name not in knowing or readings[name] != readings[best]]
     rival = max(rivals, key=lambda name: shares[name])
-    return Verdict(best, evidence(features, own), scores, False, _doubt(best, scores[best], rival, own))
+    stranger = shares.get("other", 0.0) >= SURE * (1 - normal)
+    return Verdict(best, evidence(features, own), scores, False, _doubt(best, scores[best], rival, own), stranger)
 
 
 def evidence(features: CodingFeatures, kinds: Mapping[int, str]) -> tuple[str, ...]:

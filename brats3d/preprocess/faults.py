@@ -75,6 +75,11 @@ class Evidence:
         return {m: reference for m, reference in found.items() if reference is not None}
 
     @cached_property
+    def greys(self) -> dict[str, np.ndarray]:
+        """Each modality in classes of intensity."""
+        return {m: relations.grey_classes(v, self.case.histograms[m]) for m, v in self.lattice.values.items()}
+
+    @cached_property
     def tumour_points(self) -> np.ndarray:
         """Voxels of the label, of each value as many as its share of the label asks for: (N, 3)."""
         samples = list(self.case.tumour.values())
@@ -110,13 +115,12 @@ def find_copied(seen: Evidence) -> str | None:
 
 def find_unregistered(seen: Evidence) -> str | None:
     """Find a modality that fits all others badly, by mutual information against a small move, or by its mask."""
-    values, histograms = seen.lattice.values, seen.case.histograms
-    if not seen.judged or len(values) < 2:
+    greys = seen.greys
+    if not seen.judged or len(greys) < 2:
         return None
-    greys = {m: relations.grey_classes(v, histograms[m]) for m, v in values.items()}
-    fits: dict[str, list[tuple[float, float]]] = {m: [] for m in values}
+    fits: dict[str, list[tuple[float, float]]] = {m: [] for m in greys}
     for first, second in relations.PAIRS:
-        if first in values and second in values:
+        if first in greys and second in greys:
             still, moved = relations.displaced_information(greys[first], greys[second])
             within = relations.containment(greys[first] != 0, greys[second] != 0)
             for modality in (first, second):
@@ -129,9 +133,39 @@ def find_unregistered(seen: Evidence) -> str | None:
             return (
                 f"{modality} does not lie on the other modalities: its mutual information with the one that it fits best is"
                 f" {ratio:.2f} times what is left after a move of {step_mm:.0f} mm (registered scans: 1.3 or more), and"
-                f" {within:.0%} of its mask lies in theirs; register the modalities first"
+                f" {within:.0%} of its mask lies in theirs; "
+                + ("it fits better with left and right exchanged: " if _mirror_gain(seen, modality) > 1 else "")
+                + "register the modalities first"
             )
     return None
+
+
+def find_mirrored(seen: Evidence) -> str | None:
+    """Find a modality that fits all others better when it is mirrored left and right."""
+    if not seen.judged or len(seen.greys) < 2:
+        return None
+    for modality in seen.greys:
+        gain = _mirror_gain(seen, modality)
+        if gain > 1:
+            several = len(seen.greys) > 2
+            return (
+                f"{modality if several else ' or '.join(seen.greys)} is mirrored: with left and right exchanged it shares"
+                f" {gain:.1f} times as much with the {'others' if several else 'other'} as it lies; take the scan as it came"
+            )
+    return None
+
+
+def _mirror_gain(seen: Evidence, modality: str) -> float:
+    """Return how much more a modality shares with that of the others for which this helps least, once it is mirrored.
+
+    Registered scans have 0.12 to 0.67, mirrored ones 1.03 to 7.8. What cannot pass 1 any more is not looked at further.
+    """
+    least = float("inf")
+    for name, other in seen.greys.items():
+        if name != modality and least > 1:
+            still = relations.mutual_information(other, seen.greys[modality])
+            least = min(least, relations.mirrored_information(other, seen.greys[modality]) / max(still, 1e-6))
+    return least
 
 
 def find_skull(seen: Evidence) -> str | None:

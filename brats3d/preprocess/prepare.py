@@ -17,14 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from brats3d import geometry, images
-from brats3d.cases import MODALITIES, Case
+from brats3d.cases import MODALITIES, Case, binds
 from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError, LabelError
 from brats3d.geometry import Grid
 from brats3d.images import SourceFile, Volume
-from brats3d.preprocess.coding import CodingFeatures, coding_features, regions_as_label, settle_features
+from brats3d.preprocess.coding import CodingFeatures, Verdict, coding_features, regions_as_label, settle_features
 from brats3d.preprocess.tissue import as_plain
-from brats3d.regions import LABEL_SETS, whole_numbers
-from brats3d.regions import label_set as named_label_set
+from brats3d.regions import whole_numbers
 from brats3d.store import CaseFacts, PreparedCase, summarise
 
 
@@ -50,13 +49,13 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
     scans = _read_scans(case)
     source = next(iter(scans.values())).grid
     files = _files(scans.values())
-    label, settled, warnings = None, None, _missing(case)
+    label, settled, warnings = None, None, (*_missing(case), *_odd_header(scans))
     features: CodingFeatures = {}
     if case.label is not None:
         label, file, odd, known = _read_label(case.label, source)
         features = coding_features(label, {m: volume.array for m, volume in scans.items()})
-        verdict = settle_features(case, features, _one_of(case, known, label_set))
-        settled, warnings = verdict.label_set, (*warnings, *odd, *([f"{verdict.warning}."] if verdict.warning else []))
+        verdict = _settled(case, features, known, label_set)
+        settled, warnings = verdict.label_set, (*warnings, *odd, *_odd_label(features, verdict, bound=binds(case) or label_set))
         files += [file] if file else []
         label, _ = geometry.to_stored(label, source)
     stacked, grid = geometry.to_stored(_stack(scans), source)
@@ -155,14 +154,40 @@ def _rows(count: int, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
     return np.empty((count, *shape[::-1]), kind).transpose(0, 3, 2, 1)
 
 
-def _one_of(case: Case, known: str | None, requested: str | None) -> str | None:
-    """Return the label set that the label's form says or that was asked for; None where neither is so."""
-    if known and requested and LABEL_SETS[known].tissues != named_label_set(requested).tissues:
+def _settled(case: Case, features: CodingFeatures, known: str | None, requested: str | None) -> Verdict:
+    """Return which label set a label follows: region masks say it themselves, whatever names say of single labels."""
+    if known is None:
+        return settle_features(case, features, requested)
+    if requested not in (None, known):
         raise LabelError(
             f"the label of {case.id} holds region masks, which are read as {known}; found --label-set {requested}: leave it"
             " out for this case."
         )
-    return known or requested
+    return Verdict(known, ("region masks",), {known: 1.0}, sure=True)
+
+
+def _odd_label(features: CodingFeatures, verdict: Verdict, *, bound: str | bool | None) -> list[str]:
+    """Return what is odd about a label's values, a sentence each."""
+    odd = [f"{verdict.warning}."] if verdict.warning else []
+    if not features:
+        odd.append("the label is empty; expected a tumour, or no label where there is none to draw.")
+    if verdict.label_set == "GTV" and features and not bound:
+        odd.append("the label has one value, taken for the whole tumour; where it marks something else, leave it out.")
+    return odd
+
+
+def _odd_header(scans: Mapping[str, Volume]) -> list[str]:
+    """Return what is doubtful about where the scans lie, a sentence each."""
+    odd: dict[str, list[str]] = {}
+    for modality, volume in scans.items():
+        grid = volume.grid
+        if grid.qform_code <= 0 and grid.sform_code <= 0:
+            odd.setdefault(f"no orientation; taken for {grid.axes}: compare left and right", []).append(modality)
+        elif grid.qform is not None and grid.sform is not None:
+            axes = [replace(grid, affine=form).axes for form in (grid.sform, grid.qform)]
+            if axes[0] != axes[1]:
+                odd.setdefault(f"{axes[0]} (sform) and {axes[1]} (qform); the sform is taken", []).append(modality)
+    return [f"the header of {', '.join(modalities)} says {what}." for what, modalities in odd.items()]
 
 
 def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None, tuple[str, ...], str | None]:

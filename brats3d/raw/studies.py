@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from brats3d.errors import NoCasesError
+from brats3d.files import files_below
 from brats3d.images import strip_suffix
 from brats3d.raw.dicom import DicomFile, group_series, is_dicom, is_drawing, read_tags, why_no_scan
 from brats3d.raw.series import Series, Study
@@ -44,10 +45,10 @@ def find_studies(source: Path | str) -> list[Study]:
     scans: dict[Path, list[Series]] = defaultdict(list)
     strangers: dict[Path, list[tuple[str, str]]] = defaultdict(list)
     dicom: dict[str, list[DicomFile]] = defaultdict(list)
-    for path in _walk(root):
+    for path in map(Path, files_below([root])):
         if strip_suffix(path.name) != path.name:
             _add_nifti(path, root, scans, strangers)
-        elif is_dicom(path):
+        elif path.name != "DICOMDIR" and is_dicom(path):
             tags = read_tags(path)
             if tags is not None:
                 # without a number of their own, files of one study lie in one folder, or in folders of one folder
@@ -60,12 +61,6 @@ def find_studies(source: Path | str) -> list[Study]:
             f"{_examples(strangers)}."
         )
     return sorted(_apart(found), key=lambda study: study.id)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(s for s in subfolders if not s.startswith(".") and s != "__MACOSX")
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith(".") and name != "DICOMDIR")
 
 
 def _add_nifti(path: Path, root: Path, scans: dict[Path, list[Series]], strangers: dict[Path, list[tuple[str, str]]]) -> None:

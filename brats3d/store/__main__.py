@@ -1,4 +1,4 @@
-"""``python -m brats3d.store``: list, verify, pack, merge or audit a store."""
+"""``python -m brats3d.store``: list, verify, pack or merge a store, or look for copies in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from brats3d.console import Action, call_action, run, text_table
 from brats3d.store.audit import AuditReport, audit_split
+from brats3d.store.duplicates import Duplicates, find_duplicates
 from brats3d.store.listing import LISTING_NAME, StoreListing, describe_store, write_listing
 from brats3d.store.merge import MergeReport, merge_stores, unpack_store
 from brats3d.store.pack import PackReport, pack_store
@@ -48,12 +49,19 @@ def _show_audit(report: AuditReport) -> str:
     )
 
 
+def _show_duplicates(found: Duplicates) -> str:
+    rows = [[pair.case_a, pair.case_b, pair.why] for pair in found.pairs]
+    table = text_table(["case", "and", "one patient because"], rows) + "\n" if rows else ""
+    return f"{table}{len(found.pairs)} pairs of cases show the same scans, {len(found.refused)} damaged"
+
+
 ACTIONS = {
     "": Action(describe_store, _show_listing),
     "write": Action(write_listing, _show_written),
     "pack": Action(pack_store, _show_packed, "out"),
     "unpack": Action(unpack_store, _show_merged, "out"),
     "merge": Action(merge_stores, _show_merged, "others"),
+    "duplicates": Action(find_duplicates, _show_duplicates),
     "audit": Action(audit_split, _show_audit, "split"),
 }
 """Option → what it does."""

@@ -103,7 +103,7 @@ def find_duplicates(
     """Find the cases of a store that show the same scans under two names.
 
     Args:
-        store: an open store, its folder, or the file of a packed store.
+        store: folder of a store, file of a packed store, or an open store.
         cases: ids to look at; None for all.
         thorough: read all volumes, and find parts of a brain and unevenly rescaled copies too; else histograms choose the pairs
             whose volumes are read, at a few milliseconds a case.

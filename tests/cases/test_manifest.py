@@ -48,6 +48,14 @@ def test_csv(scans: Path, separator: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert (two.missing, two.label, two.patient, two.grade) == (("t1ce", "t2", "flair"), None, "two", None)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_what_excel_writes(scans: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-le" else ""
+    (scans / "m.csv").write_text(f"{mark}Case,T1,Patient,\none,b/t1.nii.gz,Jürgen,\n", encoding=encoding)
+    [case] = read_manifest(scans / "m.csv")
+    assert (case.id, case.patient) == ("one", "Jürgen")
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_json(scans: Path, wrapped: bool) -> None:
     entries = [
@@ -143,6 +151,7 @@ def test_the_stated_label_set_binds(scans: Path, stated: str, values: list[int],
         ("case,t1,grade\none,b/t1.nii.gz,high\n", r"line 2: grade is 'high'; expected HGG or LGG"),
         ("case,t1,age\none,b/t1.nii.gz,160\n", r"line 2: age is '160'; expected years from 0 to 130"),
         ("case,t1,survival_days\none,b/t1.nii.gz,1y\n", r"line 2: survival_days is '1y'; expected days"),
+        ("case,t1,age,site\none,b/t1.nii.gz,44,5,Ulm\n", r"line 2: has more cells than the header \('Ulm' is beyond it\)"),
     ],
 )
 def test_every_mistake_in_csv_has_its_sentence(scans: Path, text: str, says: str) -> None:

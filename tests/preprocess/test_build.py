@@ -341,6 +341,19 @@ def test_a_case_added_later_is_compared_with_the_stored_ones(tmp_path: Path, mak
     assert (report.written, outliers) == ((names[5],), [names[5]])
 
 
+def test_a_stored_case_that_stands_out_beside_later_ones_is_named(tmp_path: Path, make_phantoms: Callable[[int], Path]) -> None:
+    heads = make_phantoms(6)
+    names = sorted(path.name for path in heads.iterdir() if path.is_dir())
+    label = next((heads / names[0]).glob("*seg.nii.gz"))
+    image = nib.load(label)
+    nib.save(nib.Nifti1Image(np.array([0, 4, 2, 0, 1], np.uint8)[np.asanyarray(image.dataobj)], image.affine), label)
+    (tmp_path / "first").mkdir()
+    (heads / names[0]).rename(tmp_path / "first" / names[0])
+    build_store(tmp_path / "first", out=tmp_path / "store", label_set="L17")
+    report = build_store(heads, out=tmp_path / "store")
+    assert "coded otherwise than the cohort" in " ".join(report.warnings[names[0]])
+
+
 def test_another_codec_needs_another_store(tmp_path: Path, cohort: dict, command: Callable) -> None:
     (tmp_path / "ids.txt").write_text(f"{NAMES[1]}\n")
     command("--codec", "gzip", "--cases", str(tmp_path / "ids.txt"))
@@ -388,6 +401,38 @@ def test_a_case_issued_again_is_not_taken_for_the_old_one(
     assert (tmp_path / "store" / files(2)[0]).read_bytes() == before
     assert command("--force")[0] == 0
     assert "holds all 4 cases" in command()[2]
+
+
+def test_bytes_count_where_name_and_size_are_the_same(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    """Of the label always, of a scan where it was touched after it was stored."""
+    for name in NAMES[:3]:
+        for part in ("t2", "seg"):  # not compressed, so that the size stays
+            path = cohort[name][part]
+            nib.save(nib.load(path), str(path).removesuffix(".gz"))
+            path.unlink()
+    command()
+    (tmp_path / "store" / files(4)[0]).unlink()
+    for name, part in ((NAMES[0], "seg"), (NAMES[1], "t2")):
+        path = Path(str(cohort[name][part]).removesuffix(".gz"))
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    code, out, err = command()
+    assert (code, "1 cases written, 1 kept, 2 refused" in out) == (3, True)
+    for name, part in ((NAMES[0], "seg"), (NAMES[1], "t2")):
+        assert f"{name}.h5 was stored from {name}_{part}.nii, where now that file has other bytes; make it again" in err
+
+
+def test_facts_that_are_others_than_when_it_was_stored(tmp_path: Path, cohort: dict) -> None:
+    """Two scans that a manifest learns later to be one patient's would come to two sides of a split."""
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f"case,t1\na,{cohort[NAMES[0]]['t1']}\n")
+    build_store(manifest, out=tmp_path / "store")
+    lines = [f"case,t1,patient\na,{cohort[NAMES[0]]['t1']},anna", f"b,{cohort[NAMES[1]]['t1']},anna\n"]
+    manifest.write_text("\n".join(lines))
+    report = build_store(manifest, out=tmp_path / "store")
+    assert (report.written, report.kept) == (("b",), ())
+    assert "a.h5 was stored with patient a, where now a has anna; make it again with --force" in report.refused["a"]
 
 
 def test_the_command_takes_all_cores_and_the_function_one(

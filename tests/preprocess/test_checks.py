@@ -151,6 +151,20 @@ def test_a_fault_planted_in_a_real_case_is_found(real_data: Path, case: str) -> 
 @pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.parametrize("case", REAL)
+def test_a_mirrored_modality_of_a_real_case_is_refused(real_data: Path, case: str) -> None:
+    """Where the brain lies in the middle of the volume, only its folds tell; elsewhere its outline tells first."""
+    _, images = real_case(real_data / "brats" / case, case)
+    for modality in images:
+        with pytest.raises(CaseError, match=rf"{modality} is mirrored: with left and right|{modality} does not lie on"):
+            check_case(prepared(None, put(images, **{modality: images[modality][::-1]})))
+    two = {m: images[m] for m in ("t1", "flair")}
+    with pytest.raises(CaseError, match=r"t1 or flair is mirrored|does not lie on"):
+        check_case(prepared(None, put(two, t1=two["t1"][::-1])))
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("case", REAL)
 def test_real_cases_pass(real_data: Path, case: str) -> None:
     label, images = real_case(real_data / "brats" / case, case)
     findings = check_case(prepared(label, images, spacing_mm=(1, 1, 1)))
@@ -334,7 +348,7 @@ def test_correlation_is_numpys() -> None:
 
 
 def test_every_check_is_planted_somewhere() -> None:
-    assert set(FAULTS.values()) | {"misplaced", "spacing", "year"} == set(CHECKS)
+    assert set(FAULTS.values()) | {"misplaced", "spacing", "year", "mirrored"} == set(CHECKS)
     for check in CHECKS.values():
         assert check.severity in ("refuse", "warn")
         assert check.meaning[0].islower()

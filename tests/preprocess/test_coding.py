@@ -287,6 +287,14 @@ def test_images_decide_under_a_plain_name(coding: str) -> None:
     assert settle_coding(case_named("plain"), recoded(label, RECODINGS[coding]), images).label_set == coding
 
 
+def test_a_coding_that_nobody_knows_is_warned_of_under_a_years_name() -> None:
+    label, images = phantom_case(0)
+    verdict = settle_coding(case_named("BraTS 2021"), recoded(label, {1: 2, 2: 1, 4: 4}), images)
+    assert verdict.label_set == "L17"
+    assert verdict.warning.startswith("the label looks as if it were not L17: no label set has its values as they look: 1 ")
+    assert settle_coding(case_named("BraTS 2021"), label, images).warning == ""
+
+
 def test_a_plain_name_leads_to_expect_the_usual_codings() -> None:
     label, images = phantom_case(20)  # nothing enhances, and it is hardly brighter than the rest
     assert set(np.unique(label)) == {0, 1, 2}
@@ -339,6 +347,13 @@ def test_masks_that_are_not_nested_are_refused() -> None:
     masks[0, :5], masks[1, :3], masks[2, 2:4] = True, True, True
     with pytest.raises(LabelError, match=r"do not lie within one another: 56 voxels of the smallest.* and 0 of that"):
         regions_as_label(masks)
+    masks[0] = masks[1] = False
+    with pytest.raises(LabelError, match=r"only one holds anything \(112 voxels\): a whole tumour without a core"):
+        regions_as_label(masks)
+    soft = np.stack([np.ones((4, 5, 6)), np.linspace(0, 1, 120).reshape(4, 5, 6), np.zeros((4, 5, 6))])
+    with pytest.raises(LabelError, match=r"holds values from 0\.0084 to 1 besides 0; .*threshold probabilities"):
+        regions_as_label(soft)
+    assert not regions_as_label(np.zeros((3, 4, 5, 6))).any()
     with pytest.raises(ArrayError, match="found 2 masks"):
         regions_as_label(masks[:2])
 

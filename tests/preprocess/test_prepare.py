@@ -135,6 +135,32 @@ def test_a_label_of_another_origin_is_taken_with_a_warning(tmp_path: Path, make_
     assert "239.0" in said
 
 
+def test_an_empty_label_and_one_value_are_said(tmp_path: Path, make_case: Make) -> None:
+    paths = make_case(1)
+    rewrite(paths["seg"], np.zeros_like)
+    case = prepare_case(found(tmp_path))
+    assert (case.label_set, case.facts.warnings[-1].split(";")[0]) == ("L17", "the label is empty")
+
+
+def test_an_orientation_that_nobody_says_is_said(tmp_path: Path, make_case: Make) -> None:
+    """nibabel guesses LAS for a header without orientation; where sform and qform disagree, it takes the sform."""
+    paths = make_case(1, labelled=False)
+    for path in paths.values():
+        image = nib.load(path)
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+        nib.save(image, path)
+    (said,) = prepare_case(found(tmp_path)).facts.warnings
+    assert said == "the header of t1, t1ce, t2, flair says no orientation; taken for LAS: compare left and right."
+    for path in paths.values():
+        image = nib.load(path)
+        image.set_sform(np.diag([-1.0, -1, 1, 1]), 1)
+        image.set_qform(np.diag([1.0, -1, 1, 1]), 1)
+        nib.save(image, path)
+    (said,) = prepare_case(found(tmp_path)).facts.warnings
+    assert said == "the header of t1, t1ce, t2, flair says LPS (sform) and RPS (qform); the sform is taken."
+
+
 @pytest.mark.parametrize(("shift_mm", "refused"), [(5e-4, False), (2e-3, True)])
 def test_affines_are_one_within_a_thousandth(tmp_path: Path, make_case: Make, shift_mm: float, refused: bool) -> None:
     paths = make_case(1)
@@ -237,6 +263,10 @@ def test_region_masks_are_a_label_whose_meaning_is_known(tmp_path: Path, make_ca
         case = prepare_case(found(tmp_path), asked)
         assert case.label_set == "LMSD"
         np.testing.assert_array_equal(case.label, whole.astype(int) + core + enhancing)
+    rewrite(paths["seg"], lambda masks: np.where(np.arange(3) < 2, masks, 0) * 255)
+    case = prepare_case(found(tmp_path))
+    assert case.label_set == "LMSD", "also where the values without enhancing tumour would be those of the name's own set"
+    np.testing.assert_array_equal(case.label, whole.astype(int) + core)
     with pytest.raises(LabelError, match=r"BraTS2021_00001 holds region masks, which are read as LMSD; found --label-set L17"):
         prepare_case(found(tmp_path), "L17")
     rewrite(paths["seg"], lambda masks: np.stack([np.roll(masks[..., 0], 3, 0), masks[..., 1], masks[..., 2]], -1))

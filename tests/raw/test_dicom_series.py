@@ -209,6 +209,15 @@ def test_nifti_files_are_recognised_by_their_names(tmp_path: Path) -> None:
     assert "t1ce: 'x_t1c.nii.gz' by 't1c'" in one.describe()
 
 
+def test_linked_studies_are_followed_once(tmp_path: Path) -> None:
+    write_series(tmp_path / "elsewhere" / "t1", "T1")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "p1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "source")
+    (study,) = find_studies(tmp_path / "source")
+    assert (study.id, len(study.series)) == ("p1_t1", 1)
+
+
 def test_nothing_recognised_is_refused_with_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(NoCasesError, match="does not exist"):
         find_studies(tmp_path / "no")

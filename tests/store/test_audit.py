@@ -201,6 +201,16 @@ def test_the_command_ends_with_3_where_there_is_a_leak(store: Path, tmp_path: Pa
     assert told["duplicates"] == [{"case_a": "patient 0", "case_b": "renamed", "correlation": 1.0, "mirrored": False}]
 
 
+def test_copies_are_listed_without_a_split(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run(main, [str(store), "--duplicates", "--quiet", "--workers", "1", "--cases", "patient 0", "renamed", "lonely"]) == 0
+    )
+    *_, pair, total = capsys.readouterr().out.splitlines()
+    assert pair.split("  ")[:1] == ["patient 0"]
+    assert "the volumes are the same scans (correlation 1.00)" in pair
+    assert total == "1 pairs of cases show the same scans, 0 damaged"
+
+
 def test_a_split_that_names_other_cases_is_refused(store: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="1 of the 3 cases asked for are not among the 17 of the store .*: renamed twice"):
         audit_split(store, Split(0, (Fold(("renamed twice",), ("cut",), ("lonely",)),)))
