@@ -74,7 +74,7 @@ def build_store(
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
         label_set: what the labels' values mean, such as L17; settled from names, values and images where not given.
         accept: names of checks, also as NAME,NAME, whose refusals become warnings; each refusal says its name.
-        codec: zstd reads three times faster, gzip is readable by any HDF5.
+        codec: zstd reads twice as fast, gzip is readable by any HDF5.
         workers: processes, each with one case in memory; by default the function starts none, and the command one per core
             (None).
         shard: I/N, only every N-th of the cases, from the I-th: the same call with 1/8 to 8/8 in eight jobs does them all.

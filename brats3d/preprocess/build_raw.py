@@ -56,7 +56,7 @@ def build_raw_store(
         atlas: a T1-weighted head without skull; by default MNI152 as nilearn ships it.
         brain: how the brain is found: auto takes an installed HD-BET or SynthStrip, else the atlas.
         accept: names of checks, also as NAME,NAME, whose refusals become warnings; each refusal says its name.
-        codec: zstd reads three times faster, gzip is readable by any HDF5.
+        codec: zstd reads twice as fast, gzip is readable by any HDF5.
         pictures: folder for a picture, <case id>.png, of each case that this call stores, before and after, for quality
             control; none by default.
         workers: processes, each with one case in memory; by default the function starts none, and the command one per core

@@ -1,9 +1,8 @@
 """One case file: schema 1, written whole or not at all.
 
 Layout and codec were chosen on real cases: chunks of (M, 32, 32, 32) keep all modalities of a place together, which is
-what a patch needs; zstd-1 after byte shuffle reads three times faster than gzip at the same size (zstd-3 makes files 1%
-smaller and takes a quarter longer to write; the same in Blosc2 reads as fast and takes 1.4 times as long to write); Fletcher-32
-is about free. Only chunks that hold anything are written, the rest is the fill value 0.
+what a patch needs; zstd-1 after byte shuffle reads twice as fast as gzip at the same size and is the fastest to write
+(`benchmarks/codecs.py`); Fletcher-32 is about free. Only chunks that hold anything are written, the rest is the fill value 0.
 
 A file is made in memory and its bytes are written at once: where HDF5 itself meets a full disk, the process dies later
 with a segmentation fault (h5py 3.14).
@@ -36,7 +35,7 @@ CODECS: Mapping[str, Mapping[str, Any]] = {
     "zstd": {**hdf5plugin.Zstd(clevel=1), "shuffle": True},
     "gzip": {"compression": "gzip", "compression_opts": 4, "shuffle": True},
 }
-"""Codec → keywords of ``create_dataset``. ``gzip`` is readable by any HDF5, at about three times the reading time."""
+"""Codec → keywords of ``create_dataset``. ``gzip`` is readable by any HDF5, at twice the reading time."""
 
 TEXT_FACTS = ("case", "patient", "timepoint", "corpus", "grade", "label_set")
 
