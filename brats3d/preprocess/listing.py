@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from brats3d.cases import Case, Finding, look_for_cases
+from brats3d.cases import Case, Finding, binds, look_for_cases
 from brats3d.console import text_table
 
 _SHOWN = 20
@@ -24,7 +24,8 @@ class CaseListing:
 
     Attributes:
         cases: case id → what is known of it: corpus, patient, time point, grade, age, survival, resection, site, the files'
-            names by modality, what is missing, label, candidates for its label set, and how it was recognised.
+            names by modality, what is missing, label, candidates for its label set and whether its name or the images decide,
+            and how it was recognised.
         read: tables and other files that were read for what they say of cases.
         passed_over: file → why no case has it.
         refused: case → why its files contradict each other; `build_store` stops there.
@@ -43,7 +44,7 @@ class CaseListing:
         """Return the listing as a table, with counts and the files passed over below it."""
         rows = [
             [name, r["corpus"], r["patient"], r["grade"], " ".join(r["images"]), " ".join(r["missing"]) or None,
-             "yes" if r["label"] else "no", " or ".join(r["label_sets"]), r["reason"]]
+             "yes" if r["label"] else "no", _told(r["label_sets"], r["label_set_by"]), r["reason"]]
             for name, r in self.cases.items()
         ]  # fmt: skip
         return "\n".join([text_table(_HEADER, rows), "", *self._counts(), *self._passed_over()])
@@ -105,8 +106,14 @@ def _row(case: Case) -> dict[str, Any]:
         "missing": list(case.missing),
         "label": case.label.name if case.label else None,
         "label_sets": list(case.label_sets) if case.label else [],
+        "label_set_by": ("name" if binds(case) else "images") if case.label else None,
         "reason": case.reason,
     }
+
+
+def _told(label_sets: Sequence[str], by: str | None) -> str:
+    """Return what a label may follow: names that tell no year only lead to expect something."""
+    return " or ".join(label_sets) + (", or as the images say" if by == "images" else "")
 
 
 def _part(name: str, channel: int | None) -> str:

@@ -80,7 +80,8 @@ def audit_split(
     """Check a split against the volumes of its cases.
 
     Two cases are one patient where their names say so, or where their volumes are the same scans: renamed, shifted, rescaled in
-    intensity, cropped or mirrored (`find_duplicates`, the thorough way). A patient in two parts of a fold is a leak.
+    intensity, cropped or mirrored (`find_duplicates`, the thorough way). A patient in two parts of a fold is a leak. A copy of
+    other voxels, resampled or turned, and another scan of the same patient are not seen: say who is who by names.
 
     Args:
         store: the store that holds the cases: open, its folder, or the file of a packed store.

@@ -40,11 +40,13 @@ def test_the_cases_and_why(source: Path) -> None:
     assert old["images"] == {m: f"Brats18_CBICA_ABM_1_{m}.nii.gz" for m in LEGACY[:4]}
     assert (old["corpus"], old["patient"], old["grade"], old["age"]) == ("BraTS 2018", "CBICA_ABM", "HGG", 60.5)
     assert (old["label"], old["label_sets"], old["missing"]) == ("Brats18_CBICA_ABM_1_seg.nii.gz", ["L17"], [])
+    assert old["label_set_by"] == "name"
     assert old["reason"] == (
         "named like Brats18_CBICA_ABM_1_t1.nii.gz; grade by the folder HGG; age, survival days by survival_data.csv"
     )
     new = listing.cases["BraTS-PED-00001-000"]
     assert (new["missing"], new["label"], new["label_sets"]) == (["t1ce", "flair"], None, [])
+    assert new["label_set_by"] is None
     assert listing.cases["BRATS_001"]["images"] == {"t1ce": "BRATS_001.nii.gz, channel 1", "t2": "BRATS_001.nii.gz, channel 0"}
     assert listing.read == ("survival_data.csv", "Task01_BrainTumour/dataset.json")
     assert listing.passed_over == {
@@ -70,6 +72,14 @@ def test_the_text(source: Path) -> None:
     assert "2 without all four modalities, 1 without a label, 0 that contradict themselves" in lines
     assert "read: survival_data.csv, Task01_BrainTumour/dataset.json" in lines
     assert "passed over: notes.txt (no image, and no table of a corpus)" in lines
+
+
+def test_a_name_that_tells_no_year_leaves_the_label_to_the_images(tmp_path: Path) -> None:
+    for part in (*LEGACY[:4], "seg"):
+        (tmp_path / f"anna_{part}.nii.gz").touch()
+    listing = list_cases(tmp_path)
+    assert listing.cases["anna"]["label_set_by"] == "images"
+    assert "  L17 or L23, or as the images say  " in listing.as_text()
 
 
 def test_many_files_passed_over_are_counted(source: Path) -> None:
