@@ -34,7 +34,12 @@ def files_below(folders: Iterable[Path | str]) -> Iterator[str]:
     seen: set[tuple[int, int]] = set()
     for top in folders:
         for folder, subfolders, names in os.walk(os.path.abspath(top), onerror=_passed_over, followlinks=True):
-            status = os.stat(folder)
+            try:
+                status = os.stat(folder)
+            except OSError as problem:  # removed meanwhile
+                _passed_over(problem)
+                subfolders.clear()
+                continue
             if (status.st_dev, status.st_ino) in seen:
                 subfolders.clear()
                 continue

@@ -4,7 +4,7 @@ Only names, tables and manifests are read here; no image is opened.
 """
 
 from brats3d.cases.case import Case
-from brats3d.cases.corpora import CORPORA, Corpus, corpus_of
+from brats3d.cases.corpora import CORPORA, MANIFEST, Corpus, corpus_of
 from brats3d.cases.find import Finding, find_cases, look_for_cases
 from brats3d.cases.labels import binds, settle_label_set
 from brats3d.cases.manifest import read_manifest
@@ -15,6 +15,7 @@ from brats3d.regions import MODALITIES
 
 __all__ = [
     "CORPORA",
+    "MANIFEST",
     "MODALITIES",
     "Case",
     "Corpus",

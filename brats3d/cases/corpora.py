@@ -204,8 +204,8 @@ _ROWS = (
         "UCSF-PDGM", r"UCSF-PDGM-\d{3,4}(?:_FU\d+d)?", "UCSF-PDGM-0004_T1c.nii.gz",
         {"T1": "t1", "T1c": "t1ce", "T2": "t2", "FLAIR": "flair"}, {"tumor_segmentation": ""}, ("L17",),
     ),
-    _tcga("TCGA-GBM", r"^(?!.*lgg).*tcga[-_]gbm", "HGG"),
-    _tcga("TCGA-LGG", r"^(?!.*gbm).*tcga[-_]lgg", "LGG"),
+    _tcga("TCGA-GBM", r"(?:^|/)(?![^/]*lgg)[^/]*tcga[-_]gbm", "HGG"),
+    _tcga("TCGA-LGG", r"(?:^|/)(?![^/]*gbm)[^/]*tcga[-_]lgg", "LGG"),
     _tcga("TCGA", "", None),
     Corpus(
         "MSD Task01", r"BRATS_\d{3}", "imagesTr/BRATS_001.nii.gz", {"imagesTr": STACK, "imagesTs": STACK}, {"labelsTr": ""},

@@ -38,8 +38,8 @@ def read_manifest(path: Path | str) -> list[Case]:
         path: a ``.csv`` or ``.json`` file.
 
     Returns:
-        The cases in the file's order. Labels without a ``label_set`` are taken for those of plain names: L17 or L23, as their
-        values say.
+        The cases in the file's order. Labels without a ``label_set`` are settled as those of plain names are: by values and
+        images, L17 or L23 being the likeliest.
 
     Raises:
         OptionError: the file cannot be read, has an unknown column or none of the needed ones, names a case twice or by what

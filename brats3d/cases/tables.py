@@ -163,11 +163,17 @@ def read_rows(path: Path | str) -> list[dict[str, str]]:
     head = text.split("\n", 1)[0]
     separator = max(",;\t", key=head.count)
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey="", restval="")
-        rows = [{k: ", ".join(filter(None, v)) if isinstance(v, list) else v for k, v in row.items()} for row in reader]
-        return [{str(k).strip(): str(v).strip() for k, v in row.items()} for row in rows]
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey="beyond", restval="")
+        return [_cells(row) for row in reader]
     except csv.Error as problem:
         raise ValueError(str(problem)) from problem
+
+
+def _cells(row: Mapping[str, str | list[str]]) -> dict[str, str]:
+    """Return header → cell; columns without a header are left out, and cells beyond the header, if not empty, are under ''."""
+    beyond = [cell.strip() for cells in row.values() if isinstance(cells, list) for cell in cells]
+    cells = {name.strip(): cell.strip() for name, cell in row.items() if isinstance(cell, str) and name.strip()}
+    return {**cells, "": ", ".join(filter(None, beyond))} if any(beyond) else cells
 
 
 def read_table(path: Path | str) -> Table | None:

@@ -11,17 +11,17 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from brats3d.cases import Case, find_cases, read_case_ids, select_ids
+from brats3d.cases import MANIFEST, Case, binds, find_cases, read_case_ids, select_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError, check_option
 from brats3d.parallel import map_cases, share, worker_count
 from brats3d.preprocess.checks import check_names, checked
-from brats3d.preprocess.coding import coding_outliers
+from brats3d.preprocess.coding import REGIONS_AS, coding_outliers
 from brats3d.preprocess.prepare import prepare_case
 from brats3d.preprocess.stored import StoredBefore, check_folder, check_room, codec_of, stored_before
 from brats3d.preprocess.tissue import from_plain
 from brats3d.regions import label_set as named_label_set
-from brats3d.store import CODECS, CaseFacts, StoredCase, find_duplicates, open_store, write_case
+from brats3d.store import CODECS, OPTIONAL_FACTS, CaseFacts, StoredCase, find_duplicates, open_store, write_case
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def build_store(
         workers: processes, each with one case in memory; by default the function starts none, and the command one per core
             (None).
         shard: I/N, only every N-th of the cases, from the I-th: the same call with 1/8 to 8/8 in eight jobs does them all.
-            Copies of one case are looked for without a shard alone; afterwards: python -m brats3d.store STORE --duplicates.
+            Each job compares its labels' codings with what is stored by then; copies of one case are looked for without a
+            shard alone, or by python -m brats3d.store STORE --duplicates.
         scheduler: address of a Dask scheduler, whose workers do the cases instead.
         force: make the files of these cases again.
         progress: called as cases finish.
@@ -107,7 +108,10 @@ def build_store(
 
     def check(stored: StoredCase, name: str) -> None:
         _check_settings(stored, label_set, codec)
-        _check_sources(stored, by_id[name])
+        try:
+            _check_sources(stored, by_id[name])
+        except OSError as problem:
+            raise CaseError(f"{problem.filename}: cannot be compared with what is stored ({problem.strerror}).") from problem
         _check_facts(stored, by_id[name])
 
     before = StoredBefore() if force else stored_before(out, list(by_id), check, _named(source))
@@ -184,7 +188,7 @@ def _check_settings(stored: StoredCase, label_set: str | None, codec: str) -> No
 def _check_sources(stored: StoredCase, case: Case) -> None:
     """Refuse a case whose files are not those that it was stored from: some were issued again.
 
-    They are told apart by name and size, and the label and what was touched since the case was stored by their bytes: to read
+    They are told apart by name and size, and the label and what is newer than the stored case by their bytes: to read
     all of a corpus again would take as long as making half of it.
     """
     before = [(source["name"], source["bytes"]) for source in stored.facts.sources]
@@ -196,17 +200,24 @@ def _check_sources(stored: StoredCase, case: Case) -> None:
             _refuse_stored(stored, f"from {_file(was)}", f"{case.id} has {_file(found)}")
     made = stored.path.stat().st_mtime
     for source, file in zip(stored.facts.sources, files, strict=True):
-        # the time of the last change on this disk: what is unpacked or copied may keep an old date of its content
-        if (file == case.label or file.stat().st_ctime > made) and zlib.crc32(file.read_bytes()) != source["crc32"]:
+        known = source.get("crc32")
+        read = known is not None and (file == case.label or file.stat().st_mtime > made)
+        if read and zlib.crc32(file.read_bytes()) != known:
             _refuse_stored(stored, f"from {file.name}", "that file has other bytes")
 
 
 def _check_facts(stored: StoredCase, case: Case) -> None:
-    """Refuse a case of which names, tables or a manifest say something else than when it was stored."""
-    for name in ("patient", "timepoint", "grade", "age", "survival_days", "resection", "site"):
+    """Refuse a case of which names, tables or a manifest say something else than when it was stored.
+
+    Age, survival, resection and site that were not known then are no contradiction: nothing is made of them.
+    """
+    for name in ("patient", "timepoint", "grade", *OPTIONAL_FACTS):
         was, now = getattr(stored, name), getattr(case, name)
-        if now is not None and was != now:
+        if now is not None and was != now and (was is not None or name not in OPTIONAL_FACTS):
             _refuse_stored(stored, f"with {name.replace('_', ' ')} {was}", f"{case.id} has {now}")
+    said = case.label_sets if case.corpus == MANIFEST and binds(case) else ()
+    if said and stored.label_set and stored.label_set not in (*said, REGIONS_AS):
+        _refuse_stored(stored, f"with label set {stored.label_set}", f"the manifest says {' or '.join(said)}")
 
 
 def _refuse_stored(stored: StoredCase, was: str, now: str) -> NoReturn:

@@ -57,8 +57,8 @@ def build_raw_store(
         brain: how the brain is found: auto takes an installed HD-BET or SynthStrip, else the atlas.
         accept: names of checks, also as NAME,NAME, whose refusals become warnings; each refusal says its name.
         codec: zstd reads twice as fast, gzip is readable by any HDF5.
-        pictures: folder for a picture, <case id>.png, of each case that this call stores, before and after, for quality
-            control; none by default.
+        pictures: folder for a picture, <case id>.png, of each case that this call prepares, refused ones too, before and
+            after, for quality control; none by default.
         workers: processes, each with one case in memory; by default the function starts none, and the command one per core
             (None).
         shard: I/N, only every N-th of the studies, from the I-th.
@@ -79,7 +79,7 @@ def build_raw_store(
         GridError: the atlas' axes are singular or sheared.
         MissingExtraError: SimpleITK or nilearn is not installed, or Dask where a scheduler is given.
         SpaceError: the disk has too little room; finished cases stay.
-        WorkerError: a worker process was killed; finished cases stay.
+        WorkerError: a worker process was killed, or a scheduler has none; finished cases stay.
     """
     source, out = Path(source), Path(out)
     check_option("codec", codec, CODECS)

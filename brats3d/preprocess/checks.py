@@ -101,7 +101,7 @@ def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Find
         CaseError: a refusal that is not accepted; says what was found and how to take the case all the same.
         OptionError: no check has a name of ``accept``.
     """
-    check_names(accept)
+    accept = check_names(accept)
     seen = Evidence(prepared)
     findings: list[Finding] = []
     for name, check in CHECKS.items():

@@ -17,6 +17,7 @@ from brats3d.preprocess.tissue import CodingFeatures, ValueFeatures, coding_feat
 from brats3d.regions import LABEL_SETS
 
 __all__ = [
+    "REGIONS_AS",
     "CodingFeatures",
     "ValueFeatures",
     "Verdict",
@@ -28,6 +29,8 @@ __all__ = [
     "settle_features",
 ]
 
+REGIONS_AS = "LMSD"
+"""The label set that counts in how many of three nested regions a voxel lies."""
 CONTRADICTED = 0.01
 """A coding is contradicted where its reading has no more probability than this, and another one is sure that reads two values
 or more differently: a core without a rim looks like oedema, and some tumour barely enhances, but exchanged values are two."""
@@ -150,7 +153,7 @@ def regions_as_label(masks: Sequence[np.ndarray]) -> np.ndarray:
         masks: three (X, Y, Z) arrays of 0 and anything else, each the whole tumour, the core or the enhancing tumour.
 
     Returns:
-        (X, Y, Z) uint8: in how many of the masks a voxel lies, which is label set LMSD.
+        (X, Y, Z) uint8: in how many of the masks a voxel lies, which is label set `REGIONS_AS`.
 
     Raises:
         ArrayError: they are not three of one shape.

@@ -151,7 +151,7 @@ def detect_features(
         return Verdict(best, evidence(features, kinds_of(best, found)), scores, True)
     rivals = [name for name in shares if name not in knowing or readings[name] != readings[best]]
     rival = max(rivals, key=lambda name: shares[name])
-    stranger = shares.get("other", 0.0) >= SURE * (1 - normal)
+    stranger = rival == "other" and normal < MOST_NORMAL and shares["other"] >= SURE * (1 - normal)
     return Verdict(best, evidence(features, own), scores, False, _doubt(best, scores[best], rival, own), stranger)
 
 

@@ -24,6 +24,7 @@ LEAST_INFORMATION_RATIO = 1.02  # registered 1.33 to 2.6; moved 4 to 20 mm or tu
 LOW_INFORMATION_RATIO = 1.1
 LOW_CONTAINMENT = 0.985  # registered 0.996 to 1; moved 4 mm 0.95, turned 5 degrees 0.98
 LEAST_CONTAINMENT = 0.9
+SURE_MIRROR_GAIN = 2  # scans moved or turned, which share little as they lie, to 1.2
 MOST_RIM_SD = 1.2  # stripped -4.5 to -0.55 in t1, t1ce and flair, to 0.8 in t2; a ring of fat 1.7 to 6.6
 LEAST_SWAP_GAIN = 0.15  # as named, every exchange loses 0.03 or more
 USUAL_SWAPS = (("t1", "t1ce"), ("t2", "flair"))
@@ -134,7 +135,7 @@ def find_unregistered(seen: Evidence) -> str | None:
                 f"{modality} does not lie on the other modalities: its mutual information with the one that it fits best is"
                 f" {ratio:.2f} times what is left after a move of {step_mm:.0f} mm (registered scans: 1.3 or more), and"
                 f" {within:.0%} of its mask lies in theirs; "
-                + ("it fits better with left and right exchanged: " if _mirror_gain(seen, modality) > 1 else "")
+                + ("it fits better with left and right exchanged: " if _mirror_gain(seen, modality) > SURE_MIRROR_GAIN else "")
                 + "register the modalities first"
             )
     return None

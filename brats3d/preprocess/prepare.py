@@ -21,7 +21,7 @@ from brats3d.cases import MODALITIES, Case, binds
 from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError, LabelError
 from brats3d.geometry import Grid
 from brats3d.images import SourceFile, Volume
-from brats3d.preprocess.coding import CodingFeatures, Verdict, coding_features, regions_as_label, settle_features
+from brats3d.preprocess.coding import REGIONS_AS, CodingFeatures, Verdict, coding_features, regions_as_label, settle_features
 from brats3d.preprocess.tissue import as_plain
 from brats3d.regions import whole_numbers
 from brats3d.store import CaseFacts, PreparedCase, summarise
@@ -200,7 +200,7 @@ def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None
     if volume.array.shape == (*source.shape, 3):
         images.check_finite(path, volume.array)
         try:
-            volume, known = replace(volume, array=regions_as_label([*np.moveaxis(volume.array, -1, 0)])), "LMSD"
+            volume, known = replace(volume, array=regions_as_label([*np.moveaxis(volume.array, -1, 0)])), REGIONS_AS
         except LabelError as problem:
             raise LabelError(f"{path}: {problem}") from problem
     if volume.array.shape != source.shape:

@@ -12,10 +12,11 @@ from brats3d.store.listing import describe_store, write_listing
 from brats3d.store.merge import MergeReport, merge_stores, unpack_store
 from brats3d.store.pack import PackReport, pack_store
 from brats3d.store.read import StoredCase, verify_file
-from brats3d.store.write import CODECS, SCHEMA, case_path, write_case
+from brats3d.store.write import CODECS, OPTIONAL_FACTS, SCHEMA, case_path, write_case
 
 __all__ = [
     "CODECS",
+    "OPTIONAL_FACTS",
     "SCHEMA",
     "AuditReport",
     "CaseFacts",

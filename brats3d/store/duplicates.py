@@ -104,7 +104,7 @@ def find_duplicates(
 
     Args:
         store: folder of a store, file of a packed store, or an open store.
-        cases: ids to look at; None for all.
+        cases: the ids themselves of the cases to look at; None for all.
         thorough: read all volumes, and find parts of a brain and unevenly rescaled copies too; else histograms choose the pairs
             whose volumes are read, at a few milliseconds a case.
         workers: processes that read volumes; None is one per core.
@@ -130,7 +130,7 @@ def find_duplicates(
         if len(pairs) > most:
             log.warning(
                 "%s: more than %d pairs have like histograms (intensities matched to one another?), so copies were not looked"
-                " for; do it with: python -m brats3d.store STORE --audit SPLIT.", opened.path, most,
+                " for; do it with: python -m brats3d.store STORE --duplicates --thorough.", opened.path, most,
             )  # fmt: skip
             pairs = []
     compared = _collect(partial(_compare, opened.path), pairs, workers, partial(progress, "comparing pairs"), refused)

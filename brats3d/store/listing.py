@@ -133,6 +133,7 @@ def _row(path: Path) -> dict[str, Any]:
             "shape": [int(n) for n in case.grid.shape],
             "type": str(case.images.dtype),
             "label_ml": {str(v): round(s.count * voxel_ml, 3) for v, s in case.tumour.items()},
+            "warnings": list(case.facts.warnings),
             "megabytes": round(stored_bytes(case) / 1e6, 2),
         }
 

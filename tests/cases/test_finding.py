@@ -65,6 +65,8 @@ def test_the_deepest_folder_that_names_a_year_counts(
         ("Pre-operative_TCGA_LGG_NIfTI_and_Segmentations", "TCGA-LGG", "LGG"),
         ("BraTS-TCGA-GBM_and_TCGA-LGG", "TCGA", None),
         ("mixed", "TCGA", None),
+        ("hgg_lgg/TCGA-GBM", "TCGA-GBM", "HGG"),
+        ("TCGA-GBM-LGG/TCGA-LGG", "TCGA-LGG", "LGG"),
     ],
 )
 def test_a_folder_of_both_collections_tells_no_grade(tmp_path: Path, folder: str, corpus: str, grade: str | None) -> None:

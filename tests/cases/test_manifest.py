@@ -56,6 +56,12 @@ def test_what_excel_writes(scans: Path, encoding: str) -> None:
     assert (case.id, case.patient) == ("one", "Jürgen")
 
 
+def test_columns_without_a_header_are_left_out(scans: Path) -> None:
+    """As pandas writes its index."""
+    (scans / "m.csv").write_text(",case,t1\n0,one,b/t1.nii.gz\n1,two,a/T1 weighted.nii.gz\n")
+    assert [case.id for case in read_manifest(scans / "m.csv")] == ["one", "two"]
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_json(scans: Path, wrapped: bool) -> None:
     entries = [

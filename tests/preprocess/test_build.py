@@ -323,6 +323,7 @@ def test_what_is_odd_is_said_again_when_a_run_goes_on(tmp_path: Path, cohort: di
     assert again.warnings[NAMES[3]] == first.warnings[NAMES[3]]
     with open_store(tmp_path / "store")[NAMES[3]] as case:
         assert case.facts.warnings == (sentence,)
+    assert describe_store(tmp_path / "store").cases[NAMES[3]]["warnings"] == [sentence]
 
 
 def test_a_case_added_later_is_compared_with_the_stored_ones(tmp_path: Path, make_phantoms: Callable[[int], Path]) -> None:
@@ -433,6 +434,42 @@ def test_facts_that_are_others_than_when_it_was_stored(tmp_path: Path, cohort: d
     report = build_store(manifest, out=tmp_path / "store")
     assert (report.written, report.kept) == (("b",), ())
     assert "a.h5 was stored with patient a, where now a has anna; make it again with --force" in report.refused["a"]
+
+
+def test_what_a_manifest_says_otherwise_of_the_label(tmp_path: Path, cohort: dict) -> None:
+    """Age, which was not known before and of which nothing is made, harms nothing."""
+    manifest, files = tmp_path / "m.csv", cohort[NAMES[0]]
+
+    def say(**more: str) -> None:
+        row = {"case": "a", "t1": files["t1"], "label": files["seg"], **more}
+        manifest.write_text("\n".join(",".join(map(str, cells)) for cells in (row, row.values())))
+
+    say(label_set="L17")
+    build_store(manifest, out=tmp_path / "store")
+    say(label_set="L17", age="60")
+    with pytest.raises(OutputExistsError, match="holds all 1 cases"):
+        build_store(manifest, out=tmp_path / "store")
+    say(label_set="L13")
+    report = build_store(manifest, out=tmp_path / "store")
+    assert "a.h5 was stored with label set L17, where now the manifest says L13; make it again" in report.refused["a"]
+
+
+def test_a_label_that_cannot_be_read_any_more_is_its_own_cases_affair(
+    tmp_path: Path, cohort: dict, command: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command()
+    (tmp_path / "store" / files(4)[0]).unlink()
+    shut, read = cohort[NAMES[0]]["seg"], Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    code, out, err = command()
+    assert (code, "1 cases written, 2 kept, 1 refused" in out) == (3, True)
+    assert f"refused {NAMES[0]}: {shut}: cannot be compared with what is stored (Permission denied)." in err
 
 
 def test_the_command_takes_all_cores_and_the_function_one(

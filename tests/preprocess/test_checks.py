@@ -197,6 +197,7 @@ def test_refusals_say_what_they_found_and_how_to_take_the_case() -> None:
     assert caught.value.exit_code == 3
     with pytest.raises(CaseError, match=r"flair does not lie.*--accept unregistered\.$"):
         check_case(case, ["copied"])
+    assert check_case(case, ["unregistered,copied"]) == check_case(case, ["unregistered", "copied"])
     taken = check_case(case, ["unregistered", "copied"])
     assert [(f.check, f.severity) for f in taken][:2] == [("copied", "warn"), ("unregistered", "warn")]
 

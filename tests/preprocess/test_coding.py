@@ -401,6 +401,9 @@ def test_features_survive_being_kept_as_text() -> None:
         kept = json.loads(json.dumps(as_plain(features)))
         again = from_plain({int(value): seen for value, seen in kept.items()})
         assert repr(again) == repr(features), "NaN is as good as NaN"
+    other_version = {1: {"voxels": 9, "colour": 0.5}}
+    assert from_plain(other_version)[1].voxels == 9
+    assert from_plain(other_version)[1].surface == {}
 
 
 @pytest.mark.real

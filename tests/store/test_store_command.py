@@ -65,6 +65,7 @@ def test_the_json_is_the_functions_result(store: Path, capsys: pytest.CaptureFix
     assert shown == describe_store(store, verify=True).as_dict()
     assert list(shown["cases"]) == ["c1", "c2"]
     row = shown["cases"]["c1"]
+    assert row.pop("warnings") == []
     assert row.pop("megabytes") == pytest.approx((store / "c1.h5").stat().st_size / 1e6, abs=0.01)
     assert row == {
         "patient": "c1", "timepoint": None, "corpus": "plain", "grade": None, "age": None, "survival_days": None,
