@@ -92,7 +92,7 @@ def _fields(content: bytes) -> tuple[dict[str, str], int]:
     while "ElementDataFile" not in fields:
         end = content.find(b"\n", start, LONGEST_HEADER)
         if end < 0:
-            raise ValueError("the header has no line ElementDataFile")
+            raise ValueError(f"the header has no line ElementDataFile in its first {min(len(content), LONGEST_HEADER)} bytes")
         key, equals, value = content[start:end].decode("ascii").partition("=")
         if not equals:
             raise ValueError(f"the header has a line {key.strip()[:40]!r} without =")
@@ -141,5 +141,5 @@ def _inflated(packed: bytes, count: int) -> bytes:
     inflate = isal_zlib.decompressobj()
     voxels = inflate.decompress(packed, count + 1)
     if len(voxels) <= count and not inflate.eof:
-        raise EOFError("the voxels end before their checksum")
+        raise EOFError(f"the voxels end after {len(voxels)} bytes, before their checksum")
     return voxels

@@ -93,7 +93,7 @@ class Stream:
             ValueError: more bytes follow.
         """
         if self._content.readinto(bytearray(1)):
-            raise ValueError("more bytes follow the voxels than the header says")
+            raise ValueError(f"more bytes follow the voxels than the header says, in a file of {self._size}")
         return SourceFile(self._path.name, self._size, self._summed.crc32)
 
 

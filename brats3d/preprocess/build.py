@@ -21,7 +21,7 @@ from brats3d.preprocess.prepare import prepare_case
 from brats3d.preprocess.stored import StoredBefore, check_folder, check_room, codec_of, stored_before
 from brats3d.preprocess.tissue import from_plain
 from brats3d.regions import label_set as named_label_set
-from brats3d.store import CODECS, OPTIONAL_FACTS, CaseFacts, StoredCase, find_duplicates, open_store, write_case
+from brats3d.store import CODECS, OPTIONAL_FACTS, CaseFacts, Store, StoredCase, find_duplicates, open_store, write_case
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,10 @@ def build_store(
         try:
             _check_sources(stored, by_id[name])
         except OSError as problem:
-            raise CaseError(f"{problem.filename}: cannot be compared with what is stored ({problem.strerror}).") from problem
+            raise CaseError(
+                f"{problem.filename}: cannot be compared with what is stored ({problem.strerror}); make it readable,"
+                " or leave the case out."
+            ) from problem
         _check_facts(stored, by_id[name])
 
     before = StoredBefore() if force else stored_before(out, list(by_id), check, _named(source))
@@ -131,16 +134,17 @@ def build_store(
     stored = {**before.kept, **written}
     warnings = {name: list(facts.warnings) for name, facts in stored.items()}
     if written:
-        _add_outliers(warnings, {**_others(out, stored), **stored})
-    if written and shard is None:  # else other jobs fill the store too, and the whole is not there to look at
-        _add_duplicates(warnings, out, workers, progress)
+        store = open_store(out)
+        _add_outliers(warnings, {**_others(store, stored), **stored})
+        if shard is None:  # else other jobs fill the store too, and the whole is not there to look at
+            _add_duplicates(warnings, store, workers, progress)
     said = {name: tuple(sentences) for name, sentences in sorted(warnings.items()) if sentences}
     return StoreReport(str(out), tuple(sorted(written)), tuple(before.kept), dict(sorted(refused.items())), said)
 
 
-def _others(out: Path, asked: Mapping[str, CaseFacts]) -> dict[str, CaseFacts]:
+def _others(store: Store, asked: Mapping[str, CaseFacts]) -> dict[str, CaseFacts]:
     """Return what is known of the cases of a store that were not asked for, those that can be read."""
-    store, found = open_store(out), dict[str, CaseFacts]()
+    found: dict[str, CaseFacts] = {}
     for name in store:
         if name not in asked:
             with suppress(CaseError), store[name] as case:
@@ -156,8 +160,8 @@ def _add_outliers(warnings: dict[str, list[str]], stored: Mapping[str, CaseFacts
             warnings.setdefault(name, []).append(sentence)
 
 
-def _add_duplicates(warnings: dict[str, list[str]], out: Path, workers: int, progress: Progress) -> None:
-    store = open_store(out)
+def _add_duplicates(warnings: dict[str, list[str]], store: Store, workers: int, progress: Progress) -> None:
+    """Say which cases are copies of one another."""
     pairs = find_duplicates(store, workers=workers, progress=progress).pairs if len(store) > 1 else ()
     for pair in pairs:
         for name, other in ((pair.case_a, pair.case_b), (pair.case_b, pair.case_a)):

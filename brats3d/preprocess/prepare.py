@@ -55,7 +55,10 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
         label, file, odd, known = _read_label(case.label, source)
         features = coding_features(label, {m: volume.array for m, volume in scans.items()})
         verdict = _settled(case, features, known, label_set)
-        settled, warnings = verdict.label_set, (*warnings, *odd, *_odd_label(features, verdict, bound=binds(case) or label_set))
+        settled, warnings = (
+            verdict.label_set,
+            (*warnings, *odd, *_odd_label(features, verdict, bound=binds(case) or label_set is not None)),
+        )
         files += [file] if file else []
         label, _ = geometry.to_stored(label, source)
     stacked, grid = geometry.to_stored(_stack(scans), source)
@@ -166,7 +169,7 @@ def _settled(case: Case, features: CodingFeatures, known: str | None, requested:
     return Verdict(known, ("region masks",), {known: 1.0}, sure=True)
 
 
-def _odd_label(features: CodingFeatures, verdict: Verdict, *, bound: str | bool | None) -> list[str]:
+def _odd_label(features: CodingFeatures, verdict: Verdict, *, bound: bool) -> list[str]:
     """Return what is odd about a label's values, a sentence each."""
     odd = [f"{verdict.warning}."] if verdict.warning else []
     if not features:

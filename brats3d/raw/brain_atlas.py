@@ -93,7 +93,9 @@ def brain_by_atlas(images: Mapping[str, np.ndarray], grid: Grid, atlas: Atlas, t
     """
     guess = resample(atlas.brain.astype(np.float32), atlas.grid, grid, to_grid) > 0.5
     if not guess.any():
-        raise GridError("the atlas' brain lies outside the scan; the registration to the atlas failed: look at the scan.")
+        raise GridError(
+            f"the atlas' brain lies outside the scan's {grid.shape} voxels; the registration to it failed: look at the scan."
+        )
     total, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for image in images.values():
         seen = image > 0  # a slab shows a part of the head alone: outside it the others count
@@ -101,7 +103,9 @@ def brain_by_atlas(images: Mapping[str, np.ndarray], grid: Grid, atlas: Atlas, t
             total += image / np.median(image[seen & guess])
             count += seen
     if not count.any():
-        raise GridError("no scan shows anything where the atlas' brain lies; the registration failed: look at the scans.")
+        raise GridError(
+            f"no scan ({', '.join(images)}) shows anything where the atlas' brain lies; the registration failed: look at them."
+        )
     return _pull(np.minimum(total / np.maximum(count, 1), 1.5), guess, grid)
 
 

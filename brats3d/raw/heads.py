@@ -28,7 +28,7 @@ def head_centre(head: Volume) -> np.ndarray:
     inside = toolkit().GetArrayFromImage(toolkit().OtsuThreshold(image, 0, 1, 200)).T > 0
     voxels = np.argwhere(inside)
     if len(voxels) == 0:
-        raise GridError("the scan shows no head: all of it is background; look at the scan.")
+        raise GridError(f"the scan {head.array.shape} shows no head: all of it is background; look at the scan.")
     step, origin = np.array(image.GetSpacing()), image.TransformIndexToPhysicalPoint((0, 0, 0))
     turn = np.reshape(image.GetDirection(), (3, 3))
     places = (voxels[:: max(1, len(voxels) // 200_000)] * step) @ turn.T + np.array(origin)

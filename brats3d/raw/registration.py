@@ -84,7 +84,9 @@ def register(
     ranked = sorted((pair.cost(start, stages[0].level_mm), i) for i, start in enumerate(starts))
     kept = [starts[i] for cost, i in ranked[:KEPT] if np.isfinite(cost)]
     if not kept:
-        raise GridError("the two scans do not overlap anywhere; check that they are of one head, and their headers.")
+        raise GridError(
+            f"the two scans overlap from none of {len(starts)} starts; check that they are of one head, and their headers."
+        )
     first, *others = stages
     begun = [pair.improve(start, first) for start in kept]
     matrix = min(begun, key=lambda m: pair.cost(m, first.level_mm))
@@ -136,7 +138,7 @@ class _Pair:
         inside = np.ones(fixed.grid.shape, bool) if mask is None else mask
         voxels = np.argwhere(inside)
         if len(voxels) == 0:
-            raise GridError("the mask of what to compare is empty; the brain was not found.")
+            raise GridError(f"the mask of what to compare is empty (0 of {inside.size} voxels); the brain was not found.")
         x, y, z = (fixed.grid.affine @ [*voxels.mean(0), 1])[:3] / UNIT_MM
         one, other = (image_of(without_peaks(v.array), _in_units(v.grid)) for v in (fixed, moving))
         mask_image, volume_mm3 = image_of(inside, _in_units(fixed.grid)), len(voxels) * fixed.grid.voxel_ml * 1000

@@ -24,17 +24,7 @@ LEFT_OUT: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "susceptibility",
         _words(
-            "swi",
-            "swan",
-            "susc\\w*",
-            "t2star\\w*",
-            "t2 (?:gre|ffe)",
-            "(?:gre|ffe) t2",
-            "hemo\\w*",
-            "mip",
-            "minip",
-            "pha",
-            "phase",
+            "swi", "swan", "susc\\w*", "t2star\\w*", "t2 (?:gre|ffe)", "(?:gre|ffe) t2", "hemo\\w*", "mip|minip", "pha|phase"
         ),
     ),
     ("an angiography", _words("mr[av]", "tof", "angio\\w*", "venogra\\w*", "pc3?d?a")),

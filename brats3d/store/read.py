@@ -205,14 +205,20 @@ def verify_file(path: Path) -> None:
         StoreError: what is damaged or missing.
     """
     with StoredCase(path) as case, reading(path):
-        if int(case._file.attrs.get("checksum", -1)) != facts_checksum(case._file):
-            raise ValueError("the attributes do not match their checksum")
-        if set(case._file["histograms"]) != set(case.modalities) or len(case.modalities) != len(case.images):
-            raise ValueError("modalities, channels and histograms disagree")
+        kept, found = int(case._file.attrs.get("checksum", -1)), facts_checksum(case._file)
+        if kept != found:
+            raise ValueError(f"the attributes do not match their checksum: {found} where {kept} is kept")
+        told = set(case._file["histograms"]), len(case.images)
+        if told != (set(case.modalities), len(case.modalities)):
+            raise ValueError(
+                f"modalities, channels and histograms disagree: {list(case.modalities)}, {told[1]} and {sorted(told[0])}"
+            )
         _ = case.histograms, case.transforms  # reads them all
         for slab in range(0, case.images.shape[1], CHUNK):
             case.images[:, slab : slab + CHUNK]
         label = None if case.label is None else case.label[:]
         counts = {} if label is None else dict(zip(*np.unique(label[label > 0], return_counts=True), strict=True))
-        if counts != {v: s.count for v, s in case.tumour.items()}:
-            raise ValueError("the label and its summary disagree")
+        summary = {v: s.count for v, s in case.tumour.items()}
+        if counts != summary:
+            shown = {int(value): int(count) for value, count in counts.items()}
+            raise ValueError(f"the label and its summary disagree: voxels by value {shown} and {summary}")

@@ -469,7 +469,7 @@ def test_a_label_that_cannot_be_read_any_more_is_its_own_cases_affair(
     monkeypatch.setattr(Path, "read_bytes", refuse)
     code, out, err = command()
     assert (code, "1 cases written, 2 kept, 1 refused" in out) == (3, True)
-    assert f"refused {NAMES[0]}: {shut}: cannot be compared with what is stored (Permission denied)." in err
+    assert f"refused {NAMES[0]}: {shut}: cannot be compared with what is stored (Permission denied); make it readable" in err
 
 
 def test_the_command_takes_all_cores_and_the_function_one(

@@ -37,7 +37,8 @@ def test_a_description_names_its_modality(text: str, modality: str) -> None:
         ("t1_mask", "mask"), ("hdbet_mask_native_t1c", "mask"), ("T2_ROI", "mask"), ("TOF MRA", "angiography"),
         ("Calibration Scan", "calibration"), ("fMRI rest", "functional"), ("PD/T2 dual", "proton"), ("T1 subtraction", "map"),
         ("T1 and T2", "both"), ("SUB T1 AX", "map"), ("T2 FFE", "susceptibility"), ("AX T1 POST IAC", "part of the body"),
-        ("T1 SAG C SPINE", "part of the body"),
+        ("T1 SAG C SPINE", "part of the body"), ("T2 SWAN", "susceptibility"), ("T2 Pha", "susceptibility"),
+        ("T2 PHASE", "susceptibility"), ("T2 MIP", "susceptibility"), ("T2 minIP", "susceptibility"),
     ],
 )  # fmt: skip
 def test_what_is_left_out_says_why(text: str, reason: str) -> None:
