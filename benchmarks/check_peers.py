@@ -33,6 +33,7 @@ from scipy import ndimage
 
 from brats3d import images
 from brats3d.console import text_table
+from brats3d.machine import describe_machine
 from brats3d.regions import LABEL_SETS, REGIONS, region_masks, whole_numbers
 from brats3d.scores import region_scores
 from brats3d.scores.surfaces import border_surface, largest_distance, mean_distance, measure, surface_dice
@@ -205,6 +206,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=12)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
+    print(describe_machine())
     warnings.simplefilter("ignore")  # the packages use names that SciPy and NumPy have moved
     if options.write:
         write(options.write)

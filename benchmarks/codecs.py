@@ -25,6 +25,7 @@ import numpy as np
 
 from brats3d.cases import find_cases
 from brats3d.console import text_table
+from brats3d.machine import describe_machine
 from brats3d.preprocess import prepare_case
 from brats3d.store import PreparedCase
 
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=6)
     parser.add_argument("--patches", type=int, default=20)
     options = parser.parse_args()
+    print(describe_machine())
     sources = [case for case in find_cases(options.data) if case.label and not case.missing][: options.cases]
     choices = [(codec, USUAL[1]) for codec in CODECS] + [(USUAL[0], chunk) for chunk in CHUNKS[1:]]
     times: dict[str, dict[tuple[str, Chunk], list[float]]] = {

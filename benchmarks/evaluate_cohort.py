@@ -27,6 +27,7 @@ from real_labels import labels_of_cases, scatter, wobble
 from brats3d import images
 from brats3d.cases import find_cases
 from brats3d.console import text_table
+from brats3d.machine import describe_machine
 from brats3d.regions import LABEL_SETS, convert_label
 
 
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=36)
     parser.add_argument("--protocol", nargs="+", default=["casewise", "brats2023", "all"])
     options = parser.parse_args()
+    print(describe_machine())
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         ids = make_cohort(options.data, folder, options.cases)

@@ -27,6 +27,7 @@ from real_labels import RealLabel, labels_of_cases, scatter, wobble
 from scipy import ndimage
 
 from brats3d.console import text_table
+from brats3d.machine import describe_machine
 from brats3d.regions import REGIONS
 from brats3d.scores import Scoring, case_scores
 
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
+    print(describe_machine())
     warnings.simplefilter("ignore")  # the package uses names that SciPy has moved
     rows, ratios = [], []
     for label in labels_of_cases(options.data, options.cases):

@@ -15,6 +15,7 @@ import argparse
 import numpy as np
 
 from brats3d.console import text_table
+from brats3d.machine import describe_machine
 from brats3d.phantom import Phantom, make_phantom
 from brats3d.regions import LABEL_SETS, REGIONS, region_masks
 
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--shape", default="80x80x52")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    print(describe_machine())
     x, y, z = (int(n) for n in options.shape.split("x"))
     cohort = [make_phantom(np.random.default_rng([options.seed, k]), (x, y, z)) for k in range(options.cases)]
     rows = best_thresholds(cohort)

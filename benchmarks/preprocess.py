@@ -35,6 +35,7 @@ from nnunet import Peer, peer
 
 from brats3d.cases import Case, find_cases
 from brats3d.console import text_table
+from brats3d.machine import describe_machine
 from brats3d.preprocess import build_store
 
 
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--copies", type=int, default=4)
     options = parser.parse_args()
+    print(describe_machine())
     cases = [case for case in find_cases(options.data) if case.label and not case.missing][: options.cases]
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

@@ -35,6 +35,7 @@ from nnunet import peer
 from brats3d.cases import Case, find_cases
 from brats3d.console import text_table
 from brats3d.intensity import Scaling
+from brats3d.machine import describe_machine
 from brats3d.patches.reader import normalise, scalings
 from brats3d.preprocess import build_store
 from brats3d.store import StoredCase, case_path
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=60)
     parser.add_argument("--size", type=int, default=128)
     options = parser.parse_args()
+    print(describe_machine())
     cases: list[Case] = [case for case in find_cases(options.data) if case.label and not case.missing][: options.cases]
     ids = [case.id for case in cases]
     with tempfile.TemporaryDirectory() as folder:

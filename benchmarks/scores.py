@@ -31,6 +31,7 @@ import surface_distance
 from real_labels import RealLabel, labels_of_cases, wobble
 
 from brats3d.console import text_table
+from brats3d.machine import describe_machine
 from brats3d.regions import REGIONS
 from brats3d.scores import PROTOCOLS, case_scores, protocols
 
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
+    print(describe_machine())
     warnings.simplefilter("ignore")  # the peers use names that SciPy and NumPy have moved
     contenders = [dice_and_hd95, every_score, package]
     try:

@@ -1,19 +1,29 @@
 """brats3d: from the MR scans of a brain-tumour patient to masks of the tumour, and to a trained network that draws them.
 
 Names are resolved on first use (PEP 562), so that importing the package loads neither a deep-learning framework nor an
-imaging library.
+imaging library. Importing it changes one thing: TensorFlow will use oneDNN unless the environment says otherwise
+(`brats3d.machine` says why). So import brats3d before Keras.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from brats3d.version import __version__
 
 # The library reports, the caller decides where: a program that wants to see the messages configures logging.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+if "TF_ENABLE_ONEDNN_OPTS" not in os.environ:
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+    if "tensorflow" in sys.modules:
+        from brats3d.machine import warn_of_late_onednn
+
+        warn_of_late_onednn()
 
 _HOMES = {
     "find_cases": "brats3d.cases",

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from importlib import metadata
 from types import FrameType
 
-from brats3d import __version__
 from brats3d.console.streams import say
 from brats3d.errors import BratsError
+from brats3d.version import __version__
 
 EXIT_CODES = {"done": 0, "bug": 1, "cannot": 2, "refused": 3, "terminated": 75, "interrupted": 130}
 GO_ON = "what is finished stays. Give the same command again to go on (train: with --resume)."

@@ -19,6 +19,7 @@ from brats3d.data import PatchDataset, check_batch
 from brats3d.errors import BratsError, LabelError, NoCasesError, SpaceError
 from brats3d.evaluate import write_scores
 from brats3d.files import NO_SPACE, write_file
+from brats3d.machine import describe_machine
 from brats3d.models import Card, load_model, stride
 from brats3d.store import Store, open_store
 from brats3d.train.command import TrainingResult
@@ -64,6 +65,7 @@ def run_training(store: Path, recipe: Recipe, folder: RunFolder, progress: Progr
         if not resume:
             folder.begin(recipe.to_toml(), split)
         with messages_in(folder.text), _first_cause(folder, dataset):
+            log.info("machine: %s", describe_machine())
             try:
                 parts = _parts(opened, recipe, folder, fold, dataset, devices)
                 record = _train(parts, devices, progress, resume=resume)
