@@ -117,20 +117,25 @@ def label_set(name: str) -> LabelSet:
 
 ROUNDING = 1e-3
 """How far a label in floating point may lie from a whole number: scale factors and resampling tools leave 2.9999998."""
+FEWEST_STEPS = 100
+"""A scale factor that spreads a label's values over all that the type can hold leaves more steps than this between 0 and the
+largest (nibabel: 255 for uint8). Only then are fractions what it made of whole numbers; a coarser one has another meaning."""
 
 
-def whole_numbers(label: np.ndarray) -> np.ndarray:
-    """Return a label of any number type as uint8, refusing what is no label.
+def whole_numbers(label: np.ndarray, step: float = 0.0) -> np.ndarray:
+    """Return a label of any number type as uint8, refusing what is not a label.
 
     Args:
         label: (X, Y, Z) array of any type; float files are common, and hold whole numbers within `ROUNDING`.
+        step: the scale factor of the file's header, of which all values are multiples; 0 if it has none. Whole numbers
+            are then found within half of it, as long as it is fine (`FEWEST_STEPS`).
 
     Returns:
-        (X, Y, Z) uint8 with the same values, rounded. A copy, except where the input is uint8 already.
+        (X, Y, Z) uint8 with the same values, rounded. A copy, unless the input is uint8 already.
 
     Raises:
-        LabelError: a value is no whole number from 0 to 255, where the message names the first one found, or all that is not 0
-            would be rounded to 0.
+        LabelError: a value is not a whole number from 0 to 255 (the message names the first one found, and the scale factor),
+            or all that is not 0 would be rounded to 0.
     """
     label = np.asarray(label)
     if label.dtype == np.uint8:
@@ -138,16 +143,19 @@ def whole_numbers(label: np.ndarray) -> np.ndarray:
     floating = np.issubdtype(label.dtype, np.floating)
     with np.errstate(invalid="ignore"):
         whole = (np.rint(label) if floating else label).astype(np.uint8)
-        wrong = ~(np.abs(label - whole) <= ROUNDING) if floating else whole != label
+        fine = step and step * FEWEST_STEPS <= np.abs(label).max(initial=0)
+        allowed = max(ROUNDING, step / 2 * (1 + ROUNDING)) if fine else ROUNDING
+        wrong = ~(np.abs(label - whole) <= allowed) if floating else whole != label
+    factor = f" (the header's scale factor is {step:.4g})" if step else ""
     if wrong.any():
         raise LabelError(
-            f"the label holds {label[wrong][0]!s} in {int(wrong.sum())} voxels; expected whole numbers from 0 to 255:"
+            f"the label holds {label[wrong][0]!s} in {int(wrong.sum())} voxels{factor}; expected whole numbers from 0 to 255:"
             " check that the file is a label and not an image or a resampled mask."
         )
     if floating and not whole.any() and label.any():
         raise LabelError(
-            f"the label holds nothing but 0 and values up to {np.abs(label).max():.3g}; expected whole numbers from 0 to 255:"
-            " check the scale factor in its header."
+            f"the label holds nothing but 0 and values up to {np.abs(label).max():.3g}{factor}; expected whole numbers from 0"
+            " to 255: check the scale factor in its header."
         )
     return whole
 

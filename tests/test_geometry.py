@@ -103,17 +103,72 @@ def test_spacing_and_volume(axes: str, tilt: float) -> None:
     assert grid.voxel_ml == pytest.approx(abs(np.linalg.det(grid.affine)) / 1000)
 
 
-def test_differences() -> None:
-    grid = grid_of()
-    near, far, undefined = (grid.affine.copy() for _ in range(3))
-    near[0, 3] += 9e-4
-    far[0, 3] += 2e-3
+BRATS = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
+WIDE = (241, 241, 151)
+"""Its far corner is 240, 240 and 150 voxels from the first."""
+
+
+def moved(shift: float = 0, turn: float = 0, scale: float = 1, about: float = 0) -> np.ndarray:
+    """BraTS' affine shifted along y (mm), turned about the patient's long axis (rad) through x = about, or larger in z."""
+    affine = np.array(BRATS)
+    affine[:2, 3] += 0, shift
+    affine[2, 2] *= scale
+    cos, sin = np.cos(turn), np.sin(turn)
+    rotation = np.array([[cos, -sin, 0, 0], [sin, cos, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    there = np.eye(4)
+    there[0, 3] = about
+    return there @ rotation @ np.linalg.inv(there) @ affine
+
+
+@pytest.mark.parametrize(
+    ("affine", "voxels"),
+    [
+        (moved(0.002), 0.002), (moved(0.0999), 0.0999), (moved(0.1001), 0.1001),
+        (moved(turn=1e-5), 1e-5 * np.hypot(240, 239)), (moved(turn=4e-4), 4e-4 * np.hypot(240, 239)),
+        (moved(scale=1 + 0.0999 / 150), 0.0999), (moved(scale=1 + 0.1001 / 150), 0.1001),
+        (BRATS * [-1, 1, 1, 1], 480), (BRATS * [0.5, 1, 1, 1], 120 / 0.5),
+    ],
+)  # fmt: skip
+def test_grids_are_one_as_far_as_no_corner_moves(affine: np.ndarray, voxels: float) -> None:
+    """Ways worked out by hand, as multiples of the shorter voxel edge of the two."""
+    one, other = Grid(WIDE, BRATS), Grid(WIDE, affine)
+    assert geometry.corner_shift(WIDE, BRATS, affine) == pytest.approx(voxels, rel=1e-4)
+    for said in (one.differences(other), other.differences(one)):
+        assert bool(said) == (voxels > 0.1)
+        assert not said or f"corners {voxels:.3g} voxels apart" in said
+
+
+def test_what_differs_is_shown() -> None:
+    grid, undefined = grid_of(), affine_of("LPS")
     undefined[1, 1] = np.nan
-    assert grid.differences(Grid(SHAPE, near)) == ""
-    assert grid.differences(Grid((6, 7, 9), near)) == "shape (6, 7, 8) and (6, 7, 9)"
+    far = grid.affine.copy()
+    far[0, 3] += 2
+    assert grid.differences(Grid((6, 7, 9), grid.affine)) == "shape (6, 7, 8) and (6, 7, 9)"
     assert "-71.3" in grid.differences(Grid(SHAPE, far))
-    assert "-71.298" in grid.differences(Grid(SHAPE, far))
+    assert "-69.3" in grid.differences(Grid(SHAPE, far))
     assert grid.differences(Grid(SHAPE, undefined)).startswith("affine ")
+
+
+def test_another_origin_is_told_from_another_direction() -> None:
+    one = Grid(WIDE, BRATS)
+    assert one.differs_in_origin_alone(Grid(WIDE, moved(50)))
+    assert one.differs_in_origin_alone(Grid(WIDE, moved(50, turn=1e-5)))
+    assert not one.differs_in_origin_alone(Grid(WIDE, moved(turn=0.01, about=-120)))
+    assert not one.differs_in_origin_alone(Grid((*WIDE[:2], 150), BRATS))
+
+
+@pytest.mark.parametrize(("axes", "tilt"), [("LPS", 0), ("SAR", 0), ("RIA", 23)])
+def test_shear_and_its_volume(axes: str, tilt: float) -> None:
+    """A parallelepiped's volume is its base times its height, whatever the length of its slanted edge."""
+    assert grid_of(axes, tilt).shear() == ""
+    for degrees, words in ((0.5, ""), (0.6, "0.6 degrees"), (15, "15.0 degrees")):
+        slanted = np.eye(4)
+        slanted[0, 2] = np.tan(np.radians(degrees)) * 2.5  # the third axis, 2.5 mm high, leans towards the first
+        slanted[2, 2] = 2.5
+        grid = Grid(SHAPE, affine_of(axes, tilt) @ np.diag([1, 1 / 0.9, 1 / 2.5, 1]) @ slanted)
+        assert words in grid.shear()
+        assert bool(words) == bool(grid.shear())
+        assert grid.voxel_ml == pytest.approx(2.5 / 1000)
 
 
 @pytest.mark.parametrize("seed", range(4))

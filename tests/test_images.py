@@ -55,6 +55,64 @@ def test_values_keep_the_type_they_have_on_disk(tmp_path: Path, suffix: str, kin
     np.testing.assert_array_equal(volume.array, scan(kind))
 
 
+def test_what_a_name_says_of_gzip_does_not_matter(tmp_path: Path) -> None:
+    content = save(tmp_path / "a.nii", scan()).read_bytes()
+    for name, there in (("b.nii.gz", content), ("c.nii", gzip.compress(content))):
+        (tmp_path / name).write_bytes(there)
+        volume = images.read(tmp_path / name)
+        np.testing.assert_array_equal(volume.array, scan())
+        assert volume.source == images.SourceFile(name, len(there), zlib.crc32(there))
+        (tmp_path / name).write_bytes(there[:-9])
+        with pytest.raises(ImageError, match=rf"{name}: cannot be read as NIfTI"):
+            images.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("place", "field", "said"),
+    [
+        (254, struct.pack("<h", 9), "sform_code 9 not valid; setting to 0"),
+        (80, struct.pack("<f", -1), "pixdim[1,2,3] should be positive; setting to abs of pixdim values"),
+        (70, struct.pack("<h", 9999), ""),
+    ],
+)
+def test_what_nibabel_corrects_is_kept_and_not_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, place: int, field: bytes, said: str
+) -> None:
+    path = save(tmp_path / "a.nii", scan())
+    content = path.read_bytes()
+    path.write_bytes(content[:place] + field + content[place + len(field) :])
+    with caplog.at_level(1):
+        if said:
+            assert images.read(path).grid.doubts[0] == f"has a fault that was read around ({said})"
+        else:
+            with pytest.raises(ImageError, match=r"a\.nii: cannot be read as NIfTI .*data code 9999 not recognized"):
+                images.read(path)
+    assert [record.name for record in caplog.records if record.name.startswith("nibabel")] == []
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".mha"])
+def test_sheared_axes_are_refused_and_rounded_ones_are_read(tmp_path: Path, suffix: str) -> None:
+    """The third axis leans towards the first, by a tangent that is nearly the cosine."""
+    for lean, refused in ((0.009, False), (0.02, True)):
+        path = tmp_path / f"a{suffix}"
+        if suffix == ".mha":
+            header = (
+                "NDims = 3\nDimSize = 6 7 8\nElementSpacing = 1 1 1\nElementType = MET_SHORT\n"
+                f"TransformMatrix = 1 0 0 0 1 0 {lean} 0 1\nElementDataFile = LOCAL\n"
+            )
+            path.write_bytes(header.encode() + scan().tobytes(order="F"))
+        else:
+            nib.save(nib.Nifti1Image(scan(), np.eye(4) + np.eye(4)[:, [0]] * np.eye(4)[[2]] * lean), path)
+        if refused:
+            with pytest.raises(ImageError, match=r"mask\.nii: the axes .* are sheared"):
+                images.write(tmp_path / "mask.nii", scan(), Grid(SHAPE, np.eye(4) + np.eye(4)[:, [0]] * np.eye(4)[[2]] * lean))
+            assert not (tmp_path / "mask.nii").exists()
+            with pytest.raises(ImageError, match=rf"a\{suffix}: the axes .* are sheared, up to 1\.1 degrees"):
+                images.read(path)
+        else:
+            images.read(path)
+
+
 @pytest.mark.parametrize(("qform_code", "sform_code"), CODES)
 def test_the_grid_is_the_headers(tmp_path: Path, qform_code: int, sform_code: int) -> None:
     path = save(tmp_path / "a.nii.gz", scan(), qform_code, sform_code)

@@ -196,6 +196,19 @@ def test_what_is_no_whole_number_is_refused(value: float) -> None:
         regions.whole_numbers(label)
 
 
+def test_whole_numbers_are_found_within_half_of_a_fine_scale_factor() -> None:
+    """0, 1, 2 and 4 as a program writes them that spreads 0 to 4 over the 256 values of uint8: multiples of 4/255."""
+    step = 4 / 255
+    label = np.round(np.array([0, 1, 2, 4]) / step) * step
+    assert np.abs(label - [0, 1, 2, 4]).max() > 5 * regions.ROUNDING
+    np.testing.assert_array_equal(regions.whole_numbers(label, step), [0, 1, 2, 4])
+    for values, factor in (
+        ([0, 1, 4 + 0.6 * step], step), (label, 0.0), ([0, 0.7, 2.8], 0.7), ([0, 1, 4.3], 1.0), ([0.5, 1.5], 1.0),
+    ):  # fmt: skip
+        with pytest.raises(LabelError, match=f"scale factor is {factor:.4g}" if factor else "expected whole numbers"):
+            regions.whole_numbers(np.array(values, float), factor)
+
+
 @pytest.mark.parametrize("kind", [bool, np.int64, np.float32])
 def test_a_label_of_another_type_has_the_same_regions(kind: type) -> None:
     label = (np.random.default_rng(0).random((6, 7, 8)) < 0.5).astype(kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,6 @@ from brats3d.regions import label_set as named_label_set
 from brats3d.scores import RegionScores, Reliability, Scoring, case_failures, case_scores
 
 log = logging.getLogger(__name__)
-
-AXES_TOLERANCE = 1e-3
-"""How far the directions and spacings of two grids may differ and still be the same, in mm a voxel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +113,7 @@ def evaluate_case(
         Region → its scores, for those of the protocol's regions (WT, TC and ET, or the task's) that both label sets define.
 
     Raises:
-        GridError: the volumes do not lie on one grid.
+        GridError: the volumes do not lie on one grid, or its axes are sheared.
         ArrayError: one is a volume and the other an array, or shapes and spacing do not fit together.
         LabelError: a label holds values outside its label set, or the two sets share no region.
         OptionError: no such label set, protocol or task.
@@ -130,6 +127,8 @@ def evaluate_case(
         different = prediction.grid.differences(reference.grid)
         if different:
             raise GridError(f"prediction and reference do not lie on one grid ({different}); bring them to one grid first.")
+        if reference.grid.shear():
+            raise GridError(f"{reference.grid.shear()}; expected right angles, as distances need: resample both volumes first.")
         spacing_mm = reference.grid.spacing_mm
         prediction, reference = prediction.array, reference.array
     return case_scores(
@@ -148,6 +147,9 @@ def evaluate_pair(pair: Pair) -> CaseResult:
         CaseError: a file is damaged, a label set in doubt, or the two do not lie on one grid.
     """
     mine, theirs = read_pair(pair)
+    for file, label in ((pair.prediction, mine), (pair.reference, theirs)):
+        for doubt in label.doubts:
+            log.warning("%s: the header %s.", file.path, doubt)
     codings = named_label_set(mine.label_set), named_label_set(theirs.label_set)
     arrays = mine.volume.array, theirs.volume.array
     spacing = theirs.volume.grid.spacing_mm
@@ -185,8 +187,8 @@ def read_pair(pair: Pair) -> tuple[Label, Label]:
     if pair.resample:
         log.info("%s: brought to the grid of %s (%s).", pair.prediction.path, pair.reference.path, different)
         array = resample_label(mine.volume.array, mine.volume.grid, theirs.volume.grid)
-        return Label(Volume(array, theirs.volume.grid), mine.label_set), theirs
-    return mine, Label(_with_its_scans(pair, mine.volume, theirs.volume, different), theirs.label_set)
+        return replace(mine, volume=Volume(array, theirs.volume.grid)), theirs
+    return mine, replace(theirs, volume=_with_its_scans(pair, mine.volume, theirs.volume, different))
 
 
 def _with_its_scans(pair: Pair, mine: Volume, theirs: Volume, different: str) -> Volume:
@@ -197,9 +199,8 @@ def _with_its_scans(pair: Pair, mine: Volume, theirs: Volume, different: str) ->
     does).
     """
     scans = list(pair.reference.named.images.values()) if pair.reference.named else []
-    origin_only = np.abs(mine.grid.affine[:3, :3] - theirs.grid.affine[:3, :3]).max() <= AXES_TOLERANCE
-    same_shape = mine.array.shape == theirs.array.shape
-    if scans and same_shape and origin_only and not mine.grid.differences(images.read(scans[0]).grid):
+    origin_only = mine.grid.differs_in_origin_alone(theirs.grid)
+    if scans and origin_only and not mine.grid.differences(images.read(scans[0]).grid):
         log.warning(
             "%s: the label's header differs from its scans' (%s); taken voxel by voxel.", pair.reference.path, different
         )

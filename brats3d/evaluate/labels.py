@@ -16,7 +16,7 @@ import numpy as np
 
 from brats3d import images
 from brats3d.cases import Case, corpus_of, find_cases, patient_of, settle_label_set
-from brats3d.errors import ImageError, LabelError, NoCasesError, OptionError
+from brats3d.errors import GridError, ImageError, LabelError, NoCasesError, OptionError
 from brats3d.geometry import bounding_box, box_slices, from_stored
 from brats3d.images import Volume
 from brats3d.regions import LABEL_SETS, check_values, whole_numbers
@@ -78,10 +78,17 @@ class LabelFile:
 
 @dataclass(frozen=True, eq=False)
 class Label:
-    """A label that was read: uint8 volume on its file's (or its scan's) grid, and what its values mean."""
+    """A label that was read.
+
+    Attributes:
+        volume: uint8, on its file's (or its scan's) grid.
+        label_set: what its values mean.
+        doubts: what is doubtful about its file's header, as words that follow "the header".
+    """
 
     volume: Volume
     label_set: str
+    doubts: tuple[str, ...] = ()
 
 
 def find_labels(side: Side) -> dict[str, LabelFile]:
@@ -176,6 +183,7 @@ def read_label(file: LabelFile) -> Label:
         ImageError: the file is missing, damaged, no 3-D image, or holds NaN.
         LabelError: there is no label, its values are no whole numbers or not of its label set, or the label set is in doubt.
         StoreError: the store's case file is damaged.
+        GridError: the scans of a stored case have sheared axes.
     """
     if file.path is None:
         raise LabelError(f"{file.named.describe() if file.named else file.case}; expected a label (seg) to compare.")
@@ -189,7 +197,7 @@ def read_label(file: LabelFile) -> Label:
         check_values(values, LABEL_SETS[settled])
     except LabelError as problem:
         raise LabelError(f"{file.path}: {problem}") from problem
-    return Label(volume, settled)
+    return Label(volume, settled, volume.grid.doubts)
 
 
 def _values(label: np.ndarray) -> np.ndarray:
@@ -219,6 +227,8 @@ def _read_stored(path: Path) -> tuple[Volume, str | None]:
     with StoredCase(path) as stored:
         if stored.label is None:
             raise LabelError(f"{path}: the stored case has no label; expected one to compare.")
+        if stored.source.shear():  # stores of earlier versions took such scans
+            raise GridError(f"{path}: {stored.source.shear()}; expected right angles, as distances need: resample the scans.")
         # the stored orientation is not the source's: masks are compared where they were drawn
         return Volume(
             from_stored(stored.label_patch((0, 0, 0), stored.grid.shape), stored.source), stored.source
@@ -231,6 +241,6 @@ def _read_mask(path: Path) -> Volume:
         raise ImageError(f"{path}: the mask has shape {volume.array.shape}; expected one 3-D label volume.")
     images.check_finite(path, volume.array)
     try:
-        return Volume(whole_numbers(volume.array), volume.grid)
+        return Volume(whole_numbers(volume.array, volume.step), volume.grid)
     except LabelError as problem:
         raise LabelError(f"{path}: {problem}") from problem

@@ -17,7 +17,7 @@ from isal import isal_zlib
 from brats3d.errors import ImageError, first_line
 from brats3d.geometry import Grid
 from brats3d.images.stream import MOST_INFLATED
-from brats3d.images.volume import MAX_BYTES, SourceFile, Volume, check_affine, check_size
+from brats3d.images.volume import MAX_BYTES, SourceFile, Volume, check_grid, check_size
 
 TYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -67,8 +67,8 @@ def read_metaimage(path: Path, room: np.ndarray | None = None) -> Volume:
         shape = _numbers(fields, "DimSize", int)
         kind = np.dtype(TYPES[fields["ElementType"]]).newbyteorder(">" if _true(fields, "BinaryDataByteOrderMSB") else "<")
         check_size(path, shape, kind.itemsize)
-        affine = _affine(fields)
-        check_affine(path, affine)
+        x, y, z = shape
+        grid = check_grid(path, Grid((x, y, z), _affine(fields)))
         count = prod(shape) * kind.itemsize
         voxels = _inflated(content[start:], count) if _true(fields, "CompressedData") else content[start:]
         if len(voxels) != count:
@@ -81,8 +81,7 @@ def read_metaimage(path: Path, room: np.ndarray | None = None) -> Volume:
             " truncated or of another kind: copy it again from its source."
         ) from problem
     array = np.frombuffer(voxels, kind).reshape(shape, order="F").astype(kind.newbyteorder("="))
-    x, y, z = shape
-    return Volume(array, Grid((x, y, z), affine), SourceFile(path.name, len(content), isal_zlib.crc32(content)))
+    return Volume(array, grid, SourceFile(path.name, len(content), isal_zlib.crc32(content)))
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], int]:

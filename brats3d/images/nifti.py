@@ -15,15 +15,20 @@ import numpy as np
 
 from brats3d.errors import ArrayError, ImageError, first_line
 from brats3d.files import whole_file
-from brats3d.geometry import Grid
+from brats3d.geometry import AFFINE_TOLERANCE, Grid, corner_shift
 from brats3d.images.stream import Stream, opened
-from brats3d.images.volume import AGAIN, Volume, check_affine, check_size
+from brats3d.images.volume import AGAIN, Volume, check_grid, check_size
 
 if TYPE_CHECKING:
     import nibabel as nib
 
 FIRST = 348
 """Bytes of a NIfTI-1 header; the first four of them say how many there are."""
+WORTH_SAYING = 30
+"""nibabel's level of header faults that it reads around and shows; from `TOO_BAD` on it refuses the file."""
+TOO_BAD = 40
+FORMS_APART = 0.5
+"""sform and qform contradict each other where a corner lies further apart by them, in voxels. Real files: 0.0006 at most."""
 
 
 def read_nifti(path: Path, room: np.ndarray | None = None) -> Volume:
@@ -38,12 +43,12 @@ def read_nifti(path: Path, room: np.ndarray | None = None) -> Volume:
     """
     try:
         with opened(path) as stream:
-            header = _header(stream)
+            header, faults = _header(stream)
             shape, kind = _layout(path, header)
-            grid = _grid(path, header, shape)
+            grid = _grid(path, header, shape, faults)
             raw = stream.take(prod(shape) * kind.itemsize, _fitting(room, shape, kind))
             source = stream.finish()
-        return Volume(_values(raw.view(kind).reshape(shape, order="F"), header), grid, source)
+        return Volume(_values(raw.view(kind).reshape(shape, order="F"), header), grid, source, _step(header, kind))
     except (ImageError, MemoryError):
         raise
     except Exception as problem:  # nibabel, zlib and isal raise many kinds; each means the same to the user
@@ -55,8 +60,20 @@ def read_nifti(path: Path, room: np.ndarray | None = None) -> Volume:
         ) from problem
 
 
-def _header(stream: Stream) -> nib.Nifti1Header:
-    """Read the header and all up to the voxels; header extensions say nothing of where voxels lie."""
+class _Faults(list[str]):
+    """What nibabel finds wrong in a header and reads around; stands in for its logger, which would write to the terminal."""
+
+    def log(self, level: int, message: str) -> None:
+        if level >= WORTH_SAYING:
+            self.append(message)
+
+
+def _header(stream: Stream) -> tuple[nib.Nifti1Header, list[str]]:
+    """Read the header and all up to the voxels; header extensions say nothing of where voxels lie.
+
+    Returns:
+        The header as nibabel corrects it, and what it corrected.
+    """
     import nibabel as nib
 
     block = stream.take(FIRST).tobytes()
@@ -64,12 +81,13 @@ def _header(stream: Stream) -> nib.Nifti1Header:
     if nib.Nifti2Header.sizeof_hdr in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")):
         kind = nib.Nifti2Header
         block += stream.take(kind.sizeof_hdr - FIRST).tobytes()
-    header = kind(block)
+    header, faults = kind(block, check=False), _Faults()
+    header.check_fix(faults, TOO_BAD)
     start = header.get_data_offset()
     if header["magic"].item() != kind.single_magic or start < len(block):
         raise ValueError(f"the voxels begin at byte {start}, or in another file (.img)")
     stream.skip(start - len(block))
-    return header
+    return header, faults
 
 
 def _layout(path: Path, header: nib.Nifti1Header) -> tuple[tuple[int, ...], np.dtype]:
@@ -101,9 +119,17 @@ def _values(voxels: np.ndarray, header: nib.Nifti1Header) -> np.ndarray:
     return apply_read_scaling(native, np.float64(slope), np.float64(intercept))
 
 
-def _grid(path: Path, header: nib.Nifti1Header, shape: tuple[int, ...]) -> Grid:
-    affine = np.asarray(header.get_best_affine(), float)
-    check_affine(path, affine)
+def _step(header: nib.Nifti1Header, kind: np.dtype) -> float:
+    """Return how far neighbouring values of scaled whole numbers lie apart; 0 for voxels that are not scaled, or floating."""
+    slope, intercept = header.get_slope_inter()
+    if slope is None or (slope, intercept) == (1, 0) or not np.issubdtype(kind, np.integer):
+        return 0.0
+    return float(abs(slope))
+
+
+def _grid(path: Path, header: nib.Nifti1Header, shape: tuple[int, ...], faults: list[str]) -> Grid:
+    x, y, z = shape[:3]
+    affine = check_grid(path, Grid((x, y, z), np.asarray(header.get_best_affine(), float))).affine
     try:
         qform, qcode = header.get_qform(coded=True)
         sform, scode = header.get_sform(coded=True)
@@ -112,8 +138,21 @@ def _grid(path: Path, header: nib.Nifti1Header, shape: tuple[int, ...]) -> Grid:
     for name, form in (("qform", qform), ("sform", sform)):
         if form is not None and not np.isfinite(form).all():
             raise ImageError(f"{path}: the {name} {np.round(form, 4).tolist()} is not finite; {AGAIN}")
-    x, y, z = shape[:3]
-    return Grid((x, y, z), affine, qform, sform, int(qcode), int(scode), int(header["xyzt_units"]))
+    doubts = [f"has a fault that was read around ({fault})" for fault in faults] + _forms_apart((x, y, z), qform, sform)
+    return Grid((x, y, z), affine, qform, sform, int(qcode), int(scode), int(header["xyzt_units"]), tuple(doubts))
+
+
+def _forms_apart(shape: tuple[int, int, int], qform: np.ndarray | None, sform: np.ndarray | None) -> list[str]:
+    """Return how the two forms of a header contradict each other, as words; empty if they agree or one is not set."""
+    if qform is None or sform is None:
+        return []
+    axes = [Grid(shape, form).axes for form in (sform, qform)]
+    moved = corner_shift(shape, sform, qform)
+    if axes[0] != axes[1]:
+        return [f"says {axes[0]} (sform) and {axes[1]} (qform); the sform is taken"]
+    if not moved <= FORMS_APART:
+        return [f"has an sform and a qform that put corners {moved:.3g} voxels apart; the sform is taken"]
+    return []
 
 
 def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
@@ -129,7 +168,8 @@ def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
 
     Raises:
         ArrayError: the array has not the grid's shape.
-        ImageError: what was written does not read back as what was meant (a failing disk).
+        ImageError: the grid's axes are singular or sheared, or what was written does not read back as what was meant (a
+            failing disk).
         SpaceError: the disk is full.
     """
     import nibabel as nib
@@ -137,6 +177,7 @@ def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
     path = Path(path)
     if array.ndim not in (3, 4) or array.shape[-3:] != grid.shape:
         raise ArrayError(f"{path}: the array has shape {array.shape}; expected the grid's, {grid.shape}, regions before it.")
+    check_grid(path, grid)
     if array.ndim == 4:
         array = np.moveaxis(array, 0, -1)
     header = nib.Nifti1Header()
@@ -150,9 +191,17 @@ def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
     with whole_file(path, megabytes=array.nbytes / 1e6) as temporary:
         _write_bytes(temporary, image.to_bytes())
         written = read_nifti(temporary)
-        different = written.grid.differences(grid)
+        different = _not_as_meant(written.grid, grid)
         if different or not np.array_equal(written.array.reshape(array.shape), array):
             raise ImageError(f"{path}: what was written reads back differently ({different or 'voxels'}); check the disk.")
+
+
+def _not_as_meant(written: Grid, grid: Grid) -> str:
+    """Return how a grid that was read back differs from what was written, as words: less is forgiven than between scans."""
+    if written.shape == grid.shape and np.abs(written.affine - grid.affine).max() <= AFFINE_TOLERANCE:
+        return ""
+    shown = [np.round(affine, 4).tolist() for affine in (written.affine, grid.affine)]
+    return written.differences(grid) or f"affine {shown[0]} and {shown[1]}"
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

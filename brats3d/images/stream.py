@@ -19,6 +19,8 @@ from brats3d.images.volume import SourceFile
 
 BUFFER = 1 << 19
 """Bytes read at once."""
+GZIP = b"\x1f\x8b"
+"""The first bytes of every gzip file, and of no image."""
 MOST_INFLATED = 1032
 """Deflate makes no byte into more than these (RFC 1951: 258 bytes of two bits, at the most)."""
 
@@ -44,15 +46,16 @@ class Stream:
     """The content of an image file, in order.
 
     Args:
-        path: the file; inflated where its name ends in ``.gz``.
-        raw: the open file.
+        path: the file.
+        raw: the open file, at its start; inflated if its first bytes are gzip's, whatever its name ends in.
     """
 
     def __init__(self, path: Path, raw: IO[bytes]) -> None:
         self._path = path
         self._size = path.stat().st_size
+        self._packed = raw.read(len(GZIP)) == GZIP
+        raw.seek(0)
         self._summed = _Summed(raw)
-        self._packed = path.name.lower().endswith(".gz")
         inflated: Any = igzip._IGzipReader  # IGzipFile.readinto would copy what this puts into place
         self._content = inflated(self._summed, BUFFER) if self._packed else self._summed
 

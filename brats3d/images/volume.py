@@ -41,12 +41,15 @@ class Volume:
     Attributes:
         array: (X, Y, Z), or (X, Y, Z, C) for a 4-D file; in memory X runs fastest, as in the files.
         grid: the `Grid` it lies on.
-        source: the file it was read from; None where it comes from elsewhere.
+        source: the file it was read from; None if it comes from elsewhere.
+        step: distance between neighbouring values that the file can hold, if it keeps whole numbers and multiplies them by a
+            scale factor (the factor, without its sign); 0 if values are not scaled.
     """
 
     array: np.ndarray
     grid: Grid
     source: SourceFile | None = None
+    step: float = 0.0
 
 
 def strip_suffix(name: str) -> str:
@@ -89,11 +92,23 @@ def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int) -> None:
         raise ImageError(f"{path}: the image has {len(shape)} axes {shape}; expected 3 (or 4 with the channels last).")
 
 
-def check_affine(path: Path, affine: np.ndarray) -> None:
-    """Refuse an affine that cannot be inverted.
+def check_grid(path: Path, grid: Grid) -> Grid:
+    """Return a grid whose affine can be inverted and has its axes at right angles: others have no spacing and no volumes.
+
+    Args:
+        path: the file.
+        grid: as its header says.
 
     Raises:
-        ImageError: shows it.
+        ImageError: the affine is singular or sheared; it is shown.
     """
+    affine = grid.affine
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise ImageError(f"{path}: the affine {np.round(affine, 4).tolist()} cannot be inverted; the header is damaged.")
+    sheared = grid.shear()
+    if sheared:
+        raise ImageError(
+            f"{path}: {sheared}, so that millimetres and millilitres would be wrong; resample the image to a grid of right"
+            " angles first."
+        )
+    return grid

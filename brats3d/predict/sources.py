@@ -13,7 +13,7 @@ import numpy as np
 from brats3d import images
 from brats3d.cases import Case, find_cases, settle_label_set
 from brats3d.errors import CaseError, OptionError
-from brats3d.preprocess import prepare_case
+from brats3d.preprocess import ABOUT_HEADER, prepare_case
 from brats3d.regions import whole_numbers
 from brats3d.store import PreparedCase, StoredCase, is_store, open_store
 
@@ -52,6 +52,15 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Op
 
 
 def _prepare(case: Case, label_set: str | None) -> PreparedCase:
+    """Read a case's scans, and say what is doubtful about where they lie: so do their masks."""
+    prepared = _read(case, label_set)
+    for warning in prepared.facts.warnings:
+        if warning.startswith(ABOUT_HEADER):
+            log.warning("case %s: %s", case.id, warning)
+    return prepared
+
+
+def _read(case: Case, label_set: str | None) -> PreparedCase:
     """Read a case's scans. Its label only tells the label set of the mask, so it is left alone where one is asked for.
 
     A label that training must not take, damaged or of doubtful coding, harms no mask; where it can, it still tells by its
@@ -72,7 +81,8 @@ def _prepare(case: Case, label_set: str | None) -> PreparedCase:
 def _by_values(case: Case, label: Path) -> str | None:
     """Return the label set that a label's name and values speak for, or None."""
     try:
-        values = np.unique(whole_numbers(images.read(label).array))
+        volume = images.read(label)
+        values = np.unique(whole_numbers(volume.array, volume.step))
         return settle_label_set(case, [int(value) for value in values])
     except CaseError:
         return None

@@ -3,11 +3,12 @@
 from brats3d.preprocess.build import StoreReport, build_store
 from brats3d.preprocess.build_raw import build_raw_store
 from brats3d.preprocess.listing import CaseListing, list_cases
-from brats3d.preprocess.prepare import prepare_case
+from brats3d.preprocess.prepare import ABOUT_HEADER, prepare_case
 from brats3d.preprocess.raw_report import RawStoreReport
 from brats3d.preprocess.study import prepare_raw_case
 
 __all__ = [
+    "ABOUT_HEADER",
     "CaseListing",
     "RawStoreReport",
     "StoreReport",

@@ -49,7 +49,7 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
     scans = _read_scans(case)
     source = next(iter(scans.values())).grid
     files = _files(scans.values())
-    label, settled, warnings = None, None, (*_missing(case), *_odd_header(scans))
+    label, settled, warnings = None, None, (*_missing(case), *header_warnings({m: v.grid for m, v in scans.items()}))
     features: CodingFeatures = {}
     if case.label is not None:
         label, file, odd, known = _read_label(case.label, source)
@@ -179,18 +179,22 @@ def _odd_label(features: CodingFeatures, verdict: Verdict, *, bound: bool) -> li
     return odd
 
 
-def _odd_header(scans: Mapping[str, Volume]) -> list[str]:
-    """Return what is doubtful about where the scans lie, a sentence each."""
+ABOUT_HEADER = "the header of "
+"""How `header_warnings` begin."""
+
+
+def header_warnings(grids: Mapping[str, Grid]) -> list[str]:
+    """Return what is doubtful about where images lie, a sentence each.
+
+    Args:
+        grids: name of an image, such as its modality → the grid that its header says.
+    """
     odd: dict[str, list[str]] = {}
-    for modality, volume in scans.items():
-        grid = volume.grid
-        if grid.qform_code <= 0 and grid.sform_code <= 0:
-            odd.setdefault(f"no orientation; taken for {grid.axes}: compare left and right", []).append(modality)
-        elif grid.qform is not None and grid.sform is not None:
-            axes = [replace(grid, affine=form).axes for form in (grid.sform, grid.qform)]
-            if axes[0] != axes[1]:
-                odd.setdefault(f"{axes[0]} (sform) and {axes[1]} (qform); the sform is taken", []).append(modality)
-    return [f"the header of {', '.join(modalities)} says {what}." for what, modalities in odd.items()]
+    for name, grid in grids.items():
+        nowhere = f"says no orientation; taken for {grid.axes}: compare left and right"
+        for doubt in (*([nowhere] if grid.qform_code <= 0 and grid.sform_code <= 0 else []), *grid.doubts):
+            odd.setdefault(doubt, []).append(name)
+    return [f"{ABOUT_HEADER}{', '.join(names)} {doubt}." for doubt, names in odd.items()]
 
 
 def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None, tuple[str, ...], str | None]:
@@ -212,8 +216,7 @@ def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None
             " masks of it."
         )
     different = source.differences(volume.grid)
-    turned = np.abs(source.affine[:3, :3] - volume.grid.affine[:3, :3]).max()
-    if not turned <= geometry.AFFINE_TOLERANCE:
+    if different and not source.differs_in_origin_alone(volume.grid):
         raise GridError(
             f"{path}: the label's voxels are turned, mirrored or spaced otherwise than the images' ({different}); only another"
             " origin is taken: bring the label to the images' grid, or leave it out."
@@ -221,13 +224,15 @@ def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None
     inside = geometry.box_slices(geometry.bounding_box(volume.array))  # NaN too is no zero
     images.check_finite(path, volume.array[inside])
     try:
-        whole = whole_numbers(volume.array[inside])
+        whole = whole_numbers(volume.array[inside], volume.step)
     except LabelError as problem:
         raise LabelError(f"{path}: {problem}") from problem
     label = np.zeros(source.shape[::-1], np.uint8).transpose(2, 1, 0)
     label[inside] = whole
-    odd = (f"the label's header differs from the images' ({different}); taken voxel by voxel.",) if different else ()
-    return label, volume.source, odd, known
+    odd = header_warnings({"the label": volume.grid}) if volume.grid.doubts else []
+    if different:
+        odd.append(f"the label's header differs from the images' ({different}); taken voxel by voxel.")
+    return label, volume.source, tuple(odd), known
 
 
 def stored_type(array: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from brats3d.cases import patient_of
 from brats3d.errors import ImageError
+from brats3d.preprocess.prepare import header_warnings
 from brats3d.raw import RawStudy, Series, Study, choose_method, choose_series, prepare_study
 from brats3d.store import CaseFacts, PreparedCase, summarise
 
@@ -59,9 +60,8 @@ def prepared_study(raw: RawStudy, sources: tuple[dict[str, Any], ...]) -> Prepar
     patient, timepoint = patient_of(raw.id)
     stacked = [whole_where_enough(image, raw.brain) for image in raw.images.values()]
     kind = np.result_type(*stacked)
-    facts = CaseFacts(
-        raw.id, patient, timepoint, CORPUS, None, None, tuple(raw.images), sources, warnings=tuple(raw.quality.flags)
-    )
+    warnings = (*raw.quality.flags, *header_warnings(raw.transforms.scans))
+    facts = CaseFacts(raw.id, patient, timepoint, CORPUS, None, None, tuple(raw.images), sources, warnings=warnings)
     try:
         prepared = summarise(facts, np.stack(stacked).astype(kind, copy=False), None, raw.grid, raw.scan_grid)
     except ImageError as problem:

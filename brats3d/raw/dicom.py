@@ -1,15 +1,19 @@
 """DICOM files: which of them make a series, what each series is, and its voxels.
 
-Tags are read by SimpleITK's GDCM, and only those of `TAGS`: no name, date or number of a patient is ever looked at. Files of
-several frames (enhanced MR) are left out by name; dcm2niix turns them into NIfTI.
+Tags are read by SimpleITK's GDCM, and only those of `TAGS` and `PATIENT`: a patient's number and name are needed to tell two
+patients apart, and are forgotten at once; what is kept in their place means nothing outside this process. Files of several
+frames (enhanced MR) are left out by name; dcm2niix turns them into NIfTI.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,19 +30,30 @@ TAGS: Mapping[str, str] = MappingProxyType({
     "study": "0020|000d", "series": "0020|000e", "kind": "0008|0060", "image_type": "0008|0008", "description": "0008|103e",
     "protocol": "0018|1030", "contrast": "0018|0010", "echo_ms": "0018|0081", "repetition_ms": "0018|0080",
     "inversion_ms": "0018|0082", "position": "0020|0032", "orientation": "0020|0037", "spacing": "0028|0030",
-    "samples": "0028|0002", "frames": "0028|0008", "rows": "0028|0010", "columns": "0028|0011",
+    "samples": "0028|0002", "frames": "0028|0008", "rows": "0028|0010", "columns": "0028|0011", "instance": "0008|0018",
 })  # fmt: skip
-"""What is read of a file. Nothing else is, and of these only sizes and places are kept."""
+"""What is read of a file. Only sizes and places are stored."""
+PATIENT = ("0010|0020", "0010|0010")
+"""Number and name of the patient."""
+_KEY = os.urandom(16)
+"""Makes digests of patients worthless to other processes: too few names exist for a plain digest to hide one."""
 SCAN_VALUES = 16
 """A slice from the middle of a scan has more different values than this; one of a drawing has fewer."""
 
 
 @dataclass(frozen=True, eq=False)
 class DicomFile:
-    """One DICOM file and the tags of `TAGS` that it has, as text."""
+    """One DICOM file.
+
+    Attributes:
+        path: the file.
+        tags: those of `TAGS` that it has, as text.
+        patient: digests of the patient's number and name, to be compared within this process; empty if it has none.
+    """
 
     path: Path
     tags: Mapping[str, str]
+    patient: tuple[str, str] = ("", "")
 
     def number(self, tag: str) -> float | None:
         """Return a tag's first number, or None where it has none."""
@@ -80,7 +95,32 @@ def read_tags(path: Path) -> DicomFile | None:
         log.info("%s: no image in this DICOM file; passed over.", path)
         return None
     there = {name: reader.GetMetaData(tag).strip() for name, tag in TAGS.items() if reader.HasMetaDataKey(tag)}
-    return DicomFile(path, there)
+    number, name = (_digest(reader.GetMetaData(tag)) if reader.HasMetaDataKey(tag) else "" for tag in PATIENT)
+    return DicomFile(path, there, (number, name))
+
+
+def _digest(text: str) -> str:
+    """Return what stands for a patient's number or name, however it is spaced and capitalised; empty for none."""
+    plain = " ".join(re.sub(r"[\^=\s\0]+", " ", text).split()).upper()
+    return blake2b(plain.encode("utf-8", "surrogateescape"), key=_KEY, digest_size=16).hexdigest() if plain else ""
+
+
+def by_patient(files: Iterable[DicomFile]) -> list[list[DicomFile]]:
+    """Return files in groups of one patient each: some programs give all patients' studies one number.
+
+    A file whose header lacks the patient's number or name belongs to the only patient that it does not contradict.
+
+    Args:
+        files: of one study, as their headers say.
+    """
+    groups: dict[tuple[str, str], list[DicomFile]] = defaultdict(list)
+    for file in files:
+        groups[file.patient].append(file)
+    for vague in sorted(groups, key=lambda patient: -sum(map(bool, patient))):
+        fitting = [p for p in groups if p != vague and all(not a or a == b for a, b in zip(vague, p, strict=True))]
+        if len(fitting) == 1:
+            groups[fitting[0]] += groups.pop(vague)
+    return list(groups.values())
 
 
 def group_series(files: Iterable[DicomFile]) -> list[list[DicomFile]]:
@@ -89,6 +129,35 @@ def group_series(files: Iterable[DicomFile]) -> list[list[DicomFile]]:
     for file in sorted(files, key=lambda f: str(f.path)):
         groups[file.tags.get("series") or str(file.path.parent)].append(file)
     return list(groups.values())
+
+
+def without_copies(files: Sequence[DicomFile]) -> list[DicomFile]:
+    """Return the files of a series with one of each image, if it was exported more than once.
+
+    Copies are images at one place with the same voxels, whatever their numbers: programs that anonymise give new ones. If
+    images at one place differ, as echoes and time points do, all files are returned.
+
+    Args:
+        files: all files of one series.
+    """
+    places: dict[tuple[float, ...], list[DicomFile]] = defaultdict(list)
+    for file in files:
+        places[tuple(np.round(file.numbers("position") + file.numbers("orientation"), 2))].append(file)
+    copies: set[Path] = set()
+    for twins in places.values():
+        if len(twins) > 1:
+            first, *others = twins
+            if not all(_same_voxels(first, other) for other in others):
+                return list(files)
+            copies.update(other.path for other in others)
+    return [file for file in files if file.path not in copies]
+
+
+def _same_voxels(one: DicomFile, other: DicomFile) -> bool:
+    try:
+        return np.array_equal(_pixels([one.path]), _pixels([other.path]))
+    except ImageError:  # whoever reads the series refuses it by name
+        return False
 
 
 def why_no_scan(files: Sequence[DicomFile]) -> str:
@@ -156,7 +225,7 @@ def slices_of(name: str, files: Sequence[DicomFile]) -> list[Slice]:
             )
         rows, columns = int(file.number("rows") or 0), int(file.number("columns") or 0)
         place = np.array(position), np.array(orientation)
-        found.append(Slice(file.path, *place, (spacing[0], spacing[1]), rows, columns))
+        found.append(Slice(file.path, *place, (spacing[0], spacing[1]), rows, columns, file.tags.get("instance", "")))
     return found
 
 

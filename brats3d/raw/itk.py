@@ -19,8 +19,6 @@ FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 """LPS ↔ RAS."""
 SCALED = 0.01
 """Voxel sizes of sform and qform may differ by this share."""
-SHEAR = 0.01
-"""Largest cosine between two axes of a scan that is still taken for rounding."""
 
 
 def toolkit() -> Any:
@@ -59,11 +57,11 @@ def check_orientation(name: str, grid: Grid) -> None:
                 f"{name}: the sform says voxels of {sizes[0]} mm, the qform of {sizes[1]} mm;"
                 " expected one size: take out the transform that an sform to a template is."
             )
-    cosines = np.abs((steps / lengths).T @ (steps / lengths) - np.eye(3))
-    if cosines.max() > SHEAR:
+    sheared = grid.shear()
+    if sheared:
         raise GridError(
-            f"{name}: the axes {shown} are sheared (a tilted gantry, or a resampled header); expected right angles: bring the"
-            " scan to a grid of right angles first."
+            f"{name}: {sheared} (a tilted gantry, or a resampled header); expected right angles: bring the scan to a grid of"
+            " right angles first."
         )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from brats3d import images
 from brats3d.errors import CaseError, GridError, ImageError
 from brats3d.geometry import Grid
@@ -104,7 +106,7 @@ def choose_series(study: Study) -> tuple[dict[str, Series], list[tuple[str, str]
     Raises:
         CaseError: the study cannot be used, no series is recognised, or two series are alike for one modality.
         GridError: the only series of a modality make no grid.
-        ImageError: a file that has to be looked into cannot be read.
+        ImageError: the only files of a modality cannot be read.
     """
     if study.problem:
         raise CaseError(f"case {study.id}: {study.problem}")
@@ -124,11 +126,12 @@ def choose_series(study: Study) -> tuple[dict[str, Series], list[tuple[str, str]
 
 
 def _best(case: str, modality: str, rivals: Sequence[Series], left_out: list[tuple[str, str]]) -> Series:
-    ranked, problems = [], []
+    ranked: list[tuple[tuple[bool, bool, float, int], Series]] = []
+    problems: list[CaseError] = []
     for series in rivals:
         try:
             ranked.append((_rank(series), series))
-        except GridError as problem:
+        except (GridError, ImageError) as problem:
             problems.append(problem)
             left_out.append((series.name, str(problem)))
     if not ranked:
@@ -136,6 +139,9 @@ def _best(case: str, modality: str, rivals: Sequence[Series], left_out: list[tup
     ranked.sort(key=lambda pair: pair[0])
     (rank, best), *others = ranked
     for other_rank, other in others:
+        if other_rank == rank and _same_scan(best, other):
+            left_out.append((other.name, f"a copy of {best.name!r} (in {other.files[0].parent.name})"))
+            continue
         if other_rank == rank:
             raise CaseError(
                 f"case {case} has two series for {modality}, {best.name!r} ({best.files[0].parent.name}) and {other.name!r}"
@@ -144,6 +150,15 @@ def _best(case: str, modality: str, rivals: Sequence[Series], left_out: list[tup
         slices = f"with slices of {other_rank[2]:g} mm ({best.name!r}: {rank[2]:g} mm)"
         left_out.append((other.name, f"{modality} as well, {slices}"))
     return best
+
+
+def _same_scan(one: Series, other: Series) -> bool:
+    """Return whether two series are one scan that was exported twice: the same voxels at the same place."""
+    try:
+        first, second = one.read(), other.read()
+    except CaseError:  # whoever reads the series chosen refuses it by name
+        return False
+    return not first.grid.differences(second.grid) and np.array_equal(first.array, second.array)
 
 
 def _rank(series: Series) -> tuple[bool, bool, float, int]:

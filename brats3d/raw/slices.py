@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ SPACING_TOLERANCE = 0.02
 """Slices are equally spaced where no step differs from the median one by more than this share of it."""
 SIDEWAYS_MM = 1.0
 """Slices may be shifted against the stack's normal by so much in all; more is a tilted gantry."""
+ONE_PLACE_MM = 1e-3
+"""Slices no further apart than this lie at one place."""
 TURN_TOLERANCE = 1e-3
 """Slices whose direction cosines differ by more are not parallel."""
 
@@ -31,6 +34,7 @@ class Slice:
         spacing_mm: distance between rows, then between columns.
         rows: voxels along a column.
         columns: voxels along a row.
+        instance: SOP instance UID of the image, or empty.
     """
 
     path: Path
@@ -39,6 +43,7 @@ class Slice:
     spacing_mm: tuple[float, float]
     rows: int
     columns: int
+    instance: str = ""
 
     @property
     def normal(self) -> np.ndarray:
@@ -83,6 +88,7 @@ def stack(name: str, slices: Sequence[Slice]) -> tuple[list[Slice], Grid]:
         if np.abs(other.orientation - first.orientation).max() > TURN_TOLERANCE:
             raise GridError(f"series {name!r} has slices in different directions (a localiser?); expected parallel ones.")
     ordered = sorted(slices, key=lambda s: float(s.position @ first.normal))
+    _check_twins(name, ordered)
     _check_steps(name, np.array([s.position @ first.normal for s in ordered]))
     span = ordered[-1].position - ordered[0].position
     sideways = float(np.linalg.norm(span - (span @ first.normal) * first.normal))
@@ -94,15 +100,28 @@ def stack(name: str, slices: Sequence[Slice]) -> tuple[list[Slice], Grid]:
     return ordered, _grid(ordered, span)
 
 
+def _check_twins(name: str, ordered: Sequence[Slice]) -> None:
+    """Refuse a stack with two images at one place."""
+    normal = ordered[0].normal
+    twins = [(a, b) for a, b in pairwise(ordered) if (b.position - a.position) @ normal <= ONE_PLACE_MM]
+    if not twins:
+        return
+    one, other = next(((a, b) for a, b in twins if a.instance and a.instance == b.instance), twins[0])
+    if one.instance and one.instance == other.instance:
+        raise GridError(
+            f"series {name!r} has two images with one SOP instance UID at one place ({len(twins)} times), but with other voxels"
+            f" (in {one.path.parent.name} and {other.path.parent.name}); expected one: leave out what was exported wrongly."
+        )
+    raise GridError(
+        f"series {name!r} has two images at one place ({len(twins)} times: echoes or time points); expected one image per"
+        " slice: split the series."
+    )
+
+
 def _check_steps(name: str, heights: np.ndarray) -> None:
-    """Refuse a stack with a slice twice, a gap, or unequal steps."""
+    """Refuse a stack with a gap, or unequal steps."""
     steps = np.diff(heights)
     usual = float(np.median(steps))
-    if usual <= 1e-3 or steps.min() <= 1e-3:
-        raise GridError(
-            f"series {name!r} has two images at one place ({int((steps <= 1e-3).sum())} times: echoes or time points);"
-            " expected one image a slice: split the series."
-        )
     gaps = np.flatnonzero(np.abs(steps - usual) > SPACING_TOLERANCE * usual)
     if len(gaps) == 0:
         return

@@ -1,8 +1,8 @@
 """Finding clinical studies in a folder.
 
-A study is what lies in one folder: NIfTI files whose names say what they are, or the series of one DICOM study, nested in any
-way. Its id is the folder's path below the source, so that nothing of a DICOM file's header gets into a name; a folder that
-is named after a person gives the case that name.
+A study is what lies in one folder: NIfTI files whose names say what they are, or the series of one DICOM study of one patient,
+nested in any way. Its id is the folder's path below the source, so that nothing of a DICOM file's header gets into a name; a
+folder that is named after a person gives the case that name.
 """
 
 from __future__ import annotations
@@ -10,13 +10,23 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from brats3d.errors import NoCasesError
 from brats3d.files import files_below
 from brats3d.images import strip_suffix
-from brats3d.raw.dicom import DicomFile, group_series, is_dicom, is_drawing, read_tags, why_no_scan
+from brats3d.raw.dicom import (
+    DicomFile,
+    by_patient,
+    group_series,
+    is_dicom,
+    is_drawing,
+    read_tags,
+    why_no_scan,
+    without_copies,
+)
 from brats3d.raw.series import Series, Study
 from brats3d.raw.words import by_timing, by_words, is_plain
 
@@ -53,8 +63,11 @@ def find_studies(source: Path | str) -> list[Study]:
             if tags is not None:
                 # without a number of their own, files of one study lie in one folder, or in folders of one folder
                 dicom[tags.tags.get("study") or f"below {path.parent.parent if path.parent != root else root}"].append(tags)
-    found = [Study(_name(folder, root), tuple(series), tuple(strangers.get(folder, ()))) for folder, series in scans.items()]
-    found += [_dicom_study(files, root) for files in dicom.values()]
+    found = [
+        (folder, Study(_name(folder, root), tuple(series), tuple(strangers.get(folder, ()))))
+        for folder, series in scans.items()
+    ]
+    found += [_dicom_study(group, root) for files in dicom.values() for group in by_patient(files)]
     if not found:
         raise NoCasesError(
             f"no series recognised in {source}; expected DICOM images, or NIfTI files whose names say t1, t1ce, t2 or flair"
@@ -76,13 +89,15 @@ def _add_nifti(path: Path, root: Path, scans: dict[Path, list[Series]], stranger
         strangers[folder].append((path.name, why or "of no known name"))
 
 
-def _dicom_study(files: Sequence[DicomFile], root: Path) -> Study:
-    folder = Path(os.path.commonpath([str(f.path.parent) for f in files]))
+def _dicom_study(files: Sequence[DicomFile], root: Path) -> tuple[Path, Study]:
+    """Return the folder and the study of the files of one study of one patient."""
+    folder, copied = _common_folder(files), 0
     scans, left_out = [], []
-    for series in group_series(files):
+    for exported in group_series(files):
+        modality, why = _recognise(exported[0])
+        series = without_copies(exported) if modality else exported  # perfusion and the like have thousands of images
         tags = series[0].tags
         name = tags.get("description") or tags.get("protocol") or series[0].path.parent.name
-        modality, why = _recognise(series[0])
         why_not = why_no_scan(series) or ("" if modality else why or "of no known description")
         if not why_not and is_drawing(series):
             why_not = f"a drawing (its slices have few values, in {series[0].path.parent.name})"
@@ -90,7 +105,16 @@ def _dicom_study(files: Sequence[DicomFile], root: Path) -> Study:
             left_out.append((name, why_not))
         else:
             scans.append(Series(name, modality, why, tuple(f.path for f in series), tuple(series)))
-    return Study(_name(folder, root), tuple(scans), tuple(left_out))
+            if len(series) < len(exported):
+                copied += len(exported) - len(series)
+                left_out.append((name, f"exported more than once ({len(exported) - len(series)} images are copies)"))
+    if folder == root and copied:  # they may lie beside the study's own folder
+        folder = _common_folder([file for series in scans for file in series.dicom])
+    return folder, Study(_name(folder, root), tuple(scans), tuple(left_out))
+
+
+def _common_folder(files: Sequence[DicomFile]) -> Path:
+    return Path(os.path.commonpath([str(f.path.parent) for f in files]))
 
 
 def _recognise(file: DicomFile) -> tuple[str | None, str]:
@@ -113,13 +137,29 @@ def _name(folder: Path, root: Path) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "_", "_".join(parts)).strip("_.") or "study"
 
 
-def _apart(studies: Sequence[Study]) -> list[Study]:
-    """Return studies with one of each id; where several have one, it stands once, with the problem."""
-    groups: dict[str, list[Study]] = defaultdict(list)
-    for study in studies:
-        groups[study.id].append(study)
-    many = "{} holds {} studies in one folder; put each into a folder of its own."
-    return [g[0] if len(g) == 1 else Study(name, (), (), many.format(name, len(g))) for name, g in groups.items()]
+def _apart(found: Sequence[tuple[Path, Study]]) -> list[Study]:
+    """Return studies with one of each id.
+
+    Studies whose folders differ in a date or in letters that ids leave out are numbered in the order of their folders. Where
+    several lie in one folder, they stand once, with the problem: which files belong together is not to be seen there.
+    """
+    by_id: dict[str, dict[Path, list[Study]]] = defaultdict(lambda: defaultdict(list))
+    for folder, study in found:
+        by_id[study.id][folder].append(study)
+    studies: list[Study] = []
+    for name, folders in by_id.items():
+        for number, folder in enumerate(sorted(folders), 1):
+            own = name if len(folders) == 1 else _free(f"{name}_{number}", by_id)
+            many = f"{own} holds {len(folders[folder])} studies in one folder; put each into a folder of its own."
+            studies.append(Study(own, (), (), many) if len(folders[folder]) > 1 else replace(folders[folder][0], id=own))
+    return studies
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """Return a name, lengthened until it is nobody else's."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _examples(strangers: dict[Path, list[tuple[str, str]]]) -> str:

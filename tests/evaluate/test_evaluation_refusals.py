@@ -21,8 +21,9 @@ from brats3d.errors import ArrayError, GridError, NoCasesError, OutputExistsErro
 from brats3d.evaluate import command as evaluate_command
 from brats3d.evaluate import evaluate_case, evaluate_cases
 from brats3d.evaluate.__main__ import main
-from brats3d.geometry import Grid
+from brats3d.geometry import Grid, to_stored
 from brats3d.images import Volume
+from brats3d.store import CaseFacts, summarise, write_case
 
 # --- what is refused ----------------------------------------------------------------------------------------------------
 
@@ -110,6 +111,37 @@ def test_a_listed_mask_that_is_gone_and_scans_without_a_label_are_refused(folder
     assert f"{SECOND} (BraTS 2021): found t1; missing t1ce, t2, flair; expected a label" in found.refused[SECOND]
 
 
+def test_a_stored_case_of_sheared_scans_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """As earlier versions took them."""
+    sheared = Grid(SHAPE, np.array([[-1.0, 0, 0.2, 4], [0, -1, 0, 239], [0, 0, 1, -3], [0, 0, 0, 1]]))
+    (tmp_path / "store").mkdir()
+    for number, (case, grid) in enumerate(((FIRST, sheared), (SECOND, GRID)), 5):
+        stored, stored_grid = to_stored(label(number), grid)
+        facts = CaseFacts(case, case, None, "BraTS 2021", None, "L17", ("t1",))
+        write_case(tmp_path / "store", summarise(facts, stored[None].astype(np.int16), stored, stored_grid, grid))
+    found = evaluate_cases(folders[0], tmp_path / "store", out=tmp_path / "out")
+    assert list(found.scores) == [SECOND]
+    assert re.search(rf"{FIRST}\.h5: the axes .* are sheared, up to 11\.3 degrees", found.refused[FIRST])
+
+
+def test_a_mask_that_nibabel_scaled_is_scored_as_it_was(
+    folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As ``Nifti1Image(image.get_fdata(), affine, header)`` writes it, with a qform of its own, ten degrees turned."""
+    path = folders[0] / f"{FIRST}.nii.gz"
+    image = nib.load(path)
+    turned = image.affine @ nib.affines.from_matvec(nib.eulerangles.euler2mat(np.radians(10), 0, 0))
+    scaled = nib.Nifti1Image(image.get_fdata(), image.affine, image.header)
+    scaled.set_qform(turned, 1)
+    nib.save(scaled, path)
+    assert nib.load(path).dataobj.slope == pytest.approx(4 / 255)
+    found = evaluate_cases(*folders, out=tmp_path / "out")
+    assert found.of()[FIRST] == expected(0)
+    said = [record.getMessage() for record in caplog.records if "sform" in record.getMessage()]
+    assert len(said) == 1
+    assert said[0].startswith(f"{path}: the header has an sform and a qform that put corners ")
+
+
 def test_a_label_with_another_origin_than_its_scans_is_taken_with_a_warning(
     folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -127,6 +159,9 @@ def test_volumes_and_arrays() -> None:
     np.testing.assert_array_equal(mine.array, label(0))
     with pytest.raises(GridError, match=r"do not lie on one grid \(affine"):
         evaluate_case(mine, Volume(label(5), Grid(SHAPE, shifted())), label_set="L17")
+    sheared = Grid(SHAPE, GRID.affine @ np.array([[1, 0, 0.3, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    with pytest.raises(GridError, match=r"are sheared, up to 11\.3 degrees"):
+        evaluate_case(Volume(label(0), sheared), Volume(label(5), sheared), label_set="L17")
     with pytest.raises(ArrayError, match="the prediction is a Volume, the reference a ndarray"):
         evaluate_case(mine, label(5), label_set="L17")
 

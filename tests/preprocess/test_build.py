@@ -48,6 +48,16 @@ def files(*numbers: int) -> list[str]:
     return [f"{NAMES[n - 1]}.h5" for n in numbers]
 
 
+def test_quiet_is_quiet_where_headers_have_faults(tmp_path: Path, make_case: Make) -> None:
+    image = nib.load(path := make_case(1)["t2"])
+    image.header["qform_code"] = 9
+    nib.save(image, path)
+    command = [sys.executable, "-m", "brats3d.preprocess", "source", "--out", "store", "--workers", "1"]
+    quiet = subprocess.run([*command, "--quiet"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    assert "the header of t2 has a fault that was read around (qform_code 9 not valid" in quiet.stdout
+
+
 @pytest.fixture
 def make_phantoms(tmp_path: Path) -> Callable[[int], Path]:
     """Write a number of synthetic heads; returns their folder."""

@@ -62,7 +62,7 @@ def test_nothing_of_the_patient_is_kept(tmp_path: Path) -> None:
     write_series(tmp_path / "case" / "t1", "AX T1")
     (study,) = find_studies(tmp_path)
     series = study.series[0]
-    kept = b"".join(pickle.dumps(f.tags) for f in series.dicom) + study.describe().encode()
+    kept = b"".join(pickle.dumps((f.tags, f.patient)) for f in series.dicom) + study.describe().encode()
     for secret in (PATIENT, "DOE", "19700101", "12345"):
         assert secret.encode() not in kept
     assert PATIENT.split("^")[0] in series.files[0].name, "the test's files do name the patient"
@@ -74,6 +74,101 @@ def test_two_series_alike_are_refused(tmp_path: Path) -> None:
     (study,) = find_studies(tmp_path)
     with pytest.raises(CaseError, match=r"two series for t1, 'AX T1' \(a\) and 'AX T1 again' \(b\), alike .* leave one"):
         choose_series(study)
+
+
+SCAN = np.random.default_rng(8).integers(0, 900, (12, 10, 9)).astype(np.int16)
+OTHER = np.random.default_rng(9).integers(0, 900, (12, 10, 9)).astype(np.int16)
+
+
+def export_again(folder: Path, how: str) -> None:
+    """Write the series of ``folder/one`` once more, into ``folder/two``."""
+    first = read_tags(min((folder / "one").glob("*.dcm"))).tags
+    numbers = {"0020|000e": first["series"]}
+    (folder / "two").mkdir()
+    if how.startswith("copied"):
+        for path in sorted((folder / "one").glob("*.dcm"))[: 4 if how.endswith("in part") else None]:
+            (folder / "two" / f"again{path.name}").write_bytes(path.read_bytes())
+    elif how == "new image numbers":
+        write_series(folder / "two", "AX T1", array=SCAN, tags=numbers)
+    elif how == "new series numbers":
+        write_series(folder / "two", "AX T1", array=SCAN)
+    elif how == "other voxels":
+        images = {k: {"0008|0018": f"{first['series']}.{k}"} for k in range(9)}
+        write_series(folder / "two", "AX T1", array=OTHER, tags=numbers, slice_tags=images)
+    else:
+        write_series(folder / "two", "AX T1", array=OTHER, tags=numbers)
+
+
+@pytest.mark.parametrize("how", ["copied", "copied in part", "new image numbers", "new series numbers"])
+def test_a_series_that_was_exported_twice_is_one(tmp_path: Path, how: str) -> None:
+    _, affine = write_series(tmp_path / "p1" / "one", "AX T1", array=SCAN)
+    write_series(tmp_path / "p1" / "one" / "t2", "AX T2")
+    write_series(tmp_path / "p2", "AX T1", study="1.2.4")
+    export_again(tmp_path / "p1", how)
+    study, _ = find_studies(tmp_path)
+    assert study.id == "p1"
+    chosen, left_out = choose_series(study)
+    assert list(chosen) == ["t1", "t2"]
+    volume = chosen["t1"].read()
+    np.testing.assert_array_equal(volume.array, SCAN)
+    np.testing.assert_allclose(volume.grid.affine, affine, atol=1e-4)
+    (said,) = left_out
+    copies = {"copied in part": "4 images", "new series numbers": "a copy of 'AX T1' (in two)"}.get(how, "9 images")
+    assert (said[0], copies in said[1]) == ("AX T1", True)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (
+            "other voxels",
+            r"two images with one SOP instance UID at one place \(9 times\), but with other voxels \(in one and two\)",
+        ),
+        ("time points", r"two images at one place \(9 times: echoes or time points\)"),
+    ],
+)
+def test_other_images_at_one_place_are_no_copies(tmp_path: Path, how: str, said: str) -> None:
+    write_series(tmp_path / "one", "AX T1", array=SCAN)
+    export_again(tmp_path, how)
+    chosen, _ = choose_series(find_studies(tmp_path)[0])
+    with pytest.raises(GridError, match=f"series 'AX T1' has {said}"):
+        chosen["t1"].read()
+
+
+def test_a_copy_beside_the_patients_own_folder_is_no_other_study(tmp_path: Path) -> None:
+    for patient, study in (("p1", "1.2.3"), ("p2", "1.2.4")):
+        write_series(tmp_path / patient / "one", "AX T1", array=SCAN, study=study)
+        export_again(tmp_path / patient, "copied")
+        (tmp_path / patient / "two").rename(tmp_path / f"{patient}_again")
+    assert [study.id for study in find_studies(tmp_path)] == ["p1_one", "p2_one"]
+
+
+def test_two_patients_of_one_study_number_are_two_cases(tmp_path: Path) -> None:
+    """The first patient's name is spelled in two ways, and lacks in one series; the second has the same series number too."""
+    series = {"0020|000e": "1.2.3.9"}
+    write_series(tmp_path / "p1" / "a", "T1", array=SCAN, tags=series)
+    write_series(tmp_path / "p1" / "b", "T2", tags={"0010|0010": "Doe Jane"})
+    write_series(tmp_path / "p1" / "c", "FLAIR", tags={"0010|0010": ""})
+    write_series(tmp_path / "p2", "T1", array=OTHER, tags={**series, "0010|0010": "ROE^RICHARD", "0010|0020": "12346"})
+    one, two = find_studies(tmp_path)
+    assert [(s.id, [x.modality for x in s.series]) for s in (one, two)] == [("p1", ["t1", "t2", "flair"]), ("p2", ["t1"])]
+    for study, array in ((one, SCAN), (two, OTHER)):
+        np.testing.assert_array_equal(choose_series(study)[0]["t1"].read().array, array)
+
+
+@pytest.mark.parametrize("tags", [{"0010|0020": "777"}, {"0010|0010": "ROE^RICHARD"}])
+def test_number_and_name_each_tell_patients_apart(tmp_path: Path, tags: dict[str, str]) -> None:
+    write_series(tmp_path / "p1", "T1")
+    write_series(tmp_path / "p1" / "x", "T2", tags=tags)
+    assert [s.id for s in find_studies(tmp_path)] == ["p1", "p1_x"]
+
+
+def test_studies_whose_folders_differ_in_the_date_alone_are_numbered(tmp_path: Path) -> None:
+    for day, study in (("20200102", "1.2.4"), ("20190304", "1.2.3")):
+        write_series(tmp_path / "anna" / day, f"T1 {day}", study=study)
+    write_series(tmp_path / "anna_1", "T1", study="1.2.5")
+    found = find_studies(tmp_path)
+    assert {s.id: s.series[0].name for s in found} == {"anna_1": "T1", "anna_1_": "T1 20190304", "anna_2": "T1 20200102"}
 
 
 def test_axial_comes_before_sagittal_and_thin_before_thick(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""What `predict` reads, and what it says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hand_made import own_messages
+
+from brats3d.predict.sources import open_sources
+
+
+def test_a_header_that_contradicts_itself_is_said_once_per_case(
+    tmp_path: Path, make_case: Callable[..., dict[str, np.ndarray]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Hand-worked: of 11 × 14 × 9 voxels of 1 mm the far corner moves by 13 × 0.1 mm where y is a tenth larger."""
+    label = np.zeros((11, 14, 9), np.uint8)
+    label[3:6, 3:9, 3:6], label[4, 4, 4] = 2, 4
+    grid: dict[str, Any] = {"label": label}
+    make_case(tmp_path, "BraTS2021_00001", **grid)
+    make_case(tmp_path, "BraTS2021_00002", **grid)
+    path = tmp_path / "BraTS2021_00001" / "BraTS2021_00001_t1.nii.gz"
+    image = nib.load(path)
+    image.set_qform(image.affine @ np.diag([1, 1.1, 1, 1]), 1)
+    nib.save(image, path)
+    for label_set in (None, "L17"):
+        caplog.clear()
+        cases = [opener() for opener in open_sources([tmp_path], label_set).values()]
+        assert [case.case for case in cases] == ["BraTS2021_00001", "BraTS2021_00002"]
+        (said,) = own_messages(caplog)
+        assert said.startswith("case BraTS2021_00001: the header of t1 has an sform and a qform that put corners 1.3 voxels")
