@@ -27,7 +27,7 @@ def read(path: Path | str, room: np.ndarray | None = None) -> Volume:
     is refused.
 
     Args:
-        path: a ``.nii``, ``.nii.gz`` or ``.mha`` file, of either byte order.
+        path: a ``.nii``, ``.nii.gz`` or ``.mha`` file, of either byte order; NIfTI may be gzipped whatever its name ends in.
         room: memory that the volume's array may be, X fastest, where shape and type are the file's: it saves a copy.
 
     Returns:
@@ -35,7 +35,7 @@ def read(path: Path | str, room: np.ndarray | None = None) -> Volume:
         type.
 
     Raises:
-        ImageError: the file is missing, empty, truncated, damaged, of another kind, or absurdly large.
+        ImageError: the file is missing, empty, truncated, damaged, of another kind, or absurdly large, or its axes are sheared.
     """
     path = Path(path)
     if not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -90,6 +91,15 @@ def test_a_mask_gets_back_to_the_scan_and_forth_again(prepared: RawStudy) -> Non
     assert there.shape == scan.shape
     again = resample(there, prepared.scan_grid, GRID, prepared.transforms.to_stored["t1"], order=0)
     assert 2 * (again & mask).sum() / (again.sum() + mask.sum()) > 0.85
+
+
+@pytest.mark.slow
+def test_what_is_doubtful_about_a_scans_header_goes_with_the_case(prepared: RawStudy, folder: Path) -> None:
+    scans = {m: replace(grid, doubts=("is odd",) if m == "flair" else ()) for m, grid in prepared.transforms.scans.items()}
+    odd = replace(prepared, transforms=replace(prepared.transforms, scans=scans))
+    sources = study_sources(find_studies(folder)[0], None, "atlas")
+    before = prepared_study(prepared, sources).facts.warnings
+    assert prepared_study(odd, sources).facts.warnings == (*before, "the header of flair is odd.")
 
 
 @pytest.mark.slow
