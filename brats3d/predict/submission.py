@@ -9,6 +9,7 @@ that grid's own header, and the packed bytes are compared as the server will. Th
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -140,7 +141,8 @@ def _written_header(content: bytes) -> tuple[tuple[int, ...], np.ndarray]:
     """Return shape and qform of a ``.nii.gz`` file's content as a server reads them, whatever the qform's code."""
     import nibabel as nib
 
-    header = nib.Nifti1Header(gzip.decompress(content)[:HEADER_BYTES])
+    with gzip.open(io.BytesIO(content)) as stream:
+        header = nib.Nifti1Header(stream.read(HEADER_BYTES))
     return tuple(header.get_data_shape()), np.asarray(header.get_qform())
 
 
