@@ -103,7 +103,7 @@ def _whole(path: Path, entry: Mapping[str, Any]) -> bool:
         except ImageError as problem:
             if isinstance(problem.__cause__, OSError) and problem.__cause__.errno:
                 raise  # it cannot be read now, but may be whole
-            log.warning("%s The case is predicted again.", problem)
+            log.warning("%s is damaged or missing; its case is predicted again.", path / name)
             return False
         written = (entry.get("bytes"), entry.get("crc32"))
         if name == entry["file"] and source is not None and None not in written and written != (source.bytes, source.crc32):
