@@ -10,6 +10,7 @@ from brats3d.cases.labels import binds, settle_label_set
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
 from brats3d.cases.selection import read_case_ids, select_ids
+from brats3d.cases.servers import ServerGrid
 from brats3d.cases.splits import Fold, Split, load_split, make_split
 from brats3d.regions import MODALITIES
 
@@ -21,6 +22,7 @@ __all__ = [
     "Corpus",
     "Finding",
     "Fold",
+    "ServerGrid",
     "Split",
     "binds",
     "corpus_of",

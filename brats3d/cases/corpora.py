@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
+from brats3d.cases.servers import MNI152, OWN, SRI24, SRI24_EXACTLY, SRI24_OF_ANY_AFFINE, SRI24_OR_OWN, ServerGrid
+
 _LEGACY = {"t1": "t1", "t1ce": "t1ce", "t2": "t2", "flair": "flair"}
 _SINCE_2023 = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
 _VSD = {"MR_T1": "t1", "MR_T1c": "t1ce", "MR_T2": "t2", "MR_Flair": "flair"}
@@ -76,6 +78,8 @@ class Corpus:
         graded: whether HGG and LGG folders say the grade.
         grade: grade of all cases, or None.
         binding: whether the name says the year, so that another label set contradicts it.
+        server: the grid on which the challenge's validation server takes masks; None if there is no server, or nothing is
+            known of it.
     """
 
     name: str
@@ -94,6 +98,7 @@ class Corpus:
     graded: bool = False
     grade: str | None = None
     binding: bool = True
+    server: ServerGrid | None = None
     _file: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _kinds: Mapping[str, tuple[str, int, str]] = field(init=False, repr=False, compare=False)
 
@@ -132,15 +137,16 @@ class Corpus:
 def _row_2017_to_2019(year: str) -> Corpus:
     name = rf"BraTS{year}_\w+?_\w+?_\d+"
     example = f"Brats{year}_CBICA_ABM_1_t1.nii.gz"
-    return Corpus(f"BraTS 20{year}", name, example, _LEGACY, _SEG, ("L17",), graded=True)
+    return Corpus(f"BraTS 20{year}", name, example, _LEGACY, _SEG, ("L17",), graded=True, server=SRI24)
 
 
-def _since_2023(year: str, task: str, label_sets: tuple[str, ...] = ("L23",), *, number: str = r"\d{5}-\d{3}", folder: str = "",
-                example: str = "00002-000") -> Corpus:  # fmt: skip
+def _since_2023(year: str, task: str, label_sets: tuple[str, ...] = ("L23",), *, server: ServerGrid,
+                number: str = r"\d{5}-\d{3}", folder: str = "", example: str = "00002-000") -> Corpus:  # fmt: skip
     """Return the row of a task; ``year`` is empty where nothing but the task is known."""
     name = " ".join(["BraTS", *([year] if year else []), task])
     example = f"BraTS-{task}-{example}-t1n.nii.gz"
-    return Corpus(name, f"BraTS-{task}-{number}", example, _SINCE_2023, _SEG, label_sets, separator="-", folder=folder)
+    case = f"BraTS-{task}-{number}"
+    return Corpus(name, case, example, _SINCE_2023, _SEG, label_sets, separator="-", folder=folder, server=server)
 
 
 def _folder_of(years: str) -> str:
@@ -172,29 +178,30 @@ _ROWS = (
     _row_2017_to_2019("19"),
     Corpus(
         "BraTS 2020", r"BraTS20_[a-z]+_\d+", "BraTS20_Training_001_t1.nii.gz", _LEGACY, _SEG, ("L17",),
-        odd_labels=("W39_1998.09.19_Segm",),
+        odd_labels=("W39_1998.09.19_Segm",), server=SRI24,
     ),
-    Corpus("BraTS 2021", r"BraTS2021_\d+", "BraTS2021_00000_t1.nii.gz", _LEGACY, _SEG, ("L17",)),
-    _since_2023("2023", "GLI", number=r"\d{5}-0\d\d"),
-    _since_2023("2024-2025", "GLI", ("L24",), number=r"\d{5}-[1-9]\d\d", example="00005-100"),
+    Corpus("BraTS 2021", r"BraTS2021_\d+", "BraTS2021_00000_t1.nii.gz", _LEGACY, _SEG, ("L17",), server=SRI24),
+    _since_2023("2023", "GLI", server=SRI24_EXACTLY, number=r"\d{5}-0\d\d"),
+    _since_2023("2024-2025", "GLI", ("L24",), server=MNI152, number=r"\d{5}-[1-9]\d\d", example="00005-100"),
     Corpus(
         "BraTS-Africa", r"BraTS-SSA-\d{5}-\d{3}", "95_Glioma/BraTS-SSA-00002-000/BraTS-SSA-00002-000-t1n.nii.gz",
         _SINCE_2023, _SEG, ("L23",), separator="-", folder=r"brats-africa|/95_glioma|/51_otherneoplasms",
+        server=SRI24_OF_ANY_AFFINE,
     ),
-    _since_2023("2023", "SSA"),
-    _since_2023("2023", "MEN"),
+    _since_2023("2023", "SSA", server=SRI24_EXACTLY),
+    _since_2023("2023", "MEN", server=SRI24_EXACTLY),
     Corpus(
         "BraTS 2024 MEN-RT", r"BraTS-MEN-RT-\d{4}-\d+", "BraTS-MEN-RT-0004-1_t1c.nii.gz", {"t1c": "t1ce"}, {"gtv": ""},
-        ("GTV",),
+        ("GTV",), server=OWN,
     ),
-    _since_2023("2023", "MET", folder=_folder_of("2023")),
-    _since_2023("2024", "MET", folder=_folder_of("2024")),
-    _since_2023("2025", "MET", ("L24",), folder=_folder_of("2025")),
-    _since_2023("", "MET", ("L23", "L24")),
-    _since_2023("2023", "PED", folder=_folder_of("2023")),
-    _since_2023("2024-2025", "PED", ("LPED",), folder=_folder_of("2024|2025")),
-    _since_2023("", "PED", ("L23", "LPED")),
-    _since_2023("2024", "GoAT", number=r"\d{5}", example="02235"),
+    _since_2023("2023", "MET", server=SRI24_EXACTLY, folder=_folder_of("2023")),
+    _since_2023("2024", "MET", server=SRI24, folder=_folder_of("2024")),
+    _since_2023("2025", "MET", ("L24",), server=OWN, folder=_folder_of("2025")),
+    _since_2023("", "MET", ("L23", "L24"), server=SRI24_OR_OWN),
+    _since_2023("2023", "PED", server=SRI24_EXACTLY, folder=_folder_of("2023")),
+    _since_2023("2024-2025", "PED", ("LPED",), server=SRI24, folder=_folder_of("2024|2025")),
+    _since_2023("", "PED", ("L23", "LPED"), server=SRI24),
+    _since_2023("2024", "GoAT", server=SRI24_EXACTLY, number=r"\d{5}", example="02235"),
     Corpus(
         "UPENN-GBM", r"UPENN-GBM-\d{5}_\d\d", "UPENN-GBM-00001_11_T1GD.nii.gz",
         {"T1": "t1", "T1GD": "t1ce", "T2": "t2", "FLAIR": "flair"}, {"segm": "", "automated_approx_segm": _BY_PROGRAM},

@@ -41,6 +41,14 @@ class Pair:
     resample: bool = False
     calibration: bool = False
 
+    def fingerprint(self) -> list[Any]:
+        """Return what identifies the labels, and the probabilities, that are compared.
+
+        Raises:
+            StoreError: a store's case file is damaged.
+        """
+        return [self.prediction.fingerprint(probabilities=self.calibration), self.reference.fingerprint()]
+
 
 @dataclass(frozen=True)
 class CaseResult:
@@ -51,12 +59,14 @@ class CaseResult:
         label_sets: what the values of prediction and reference mean.
         failures: region → failure class, and its detail after a colon.
         calibration: region → how probabilities and frequencies agree; empty where that was not asked for.
+        made_from: what identifies the files that were compared, as `Pair.fingerprint` returns it.
     """
 
     scores: Mapping[str, Mapping[str, RegionScores]]
     label_sets: tuple[str, str]
     failures: Mapping[str, str] = field(default_factory=dict)
     calibration: Mapping[str, Reliability] = field(default_factory=dict)
+    made_from: Sequence[Any] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` makes a result of again."""
@@ -65,6 +75,7 @@ class CaseResult:
             "label_sets": list(self.label_sets),
             "failures": dict(self.failures),
             "calibration": {region: vars(row) for region, row in self.calibration.items()},
+            "made_from": list(self.made_from),
         }
 
     @classmethod
@@ -85,6 +96,7 @@ class CaseResult:
                 region: Reliability(**{name: tuple(numbers) for name, numbers in row.items()})
                 for region, row in values["calibration"].items()
             },
+            values.get("made_from", ()),
         )
 
 
@@ -146,6 +158,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     Raises:
         CaseError: a file is damaged, a label set in doubt, or the two do not lie on one grid.
     """
+    made_from = pair.fingerprint()  # before they are read: what changes meanwhile is scored again
     mine, theirs = read_pair(pair)
     for file, label in ((pair.prediction, mine), (pair.reference, theirs)):
         for doubt in label.doubts:
@@ -167,7 +180,8 @@ def evaluate_pair(pair: Pair) -> CaseResult:
         scores,
         (mine.label_set, theirs.label_set),
         {region: str(failure) for region, failure in failures.items()},
-        calibrate(pair.prediction, theirs, list(first)) if pair.calibration else {},
+        calibrate(pair.prediction, theirs, list(first), resample=pair.resample) if pair.calibration else {},
+        made_from,
     )
 
 

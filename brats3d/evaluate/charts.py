@@ -113,9 +113,9 @@ def _card(evaluation: Evaluation, case: str, region: str, thumbnail: bytes | Non
 
 def calibration(evaluation: Evaluation) -> str:
     """Return reliability curves and errors, where probabilities were compared."""
-    found = evaluation.calibration
+    found, notes = evaluation.calibration, "".join(html.note(note) for note in evaluation.calibration_notes)
     if not found:
-        return ""
+        return notes
     curves: dict[str, tuple[Sequence[float | None], Sequence[float | None], Sequence[int]]] = {
         region if row.ece is None else f"{region}, ECE {row.ece:.3f}": (
             row.mean_probabilities,
@@ -133,4 +133,4 @@ def calibration(evaluation: Evaluation) -> str:
         "ECE: expected calibration error, the mean over voxels of the distance from the dotted line. Voxels outside the tumour"
         " with a probability of 0 are left out."
     )
-    return picture + html.table("Calibration a region", ["region", "voxels", "ECE"], rows) + html.note(explained)
+    return picture + html.table("Calibration a region", ["region", "voxels", "ECE"], rows) + html.note(explained) + notes

@@ -14,6 +14,7 @@ from brats3d.errors import CaseError, NoCasesError, OutputExistsError
 from brats3d.evaluate.case import CaseResult, Pair, evaluate_pair
 from brats3d.evaluate.groups import group_cases
 from brats3d.evaluate.labels import Side, find_labels
+from brats3d.evaluate.probabilities import calibration_notes
 from brats3d.evaluate.report import FILES, Evaluation, write_results
 from brats3d.evaluate.sets import compare, set_names
 from brats3d.evaluate.unfinished import Unfinished
@@ -96,7 +97,8 @@ def evaluate_cases(
     sets = {}
     for number, (name, side) in enumerate(zip(names, sides, strict=True)):
         sets[name] = call.score(Labels(side), number, calibration=calibration and number == 0)
-    evaluation = _assemble(sets, call, None if groups is None else Path(groups))
+    evaluation = _assemble(sets, call, None if groups is None else Path(groups), calibration=calibration)
+    _warn(evaluation)
     write_results(out, evaluation, _page(evaluation, sets[names[0]].results))
     for scored in sets.values():
         scored.unfinished.remove()
@@ -170,7 +172,18 @@ class _Call:
         return _Scored(mine, dict(sorted(scored.items(), key=lambda item: item[0].case)), tuple(kept), refused, unfinished)
 
 
-def _assemble(sets: Mapping[str, _Scored], call: _Call, groups: Path | None) -> Evaluation:
+def _warn(evaluation: Evaluation) -> None:
+    """Say once what a reader of the scores must know."""
+    if evaluation.trained_on:
+        log.warning(
+            "%d of the cases scored, such as %s, are of patients that the model was trained on; their scores say nothing about"
+            " how it does on new patients.", len(evaluation.trained_on), ", ".join(evaluation.trained_on[:3]),
+        )  # fmt: skip
+    for note in evaluation.calibration_notes:
+        log.warning("%s", note)
+
+
+def _assemble(sets: Mapping[str, _Scored], call: _Call, groups: Path | None, *, calibration: bool) -> Evaluation:
     first = next(iter(sets.values()))
     protocol = call.scorings[0].protocol
     refused = dict(first.refused)
@@ -178,10 +191,12 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, groups: Path | None) -> 
         refused |= {f"{case} of {name}": why for case, why in scored.refused.items()}
     several = {name: scored.scores(protocol) for name, scored in sets.items() if scored.results}
     comparison, ranking = compare(several) if len(several) > 1 else (None, None)
-    calibration: dict[str, Reliability] = {}
+    found: dict[str, Reliability] = {}
     for result in first.results.values():
         for region, part in result.calibration.items():
-            calibration[region] = calibration[region] + part if region in calibration else part
+            found[region] = found[region] + part if region in found else part
+    scored_regions = dict.fromkeys(region for r in first.results.values() for region in r.scores[protocol])
+    predicted = [pair.prediction for pair in first.results] if calibration else []
     return Evaluation(
         predictions=str(first.labels.side.folder),
         references=str(call.references.side.folder),
@@ -193,9 +208,21 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, groups: Path | None) -> 
         label_sets={pair.case: r.label_sets for pair, r in first.results.items()},
         kept=first.kept,
         refused=dict(sorted(refused.items())),
-        calibration=calibration,
+        calibration=found,
         comparison=comparison,
         ranking=ranking,
+        trained_on=_trained_on(sets),
+        calibration_notes=calibration_notes(predicted, scored_regions, found),
+    )
+
+
+def _trained_on(sets: Mapping[str, _Scored]) -> tuple[str, ...]:
+    first = next(iter(sets))
+    return tuple(
+        pair.case if name == first else f"{pair.case} of {name}"
+        for name, scored in sets.items()
+        for pair in scored.results
+        if pair.prediction.trained_on
     )
 
 

@@ -9,8 +9,10 @@ the year, and the year says the coding); a prediction bears the name of its scan
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +58,8 @@ class LabelFile:
         recorded: label set that the list says.
         named: the case as its names tell it; None where a store or a list knows more.
         probabilities: the file of the regions' probabilities that the list names, if any.
+        regions: its channels, in order, as the list records them; None if it does not.
+        trained_on: whether the list says that the model was trained on the patient.
     """
 
     case: str
@@ -64,16 +68,28 @@ class LabelFile:
     recorded: str | None = None
     named: Case | None = None
     probabilities: Path | None = None
+    regions: tuple[str, ...] | None = None
+    trained_on: bool = False
 
-    def stamp(self) -> list[int]:
-        """Return size and time of change of the file, to know it again; empty where there is none."""
-        if self.path is None:
-            return []
-        file = self.path.parent if self.path.parent.is_file() else self.path  # a packed store stands in for a folder
-        if not file.exists():
-            return []
-        status = file.stat()
-        return [status.st_size, status.st_mtime_ns]
+    def fingerprint(self, *, probabilities: bool = False) -> list[Any]:
+        """Return what identifies the label and what is recorded of it: the content counts, not names or times.
+
+        Sizes and times are not enough: an archive that is unpacked keeps its times, and uncompressed masks have one size.
+
+        Args:
+            probabilities: whether the file of the regions' probabilities is looked at too.
+
+        Raises:
+            StoreError: the store's case file is damaged.
+        """
+        if self.path is not None and self.path.suffix == ".h5":
+            volume, recorded = _read_stored(self.path)
+            content: list[Any] = [zlib.crc32(volume.array.tobytes()), volume.grid.affine.tolist(), recorded]
+        else:
+            content = [*_file_content(self.path), self.recorded]
+        if probabilities:
+            content += [*_file_content(self.probabilities), self.regions and list(self.regions)]
+        return content
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +105,15 @@ class Label:
     volume: Volume
     label_set: str
     doubts: tuple[str, ...] = ()
+
+
+def _file_content(path: Path | None) -> list[int]:
+    """Return size and CRC-32 of a file; nothing of one that is not there or cannot be read, which whoever reads it says."""
+    try:
+        found = None if path is None else images.fingerprint(path)
+    except OSError:
+        found = None
+    return [] if found is None else [found.bytes, found.crc32]
 
 
 def find_labels(side: Side) -> dict[str, LabelFile]:
@@ -125,10 +150,12 @@ def _listed(side: Side) -> dict[str, LabelFile]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         schema, entries = content["schema"], content["cases"]
+        regions = tuple(map(str, content["regions"])) if "regions" in content else None
         found = {
             case: LabelFile(
                 case, side, side.folder / entry["file"], recorded=entry["label_set"],
                 probabilities=side.folder / entry["probabilities"] if "probabilities" in entry else None,
+                regions=regions, trained_on=bool(entry.get("trained_on", False)),
             )
             for case, entry in entries.items()
         }  # fmt: skip

@@ -44,7 +44,18 @@ def report_page(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], byt
         f"Segmentation scores of {evaluation.predictions}",
         [
             html.paragraph(f"{', '.join(counts)}, against {evaluation.references}; protocol {evaluation.protocol}."),
+            _training_cases(evaluation),
             html.contents({name: heading for name, (heading, _) in shown.items()}),
             *(html.section(name, heading, [text]) for name, (heading, text) in shown.items()),
         ],
+    )
+
+
+def _training_cases(evaluation: Evaluation) -> str:
+    """Return a warning where cases were scored that the model was trained on."""
+    if not evaluation.trained_on:
+        return ""
+    return html.paragraph(
+        f"{len(evaluation.trained_on)} of the cases scored are of patients that the model was trained on; their scores say"
+        " nothing about how it does on new patients. The protocol card names them."
     )

@@ -8,7 +8,9 @@
         <metric> {n, undefined, mean, sd, median, q25, q75, low, high}}}}}
     failures {region: {class: cases}}                       of the first protocol
     groups {grouping: {group: {region: {n, dice {…}, hd95_mm {…}}}}}
-    calibration {region: …}, comparison {…}, ranking {…}    where asked for
+    trained_on [case]                                       of patients that the model was trained on, as predictions.json says
+    calibration {region: …}, comparison {…}, ranking {…}    if asked for
+    calibration_notes [sentence]                            what the calibration assumes and leaves out, if anything
 
 A metric's ``low`` and ``high`` are the 95 % bootstrap interval of its mean. Pooled Dice counts the voxels of all cases as if
 they were one; everything else is per case, then over cases.
@@ -62,6 +64,9 @@ class Evaluation:
         calibration: region → how probabilities and frequencies agree, where asked for.
         comparison: paired differences of the sets compared, where there are several.
         ranking: their ranking.
+        trained_on: ids of the scored cases of patients that the model was trained on, as ``predictions.json`` records it; those
+            of other sets as ``CASE of SET``.
+        calibration_notes: what the calibration assumes and which regions it leaves out, a sentence each.
     """
 
     predictions: str
@@ -77,6 +82,8 @@ class Evaluation:
     calibration: dict[str, Reliability] = field(default_factory=dict)
     comparison: Comparison | None = None
     ranking: Ranking | None = None
+    trained_on: tuple[str, ...] = ()
+    calibration_notes: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str:
@@ -108,9 +115,12 @@ class Evaluation:
             "failures": count_failures(self.failures),
             "groups": {name: summarise_groups(cases, self.of()) for name, cases in self.groups.items()},
             "refused": self.refused,
+            "trained_on": list(self.trained_on),
         }
         if self.calibration:
             found["calibration"] = {region: row.as_dict() for region, row in self.calibration.items()}
+        if self.calibration_notes:
+            found["calibration_notes"] = list(self.calibration_notes)
         for name, part in (("comparison", self.comparison), ("ranking", self.ranking)):
             if part is not None:
                 found[name] = part.as_dict()
@@ -216,7 +226,7 @@ def write_results(out: Path, evaluation: Evaluation, page: str) -> None:
         SpaceError: the disk is full.
     """
     out.mkdir(parents=True, exist_ok=True)
-    write_file(out / SCORES_NAME, scores_table(evaluation.scores))
+    write_file(out / SCORES_NAME, scores_table(evaluation.scores, evaluation.trained_on))
     write_file(out / LESIONS_NAME, lesions_table(evaluation.scores))
     write_file(out / REPORT_NAME, page)
     write_file(out / SUMMARY_NAME, json.dumps(evaluation.summary, indent=2) + "\n")

@@ -193,6 +193,7 @@ def cards(summary: Summary) -> str:
             "predictions": f"{summary['predictions']} (label set {', '.join(sides['predictions']) or 'unknown'})",
             "references": f"{summary['references']} (label set {', '.join(sides['references']) or 'unknown'})",
             "cases": f"{summary['n']} scored, {len(summary['refused'])} refused",
+            **({"seen in training": ", ".join(summary["trained_on"])} if summary["trained_on"] else {}),
             "intervals": "95 % percentile bootstrap of the mean over cases",
             "created with": f"{summary['created_with']}, summary schema {summary['schema']}",
         })

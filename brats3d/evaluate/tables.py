@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,23 @@ def write_scores(path: Path, scores: Mapping[str, CaseScores], protocol: str) ->
     write_file(path, scores_table({case: {protocol: rows} for case, rows in scores.items()}))
 
 
-def scores_table(scores: Mapping[str, Mapping[str, CaseScores]]) -> str:
-    """Return ``scores.csv``: a row a case, region and protocol; what a protocol leaves undefined is an empty field.
+def scores_table(scores: Mapping[str, Mapping[str, CaseScores]], trained_on: Collection[str] = ()) -> str:
+    """Return ``scores.csv``: one row per case, region and protocol; what a protocol leaves undefined is an empty field.
 
     Args:
         scores: case id → protocol → region → scores.
+        trained_on: ids of cases of patients that the model was trained on. If there are any, the column ``trained_on`` holds 1
+            for them and 0 for the others.
     """
+    marked = [case for case in scores if case in trained_on]
     rows = [
-        {"case": case, "region": region, "protocol": protocol, **row.as_row()}
+        {
+            "case": case,
+            "region": region,
+            "protocol": protocol,
+            **row.as_row(),
+            **({"trained_on": int(case in marked)} if marked else {}),
+        }
         for case, found in scores.items()
         for protocol, regions in found.items()
         for region, row in regions.items()

@@ -1,7 +1,7 @@
 """The scores of an evaluation that is under way, so that a stopped one goes on.
 
-A hidden file in the output folder: its first line records the settings, each line after it one case's scores with the stamps
-(size and time) of the two files they come from. A line cut off by a kill is passed over. The file goes when the results are
+A hidden file in the output folder: its first line records the settings, each line after it one case's scores with the
+fingerprints of the files they come from. A line cut off by a kill is passed over. The file is removed when the results are
 written.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brats3d.errors import OutputExistsError, SpaceError
+from brats3d.errors import CaseError, OutputExistsError, SpaceError
 from brats3d.evaluate.case import CaseResult, Pair
 from brats3d.files import NO_SPACE
 
@@ -67,12 +68,16 @@ class Unfinished:
             pair: the case.
 
         Returns:
-            Its scores; None where there are none, or its files have changed since.
+            Its scores; None if there are none, or its files have changed since.
         """
         line = self._cases.get(pair.case)
-        if line is None or line["stamp"] != _stamp(pair):
+        if line is None:
             return None
-        return CaseResult.from_dict(line["result"])
+        result = CaseResult.from_dict(line["result"])
+        with suppress(CaseError):  # what cannot be read is said when the case is scored
+            if result.made_from == pair.fingerprint():
+                return result
+        return None
 
     def add(self, pair: Pair, result: CaseResult) -> None:
         """Note the scores of a case.
@@ -86,7 +91,7 @@ class Unfinished:
         """
         if not self._begun:
             self._begin()
-        self._append({"case": pair.case, "stamp": _stamp(pair), "result": result.as_dict()})
+        self._append({"case": pair.case, "result": result.as_dict()})
 
     def _begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +114,3 @@ class Unfinished:
     def remove(self) -> None:
         """Remove the file: the results are written."""
         self.path.unlink(missing_ok=True)
-
-
-def _stamp(pair: Pair) -> list[int]:
-    return [*pair.prediction.stamp(), *pair.reference.stamp()]

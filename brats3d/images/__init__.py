@@ -5,7 +5,20 @@ temporary name, read back, compared with the grid they should lie on, and only t
 """
 
 from brats3d.images.formats import READERS, read
-from brats3d.images.nifti import write
+from brats3d.images.nifti import nifti_bytes, write
+from brats3d.images.stream import fingerprint
 from brats3d.images.volume import MAX_VOXELS, SUFFIXES, SourceFile, Volume, check_finite, strip_suffix
 
-__all__ = ["MAX_VOXELS", "READERS", "SUFFIXES", "SourceFile", "Volume", "check_finite", "read", "strip_suffix", "write"]
+__all__ = [
+    "MAX_VOXELS",
+    "READERS",
+    "SUFFIXES",
+    "SourceFile",
+    "Volume",
+    "check_finite",
+    "fingerprint",
+    "nifti_bytes",
+    "read",
+    "strip_suffix",
+    "write",
+]

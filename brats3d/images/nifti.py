@@ -7,9 +7,10 @@ voxels is refused: a damaged header that asks for fewer would give a scrambled s
 
 from __future__ import annotations
 
+import io
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -158,6 +159,7 @@ def _forms_apart(shape: tuple[int, int, int], qform: np.ndarray | None, sform: n
 def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
     """Write an array as NIfTI that lies on a grid: affine, qform, sform, their codes and units are the grid's.
 
+    A header without a qform gets the affine's, with the code 0 it had: some readers look at the qform alone, whatever its code.
     The file is written under a temporary name, read back, compared with the grid and the array, and renamed: what has the
     right name is whole.
 
@@ -172,24 +174,14 @@ def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
             failing disk).
         SpaceError: the disk is full.
     """
-    import nibabel as nib
-
     path = Path(path)
     if array.ndim not in (3, 4) or array.shape[-3:] != grid.shape:
         raise ArrayError(f"{path}: the array has shape {array.shape}; expected the grid's, {grid.shape}, regions before it.")
     check_grid(path, grid)
     if array.ndim == 4:
         array = np.moveaxis(array, 0, -1)
-    header = nib.Nifti1Header()
-    header.set_data_dtype(array.dtype)
-    image = nib.Nifti1Image(array, None, header)
-    # The zooms first: a header without either form has nothing else to say how far its voxels lie apart.
-    image.header.set_zooms((*grid.spacing_mm, 1.0)[: array.ndim])
-    image.set_qform(grid.affine if grid.qform is None and grid.qform_code else grid.qform, grid.qform_code)
-    image.set_sform(grid.affine if grid.sform is None and grid.sform_code else grid.sform, grid.sform_code)
-    image.header["xyzt_units"] = grid.xyzt_units
     with whole_file(path, megabytes=array.nbytes / 1e6) as temporary:
-        _write_bytes(temporary, image.to_bytes())
+        _write_bytes(temporary, _image(array, grid).to_bytes())
         written = read_nifti(temporary)
         different = _not_as_meant(written.grid, grid)
         if different or not np.array_equal(written.array.reshape(array.shape), array):
@@ -204,12 +196,47 @@ def _not_as_meant(written: Grid, grid: Grid) -> str:
     return written.differences(grid) or f"affine {shown[0]} and {shown[1]}"
 
 
+def nifti_bytes(array: np.ndarray, grid: Grid) -> bytes:
+    """Return the content of the ``.nii.gz`` file that `write` would make of an array.
+
+    Args:
+        array: (X, Y, Z).
+        grid: where it lies.
+
+    Raises:
+        ArrayError: the array has not the grid's shape.
+    """
+    if array.shape != grid.shape:
+        raise ArrayError(f"the array has shape {array.shape}; expected the grid's, {grid.shape}.")
+    packed = io.BytesIO()
+    _compress(packed, _image(array, grid).to_bytes())
+    return packed.getvalue()
+
+
+def _image(array: np.ndarray, grid: Grid) -> nib.Nifti1Image:
+    """Return an array, (X, Y, Z) or with channels last, as an image that lies on a grid."""
+    import nibabel as nib
+
+    header = nib.Nifti1Header()
+    header.set_data_dtype(array.dtype)
+    image = nib.Nifti1Image(array, None, header)
+    image.set_qform(grid.affine if grid.qform is None else grid.qform, grid.qform_code)
+    image.set_sform(grid.affine if grid.sform is None and grid.sform_code else grid.sform, grid.sform_code)
+    image.header["xyzt_units"] = grid.xyzt_units
+    return image
+
+
 def _write_bytes(path: Path, content: bytes) -> None:
     if path.name.lower().endswith(".gz"):
-        from isal import igzip
-
-        # mtime 0 and no name, so that the same mask is the same bytes
-        with path.open("wb") as raw, igzip.IGzipFile(filename="", fileobj=raw, mode="wb", compresslevel=2, mtime=0) as stream:
-            stream.write(content)
+        with path.open("wb") as raw:
+            _compress(raw, content)
     else:
         path.write_bytes(content)
+
+
+def _compress(target: IO[bytes], content: bytes) -> None:
+    from isal import igzip
+
+    # mtime 0 and no name, so that the same mask is the same bytes
+    with igzip.IGzipFile(filename="", fileobj=target, mode="wb", compresslevel=2, mtime=0) as stream:
+        stream.write(content)

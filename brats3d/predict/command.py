@@ -7,6 +7,7 @@ command's options are its function's parameters.
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,9 +19,10 @@ from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError
 from brats3d.models import Model, file_checksum, load_model, read_card
 from brats3d.predict.folder import ARCHIVE_NAME, PredictionFolder, check_folder, clear_folder
+from brats3d.predict.kept import check_kept
 from brats3d.predict.predictors import Passes, Predictor
-from brats3d.predict.sources import Opener, open_sources
-from brats3d.predict.submission import check_server_grid, pack, packed_cases
+from brats3d.predict.sources import CaseSource, open_sources, scans_of, trained_on
+from brats3d.predict.submission import check_server_grid, pack, packed_checksums, packed_mask, server_of
 from brats3d.predict.volumes import UNKNOWN_YEAR, check_paintable, predict_case, predictor_of
 from brats3d.store import StoredCase
 
@@ -37,9 +39,10 @@ class Predictions:
         predicted: ids of the cases predicted by this call.
         kept: ids of the cases that were predicted before.
         label_sets: case id → what the values of its mask mean.
-        assumed: ids of the cases predicted now whose source says no label set, so that L23 stands in.
+        assumed: ids of the cases predicted now whose source says no label set, so that L23 is assumed.
+        trained_on: ids of the cases, predicted or kept, of patients that the model was trained on.
         archive: the zip for the validation server, or None.
-        refused: case id → why it has no mask, or is not in the zip.
+        refused: case id → why it has no mask, or one of other scans, or is not in the zip.
     """
 
     out: str
@@ -48,6 +51,7 @@ class Predictions:
     kept: tuple[str, ...]
     label_sets: dict[str, str]
     assumed: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
     archive: str | None = None
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -70,7 +74,8 @@ def predict_cases(
 ) -> Predictions:
     """Predict the tumour masks of cases, each written on the grid of its own scan.
 
-    A second call with the same settings goes on where the first one stopped.
+    A second call with the same settings continues where the first one stopped. A mask is kept if it can be read and its case
+    still has the scans that it was predicted from; the case is refused if it has others.
 
     Args:
         model: a model file such as RUN/best.keras; its card decides channels, order and normalisation.
@@ -80,7 +85,7 @@ def predict_cases(
         label_set: coding of the masks, such as L17; by default each source's own, and L23 where it says none.
         probabilities: write the regions' probabilities too, as float32 in probabilities/<case id>.nii.gz.
         submission: pack the masks of these cases for a challenge's validation server, into submission.zip.
-        force: begin anew in a folder that holds predictions already.
+        force: start over in a folder that holds predictions already; all masks that its list names are removed.
         progress: called as cases finish.
 
     Returns:
@@ -102,14 +107,15 @@ def predict_cases(
     chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
     identity = {"file": model.name, "checksum": file_checksum(model)}
     options = {"label_set": label_set, "probabilities": probabilities}
-    folder = check_folder(out, identity, options, force=force)
-    work = _Work(folder, tuple(chosen), kept=tuple(c for c in chosen if c in folder.cases), submission=submission)
-    _check_unfinished(work)
+    folder = check_folder(PredictionFolder(out, identity, card.regions, options), force=force)
+    work = _Work(folder, {case: found[case] for case in chosen}, submission)
+    _look_at_kept(work, progress)
+    _note_training_cases(work, card.training_cases)
     if work.todo:
         network = load_model(model)  # only now: this imports Keras
         if force:
             clear_folder(out)
-        _predict_all(work, network, found, progress)
+        _predict_all(work, network, progress)
     return _report(work, _pack(work) if submission else None)
 
 
@@ -118,9 +124,11 @@ class _Work:
     """What there is to do, and what has been done so far."""
 
     folder: PredictionFolder
-    chosen: tuple[str, ...]
-    kept: tuple[str, ...]
+    sources: Mapping[str, CaseSource]
     submission: bool
+    kept: list[str] = field(default_factory=list)
+    predicted: list[str] = field(default_factory=list)
+    trained_on: set[str] = field(default_factory=set)
     assumed: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     passes: list[Passes] = field(default_factory=list)
@@ -128,39 +136,59 @@ class _Work:
 
     @property
     def todo(self) -> list[str]:
-        return [c for c in self.chosen if c not in self.kept]
+        return [case for case in self.sources if case not in {*self.kept, *self.predicted, *self.refused}]
+
+    @property
+    def done(self) -> list[str]:
+        return [case for case in self.sources if case in {*self.kept, *self.predicted}]
 
 
-def _check_unfinished(work: _Work) -> None:
-    out, kept = work.folder.path, len(work.kept)
-    if not work.todo and not (work.submission and packed_cases(out) != set(_packable(work))):
+def _look_at_kept(work: _Work, progress: Progress) -> None:
+    """Settle which masks are kept, and refuse to begin where there is nothing to do."""
+    found = check_kept(work.folder, work.sources, lambda done, total: progress("check", done, total))
+    work.kept, work.refused = found.kept, found.refused
+    out, kept, cases = work.folder.path, len(work.kept), len(work.sources)
+    if kept == cases and not (work.submission and packed_checksums(out) != _checksums(_packable(work))):
         raise OutputExistsError(f"{out} holds the masks of all {kept} cases already; use --force to predict them again.")
     if kept:
-        log.warning("%s: going on, %d of %d cases are predicted already.", out, kept, len(work.chosen))
+        log.warning("%s: continuing, %d of %d cases are predicted already.", out, kept, cases)
+
+
+def _note_training_cases(work: _Work, training_cases: Sequence[str]) -> None:
+    """Mark the cases of patients that the model was trained on, and say so."""
+    work.trained_on = trained_on(work.sources, training_cases)
+    work.folder = work.folder.marked(work.trained_on)
+    if work.trained_on:
+        log.warning(
+            "%d of the %d cases, such as %s, are of patients that the model was trained on; their masks say nothing about how"
+            " it does on new patients (predictions.json marks them).",
+            len(work.trained_on), len(work.sources), ", ".join(sorted(work.trained_on)[:3]),
+        )  # fmt: skip
 
 
 def _report(work: _Work, archive: str | None) -> Predictions:
-    done = [c for c in work.chosen if c in work.folder.cases]
     return Predictions(
         out=str(work.folder.path),
         model=dict(work.folder.model),
-        predicted=tuple(c for c in done if c not in work.kept),
-        kept=work.kept,
-        label_sets={c: work.folder.cases[c]["label_set"] for c in done},
+        predicted=tuple(work.predicted),
+        kept=tuple(work.kept),
+        label_sets={case: work.folder.cases[case]["label_set"] for case in work.done},
         assumed=tuple(work.assumed),
+        trained_on=tuple(case for case in work.done if case in work.trained_on),
         archive=archive,
         refused=work.refused,
     )
 
 
-def _predict_all(work: _Work, model: Model, cases: Mapping[str, Opener], progress: Progress) -> None:
+def _predict_all(work: _Work, model: Model, progress: Progress) -> None:
     predictor = predictor_of(model.network, model.card, work.passes.append)
-    for done, case in enumerate(work.todo, 1):
+    todo = work.todo
+    for done, case in enumerate(todo, 1):
         try:
-            _predict_one(work, model, predictor, case, cases[case])
+            _predict_one(work, model, predictor, case)
         except CaseError as problem:
             work.refused[case] = str(problem)
-        progress("predict", done, len(work.todo))
+        progress("predict", done, len(todo))
     if work.assumed:
         log.warning(
             "%d unlabelled cases of no known year, such as %s: masks are written in %s; choose another with --label-set.",
@@ -168,26 +196,35 @@ def _predict_all(work: _Work, model: Model, cases: Mapping[str, Opener], progres
         )  # fmt: skip
 
 
-def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str, opener: Opener) -> None:
+def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str) -> None:
     """Predict a case and write what belongs to it: first the files, then the list that names them."""
     options, path = work.folder.options, work.folder.path
-    opened = opener()
+    opened = work.sources[case].open()
     try:
         if work.submission:
-            check_server_grid(case, opened.source)
+            check_server_grid(case, opened.corpus, opened.source, server_of(opened.corpus))
+        scans = scans_of(opened)
         prediction = predict_case(model, opened, label_set=options["label_set"], predictor=predictor)
     finally:
         if isinstance(opened, StoredCase):
             opened.close()
-    entry = {"file": f"{case}.nii.gz", "label_set": prediction.label_set, "passes": _note_passes(work, model, case)}
+    passes = _note_passes(work, model, case)
     _begin(work)
+    mask, probabilities = f"{case}.nii.gz", f"probabilities/{case}.nii.gz"
     if options["probabilities"]:
-        entry["probabilities"] = f"probabilities/{case}.nii.gz"
         (path / "probabilities").mkdir(exist_ok=True)
-        images.write(path / entry["probabilities"], prediction.probabilities, prediction.grid)
-    images.write(path / entry["file"], prediction.label, prediction.grid)
+        images.write(path / probabilities, prediction.probabilities, prediction.grid)
+    images.write(path / mask, prediction.label, prediction.grid)
+    written = images.fingerprint(path / mask)
+    entry = {
+        "file": mask, "bytes": written.bytes, "crc32": written.crc32, "label_set": prediction.label_set, "passes": passes,
+        "sources": scans,
+        **({"probabilities": probabilities} if options["probabilities"] else {}),
+        **({"trained_on": True} if case in work.trained_on else {}),
+    }  # fmt: skip
     work.folder = work.folder.with_case(case, entry)
     work.folder.save()
+    work.predicted.append(case)
     if prediction.assumed:
         work.assumed.append(case)
 
@@ -210,8 +247,8 @@ def _note_passes(work: _Work, model: Model, case: str) -> Passes:
 def _begin(work: _Work) -> None:
     """Prepare the folder for the first mask of this call.
 
-    The list is written first, so that what is stopped at any moment can be gone on with; a zip that lacks the masks to come
-    goes.
+    The list is written first, so that what is stopped at any moment can be continued; a zip that lacks the masks to come is
+    removed.
     """
     if work.begun:
         return
@@ -225,20 +262,30 @@ def _begin(work: _Work) -> None:
             log.warning("%s lacked the masks that are added now, and is removed; --submission packs it again.", archive)
 
 
-def _packable(work: _Work) -> dict[str, str]:
-    """Return case id → mask of those whose grid the validation server takes; the others are refused."""
+def _packable(work: _Work) -> dict[str, bytes]:
+    """Return case id → file to be packed of the masks that the validation server takes; the others are refused."""
     found = {}
-    for case in (c for c in work.chosen if c in work.folder.cases):
-        name = work.folder.cases[case]["file"]
+    for case in work.done:
         try:
-            check_server_grid(case, images.read(work.folder.path / name).grid)
-            found[case] = name
+            corpus = work.sources[case].corpus
+            found[case] = packed_mask(case, corpus, work.folder.path / work.folder.cases[case]["file"], server_of(corpus))
         except CaseError as problem:
             work.refused[case] = str(problem)
     return found
 
 
+def _checksums(masks: Mapping[str, bytes]) -> dict[str, int]:
+    return {case: zlib.crc32(content) for case, content in masks.items()}
+
+
 def _pack(work: _Work) -> str | None:
-    """Pack what the server takes of the chosen cases. None where nothing is left."""
+    """Pack what the server takes of the cases asked for. None if nothing is left."""
     found = _packable(work)
+    unknown = [case for case in found if server_of(work.sources[case].corpus) is None]
+    if unknown:
+        log.warning(
+            "%d of the %d masks packed, such as that of %s, are of no challenge whose server is known by the case's name: their"
+            " grids are not compared with what it takes.",
+            len(unknown), len(found), unknown[0],
+        )  # fmt: skip
     return str(pack(work.folder.path, found)) if found else None

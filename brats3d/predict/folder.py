@@ -7,8 +7,8 @@ that is not whole. Its name and schema are `evaluate`'s, which reads it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,19 @@ class PredictionFolder:
     Attributes:
         path: the folder.
         model: ``file`` (name) and ``checksum`` (sha256) of the model.
+        regions: the model's regions, which are the channels of the probabilities, in order.
         options: what else decides the masks.
-        cases: case id → ``file``, relative to the folder, ``label_set``, and how the network saw the brain (``passes``:
-            ``whole`` or ``windows``); ``probabilities`` where they were written.
+        cases: case id → ``file``, relative to the folder, its ``bytes`` and ``crc32``, ``label_set``, how the network saw the
+            brain (``passes``: ``whole`` or ``windows``), and the scans the mask was made from (``sources``: ``name``,
+            ``bytes`` and ``crc32`` of each); ``probabilities`` if they were written, and ``trained_on`` (true) if the model
+            was trained on the patient. Masks of earlier versions have no ``bytes``, ``crc32`` and ``sources``.
     """
 
     path: Path
     model: Mapping[str, str]
+    regions: tuple[str, ...]
     options: Mapping[str, Any]
-    cases: Mapping[str, Mapping[str, str]]
+    cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def save(self) -> None:
         """Write ``predictions.json``, and make the folder where it does not exist.
@@ -47,32 +51,39 @@ class PredictionFolder:
         content = {
             "schema": SCHEMA,
             "model": dict(self.model),
+            "regions": list(self.regions),
             "options": dict(self.options),
             "cases": {case: dict(self.cases[case]) for case in sorted(self.cases)},
         }
         write_file(self.path / LIST_NAME, json.dumps(content, indent=2) + "\n")
 
-    def with_case(self, case: str, entry: Mapping[str, str]) -> PredictionFolder:
-        """Return the folder with one case more."""
-        return PredictionFolder(self.path, self.model, self.options, {**self.cases, case: entry})
+    def with_case(self, case: str, entry: Mapping[str, Any]) -> PredictionFolder:
+        """Return the folder with one more case."""
+        return replace(self, cases={**self.cases, case: entry})
+
+    def marked(self, cases: Collection[str]) -> PredictionFolder:
+        """Return the folder with those of its cases marked that are of patients the model was trained on.
+
+        Args:
+            cases: ids of such cases.
+        """
+        return replace(self, cases={c: {**e, "trained_on": True} if c in cases else e for c, e in self.cases.items()})
 
 
-def check_folder(path: Path, model: Mapping[str, str], options: Mapping[str, Any], *, force: bool = False) -> PredictionFolder:
+def check_folder(wanted: PredictionFolder, *, force: bool = False) -> PredictionFolder:
     """Look whether masks may be written to a folder, and what of them is there; nothing is written or removed.
 
     Args:
-        path: the folder; it need not exist.
-        model: ``file`` and ``checksum`` of the model.
-        options: what else decides the masks.
+        wanted: the folder, which need not exist, without cases, and what decides its masks.
         force: whatever is there may be overwritten.
 
     Returns:
-        The folder with the cases that are finished; none with ``force``.
+        The folder with the cases that have a mask; none with ``force``.
 
     Raises:
         OutputExistsError: it holds something else, or a prediction with other settings.
     """
-    wanted = PredictionFolder(path, model, options, {})
+    path = wanted.path
     if path.exists() and not path.is_dir():
         raise OutputExistsError(f"{path} is a file; expected a folder for the masks: choose another --out.")
     # hidden: what a killed run left, or a file browser
@@ -90,7 +101,8 @@ def check_folder(path: Path, model: Mapping[str, str], options: Mapping[str, Any
         raise OutputExistsError(
             f"{path} was predicted with other settings ({differences}); choose another --out, or use --force."
         )
-    return found
+    cases = {case: entry for case, entry in found.cases.items() if (path / entry["file"]).is_file()}
+    return replace(found, regions=wanted.regions, cases=cases)  # an earlier version did not record the regions
 
 
 def clear_folder(path: Path) -> None:
@@ -98,7 +110,7 @@ def clear_folder(path: Path) -> None:
     found = _load(path)
     if found is None:
         return
-    names = [name for entry in found.cases.values() for name in _files(entry)]
+    names = [name for entry in found.cases.values() for name in files_of(entry)]
     for name in [*names, LIST_NAME, ARCHIVE_NAME]:
         target = path / name
         if target.resolve().is_relative_to(path.resolve()):  # a list from elsewhere may name a file outside
@@ -106,18 +118,19 @@ def clear_folder(path: Path) -> None:
 
 
 def _load(path: Path) -> PredictionFolder | None:
-    """Return the folder's list, keeping the cases whose files are there; None without a list of this schema."""
+    """Return what the folder's list says; None without a list of this schema."""
     try:
         content = json.loads((path / LIST_NAME).read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             return None
-        cases = {c: e for c, e in content["cases"].items() if all((path / f).is_file() for f in _files(e))}
-        return PredictionFolder(path, content["model"], content["options"], cases)
+        cases = {case: dict(entry) for case, entry in content["cases"].items() if "file" in entry}
+        return PredictionFolder(path, content["model"], (), content["options"], cases)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _files(entry: Mapping[str, str]) -> list[str]:
+def files_of(entry: Mapping[str, Any]) -> list[str]:
+    """Return the files of a case, relative to the folder: its mask, and its probabilities if they were written."""
     return [entry[key] for key in ("file", "probabilities") if key in entry]
 
 

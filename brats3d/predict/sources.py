@@ -4,30 +4,200 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
-from functools import partial
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from brats3d import images
-from brats3d.cases import Case, find_cases, settle_label_set
-from brats3d.errors import CaseError, OptionError
+from brats3d.cases import MODALITIES, Case, find_cases, patient_of, settle_label_set
+from brats3d.errors import CaseError, ImageError, OptionError
 from brats3d.preprocess import ABOUT_HEADER, prepare_case
 from brats3d.regions import whole_numbers
-from brats3d.store import PreparedCase, StoredCase, is_store, open_store
+from brats3d.store import PreparedCase, Store, StoredCase, is_store, open_store
 
 log = logging.getLogger(__name__)
 
-Opener = Callable[[], PreparedCase | StoredCase]
+Fingerprint = dict[str, Any]
+"""``name``, ``bytes`` and ``crc32`` of a file that a case was made from."""
 
 
-def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Opener]:
-    """Return case id → what opens it, of all sources together, sorted by id.
+class CaseSource(Protocol):
+    """A case to predict, before its turn comes."""
+
+    @property
+    def patient(self) -> str:
+        """Patient id.
+
+        Raises:
+            StoreError: the stored case is damaged.
+        """
+
+    @property
+    def corpus(self) -> str:
+        """Row of the table of corpora.
+
+        Raises:
+            StoreError: the stored case is damaged.
+        """
+
+    def made_from(self) -> list[Fingerprint]:
+        """Return what identifies the case's scans, not its label.
+
+        Raises:
+            CaseError: they cannot be read.
+        """
+
+    def open(self) -> PreparedCase | StoredCase:
+        """Read the case.
+
+        Raises:
+            CaseError: it cannot be read, or is refused.
+        """
+
+
+@dataclass(frozen=True)
+class ScansSource:
+    """A case of scans.
+
+    Attributes:
+        case: the case.
+        label_set: coding asked for; if there is one, the case's label is not read.
+    """
+
+    case: Case
+    label_set: str | None
+
+    @property
+    def patient(self) -> str:
+        """Patient id."""
+        return self.case.patient
+
+    @property
+    def corpus(self) -> str:
+        """Row of the table of corpora."""
+        return self.case.corpus
+
+    def made_from(self) -> list[Fingerprint]:
+        """Return what identifies the case's scans; all of them are read.
+
+        Names, sizes and times of files are not enough: uncompressed scans of a challenge all have one size, and an archive
+        that is unpacked keeps its times.
+
+        Raises:
+            ImageError: a scan cannot be read.
+        """
+        paths = dict.fromkeys(self.case.images[m] for m in MODALITIES if m in self.case.images)
+        try:
+            return [asdict(source) for source in dict.fromkeys(images.fingerprint(path) for path in paths)]
+        except OSError as problem:
+            raise ImageError(
+                f"{problem.filename}: cannot be compared with what the mask was predicted from ({problem.strerror}); make it"
+                " readable, or leave the case out."
+            ) from problem
+
+    def open(self) -> PreparedCase:
+        """Read the case's scans. Its label only decides the label set of the mask, so it is not read if one is asked for.
+
+        What is doubtful about where the scans lie is said: so do their masks.
+
+        Raises:
+            CaseError: the scans cannot be read, or are refused.
+        """
+        prepared = self._read()
+        for warning in prepared.facts.warnings:
+            if warning.startswith(ABOUT_HEADER):
+                log.warning("case %s: %s", self.case.id, warning)
+        return prepared
+
+    def _read(self) -> PreparedCase:
+        """Read the scans.
+
+        A label that training must not take, damaged or of doubtful coding, harms no mask; where it can, it still tells by its
+        values how the source writes masks.
+        """
+        scans = dataclasses.replace(self.case, label=None)
+        if self.label_set is not None or self.case.label is None:
+            return prepare_case(scans)
+        try:
+            return prepare_case(self.case)
+        except CaseError as doubt:
+            prepared = prepare_case(scans)  # where the scans are at fault, this says so again
+            likely = _by_values(self.case, self.case.label)
+            log.warning("%s: the mask is written in %s, though %s", self.case.id, likely or "no label set of its own", doubt)
+            return dataclasses.replace(prepared, facts=dataclasses.replace(prepared.facts, label_set=likely))
+
+
+class _Known(NamedTuple):
+    """What is kept of a stored case after a look at it."""
+
+    patient: str
+    corpus: str
+    made_from: list[Fingerprint]
+
+
+@dataclass(frozen=True)
+class StoreSource:
+    """A case of a store.
+
+    Attributes:
+        store: the store.
+        id: the case.
+    """
+
+    store: Store
+    id: str
+
+    @cached_property
+    def _known(self) -> _Known:
+        with self.open() as case:
+            return _Known(case.patient, case.corpus, scans_of(case))
+
+    @property
+    def patient(self) -> str:
+        """Patient id.
+
+        Raises:
+            StoreError: the case's file is damaged.
+        """
+        return self._known.patient
+
+    @property
+    def corpus(self) -> str:
+        """Row of the table of corpora.
+
+        Raises:
+            StoreError: the case's file is damaged.
+        """
+        return self._known.corpus
+
+    def made_from(self) -> list[Fingerprint]:
+        """Return what identifies the scans that the case was stored from, as the store recorded it.
+
+        Raises:
+            StoreError: the case's file is damaged.
+        """
+        return self._known.made_from
+
+    def open(self) -> StoredCase:
+        """Open the case.
+
+        Raises:
+            StoreError: the case's file is damaged.
+        """
+        return self.store[self.id]
+
+
+def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, CaseSource]:
+    """Return case id → where it comes from, of all sources together, sorted by id.
 
     Args:
         sources: folders of scans, nested in any way, or stores (a folder, or a packed file ``.h5``).
-        label_set: coding asked for; where there is one, the labels of scans are not read.
+        label_set: coding asked for; if there is one, the labels of scans are not read.
 
     Raises:
         OptionError: there is no source, or one case is in two of them.
@@ -35,47 +205,61 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Op
     """
     if not sources:
         raise OptionError("no source was given; expected folders of scans, or a store.")
-    stores = [s for s in sources if is_store(s)]
-    scans = [s for s in sources if s not in stores]
-    found: dict[str, Opener] = {}
-    pairs: list[tuple[str, Opener]] = []
-    for path in stores:
-        store = open_store(path)
-        pairs += [(case, partial(store.__getitem__, case)) for case in store]
+    stores = [open_store(s) for s in sources if is_store(s)]
+    scans = [s for s in sources if not is_store(s)]
+    pairs: list[tuple[str, CaseSource]] = [(case, StoreSource(store, case)) for store in stores for case in store]
     if scans:
-        pairs += [(case.id, partial(_prepare, case, label_set)) for case in find_cases(scans)]
-    for case, opener in pairs:
+        pairs += [(case.id, ScansSource(case, label_set)) for case in find_cases(scans)]
+    found: dict[str, CaseSource] = {}
+    for case, source in pairs:
         if case in found:
             raise OptionError(f"case {case} is in two of {', '.join(map(str, sources))}; leave one of them out.")
-        found[case] = opener
+        found[case] = source
     return dict(sorted(found.items()))
 
 
-def _prepare(case: Case, label_set: str | None) -> PreparedCase:
-    """Read a case's scans, and say what is doubtful about where they lie: so do their masks."""
-    prepared = _read(case, label_set)
-    for warning in prepared.facts.warnings:
-        if warning.startswith(ABOUT_HEADER):
-            log.warning("case %s: %s", case.id, warning)
-    return prepared
+def scans_of(case: PreparedCase | StoredCase) -> list[Fingerprint]:
+    """Return what identifies the scans that a case was made from; the label, the last of its sources, is left out.
 
+    A stored case of somebody's own making may record no sources; its histograms identify it then.
 
-def _read(case: Case, label_set: str | None) -> PreparedCase:
-    """Read a case's scans. Its label only tells the label set of the mask, so it is left alone where one is asked for.
+    Args:
+        case: a prepared or stored case.
 
-    A label that training must not take, damaged or of doubtful coding, harms no mask; where it can, it still tells by its
-    values how the source writes masks.
+    Raises:
+        StoreError: the case's file is damaged.
     """
-    scans = dataclasses.replace(case, label=None)
-    if label_set is not None or case.label is None:
-        return prepare_case(scans)
-    try:
-        return prepare_case(case)
-    except CaseError as doubt:
-        prepared = prepare_case(scans)  # where the scans are at fault, this says so again
-        likely = _by_values(case, case.label)
-        log.warning("%s: the mask is written in %s, though %s", case.id, likely or "no label set of its own", doubt)
-        return dataclasses.replace(prepared, facts=dataclasses.replace(prepared.facts, label_set=likely))
+    sources = [dict(source) for source in case.facts.sources]
+    scans = sources if case.label is None else sources[:-1]
+    if scans:
+        return scans
+    crc, size = 0, 0
+    for modality in case.modalities:
+        for _, values in sorted(case.histograms[modality].arrays().items()):
+            content = np.ascontiguousarray(values).tobytes()
+            crc, size = zlib.crc32(content, crc), size + len(content)
+    return [{"name": f"histograms of {', '.join(case.modalities)}", "bytes": size, "crc32": crc}]
+
+
+def trained_on(sources: Mapping[str, CaseSource], training_cases: Iterable[str]) -> set[str]:
+    """Return the ids of the cases that are of patients a model was trained on.
+
+    Args:
+        sources: case id → where it comes from.
+        training_cases: ids of the cases that the model was trained on, as its card names them.
+    """
+    training_cases = set(training_cases)
+    patients = {patient_of(case)[0] for case in training_cases}
+
+    def known(case: str) -> bool:
+        if case in training_cases or patient_of(case)[0] in patients:
+            return True
+        try:
+            return sources[case].patient in patients  # a table may know the case by another name
+        except CaseError:
+            return False  # it is refused in its turn
+
+    return {case for case in sources if patients and known(case)}
 
 
 def _by_values(case: Case, label: Path) -> str | None:

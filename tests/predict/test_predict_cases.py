@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,16 +70,24 @@ def test_what_stands_beside_the_masks(tmp_path: Path, make_case: Any, make_model
     model = make_model()
     report = predict_cases(model, [tmp_path / "scans"], out=tmp_path / "out/deep", probabilities=True)
     out = tmp_path / "out/deep"
+    mask = (out / "BraTS2021_00001.nii.gz").read_bytes()
     assert files(out) == {"BraTS2021_00001.nii.gz", "probabilities/BraTS2021_00001.nii.gz", "predictions.json"}
     assert json.loads((out / "predictions.json").read_text()) == {
         "schema": 1,
         "model": {"file": "model.keras", "checksum": report.model["checksum"]},
+        "regions": ["WT", "TC", "ET"],
         "options": {"label_set": None, "probabilities": True},
         "cases": {
             "BraTS2021_00001": {
                 "file": "BraTS2021_00001.nii.gz",
+                "bytes": len(mask),
+                "crc32": zlib.crc32(mask),
                 "label_set": "L17",
                 "passes": "whole",
+                "sources": [
+                    {"name": path.name, "bytes": path.stat().st_size, "crc32": zlib.crc32(path.read_bytes())}
+                    for path in (tmp_path / f"scans/BraTS2021_00001/BraTS2021_00001_{m}.nii.gz" for m in scans)
+                ],
                 "probabilities": "probabilities/BraTS2021_00001.nii.gz",
             }
         },
@@ -195,8 +204,8 @@ def test_interrupted_it_goes_on_where_it_stopped(
     with caplog.at_level(logging.WARNING):
         report = predict_cases(model, [tmp_path / "scans"], out=out, progress=lambda *step: steps.append(step))
     assert (report.kept, report.predicted) == ((names[0],), tuple(names[1:]))
-    assert "going on, 1 of 3 cases are predicted already" in caplog.text
-    assert steps == [("predict", 1, 2), ("predict", 2, 2)]
+    assert "1 of 3 cases are predicted already" in caplog.text
+    assert steps == [("check", 1, 1), ("predict", 1, 2), ("predict", 2, 2)]
     assert (out / "BraTS2021_00000.nii.gz").stat().st_mtime_ns == first
     with pytest.raises(OutputExistsError, match="holds the masks of all 3 cases already; use --force"):
         predict_cases(model, [tmp_path / "scans"], out=out)

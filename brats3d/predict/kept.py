@@ -1,0 +1,114 @@
+"""Which masks of an earlier call are kept: those that can be read and were made from the scans that their cases have now.
+
+A case's id is not enough. Another patient's scans may carry it, or a scan may have been issued again; the mask is then neither
+kept nor overwritten, since it may be the only one of its patient. A damaged mask is worth nothing and is made again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from brats3d import images
+from brats3d.errors import CaseError, ImageError
+from brats3d.predict.folder import PredictionFolder, files_of
+from brats3d.predict.sources import CaseSource, Fingerprint
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class KeptMasks:
+    """What is to be done with the masks of an earlier call.
+
+    Attributes:
+        kept: ids of the cases whose masks stay.
+        refused: case id → why its mask is neither kept nor made again.
+        unchecked: ids of those kept of which nobody recorded what they were made from.
+    """
+
+    kept: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    unchecked: list[str] = field(default_factory=list)
+
+
+def check_kept(
+    folder: PredictionFolder, sources: Mapping[str, CaseSource], note: Callable[[int, int], None] = lambda done, total: None
+) -> KeptMasks:
+    """Look at every mask of an earlier call, and at the scans its case has now. What is odd is logged as a warning.
+
+    Args:
+        folder: the output folder with the cases that its list names.
+        sources: case id → where it comes from, of the cases asked for.
+        note: called with the number of masks looked at and of all.
+    """
+    found = KeptMasks()
+    there = [case for case in sources if case in folder.cases]
+    for done, case in enumerate(there, 1):
+        entry = folder.cases[case]
+        try:
+            if isinstance(entry.get("sources"), list):
+                _check_sources(folder.path / entry["file"], case, entry["sources"], sources[case].made_from())
+            else:
+                found.unchecked.append(case)
+            if _whole(folder.path, entry):
+                found.kept.append(case)
+        except CaseError as problem:
+            found.refused[case] = str(problem)
+        note(done, len(there))
+    found.unchecked = [case for case in found.unchecked if case in found.kept]
+    if found.unchecked:
+        log.warning(
+            "%s: %d of the masks that are kept, such as that of %s, were written by an earlier version, which did not record"
+            " what they were predicted from; they are not compared with the scans: use --force to predict them again.",
+            folder.path, len(found.unchecked), found.unchecked[0],
+        )  # fmt: skip
+    return found
+
+
+def _check_sources(mask: Path, case: str, before: Sequence[Any], now: Sequence[Fingerprint]) -> None:
+    """Refuse a case whose scans are not those that its mask was predicted from."""
+    pairs = list(zip_longest(before, now))
+    differing = [(was, new) for was, new in pairs if was != new]
+    if differing:
+        raise CaseError(
+            f"{mask} was predicted from other scans of {case} than it has now ({len(differing)} of {len(pairs)} differ:"
+            f" {_difference(*differing[0])}); nothing is overwritten: choose another --out, delete the mask to have the case"
+            " predicted again, or use --force to start the whole folder over."
+        )
+
+
+def _difference(was: Any, new: Fingerprint | None) -> str:
+    """Return how a scan differs from the one recorded, as words."""
+    known = was if isinstance(was, dict) else {}
+    if new is None or known.get("name") != new["name"]:
+        return f"{known.get('name', 'no such file')} then, {new['name'] if new else 'no such file'} now"
+    if known.get("bytes") != new["bytes"]:
+        return f"{new['name']} had {known.get('bytes')} bytes, now {new['bytes']}"
+    return f"{new['name']} has other content of the same size"
+
+
+def _whole(path: Path, entry: Mapping[str, Any]) -> bool:
+    """Read a mask, and its probabilities, once; return whether they are whole.
+
+    A mask that is whole but not as it was written was worked on, or put there, by somebody: that is theirs to know.
+    """
+    for name in files_of(entry):
+        try:
+            source = images.read(path / name).source
+        except ImageError as problem:
+            if isinstance(problem.__cause__, OSError) and problem.__cause__.errno:
+                raise  # it cannot be read now, but may be whole
+            log.warning("%s is damaged or missing; its case is predicted again.", path / name)
+            return False
+        written = (entry.get("bytes"), entry.get("crc32"))
+        if name == entry["file"] and source is not None and None not in written and written != (source.bytes, source.crc32):
+            log.warning(
+                "%s is not the file that was written here; it is kept as it is: delete it to have it predicted again.",
+                path / name,
+            )
+    return True

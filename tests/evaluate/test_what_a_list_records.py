@@ -1,0 +1,166 @@
+"""What ``predictions.json`` says beside the label sets: the regions of probabilities, and the patients of the training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from two_cases import FIRST, GRID, SECOND, expected, label, write_list
+
+from brats3d import images
+from brats3d.errors import CaseError
+from brats3d.evaluate import evaluate_cases
+from brats3d.evaluate.__main__ import main
+from brats3d.evaluate.case import Pair, evaluate_pair
+from brats3d.evaluate.labels import Side, find_labels
+from brats3d.evaluate.probabilities import calibration_notes
+from brats3d.evaluate.unfinished import Unfinished
+from brats3d.geometry import Grid
+from brats3d.regions import LABEL_SETS, region_masks
+
+Folders = tuple[Path, Path]
+
+
+def write_probabilities(predictions: Path, regions: tuple[str, ...], *, recorded: bool = True, grid: Grid = GRID) -> None:
+    """Write probabilities that are 0.85 in the reference's regions and 0.15 elsewhere, in the order of the regions."""
+    write_list(predictions, {FIRST: "L17", SECOND: "L17"}, **({"regions": list(regions)} if recorded else {}))
+    listed = json.loads((predictions / "predictions.json").read_text())
+    (predictions / "probabilities").mkdir()
+    for number, case in enumerate((FIRST, SECOND)):
+        masks = region_masks(label(number + 5), LABEL_SETS["L17"], regions)
+        array = np.where(masks, 0.85, 0.15).astype(np.float32)
+        images.write(predictions / "probabilities" / f"{case}.nii.gz", array, grid)
+        listed["cases"][case]["probabilities"] = f"probabilities/{case}.nii.gz"
+    (predictions / "predictions.json").write_text(json.dumps(listed))
+
+
+def pairs(folders: Folders, *, resample: bool = False) -> list[Pair]:
+    """Return the two cases as the command pairs them, with calibration."""
+    mine = find_labels(Side("prediction", folders[0], "--label-set", None, names_bind=False))
+    theirs = find_labels(Side("reference", folders[1], "--reference-label-set", None, names_bind=True))
+    return [Pair(case, mine[case], theirs[case], resample=resample, calibration=True) for case in (FIRST, SECOND)]
+
+
+@pytest.mark.parametrize(
+    ("regions", "recorded", "found", "said"),
+    [
+        (("WT", "TC", "ET"), True, ("WT", "TC", "ET"), ()),
+        (("ET", "TC", "WT"), True, ("WT", "TC", "ET"), ()),
+        (("TC", "WT"), True, ("WT", "TC"), ("not calibrated: ET", "probabilities of TC, WT.")),
+        (("WT",), True, ("WT",), ("not calibrated: TC, ET", "probabilities of WT.")),
+        (("WT", "TC", "ET"), False, ("WT", "TC", "ET"), ("does not record", "WT, TC, ET, in this order")),
+        (("WT",), False, (), ("not calibrated: WT, TC, ET", "does not record")),
+    ],
+)
+def test_probabilities_are_read_by_the_names_of_their_regions(
+    folders: Folders, regions: tuple[str, ...], recorded: bool, found: tuple[str, ...], said: tuple[str, ...]
+) -> None:
+    write_probabilities(folders[0], regions, recorded=recorded)
+    both = pairs(folders)
+    for number, pair in enumerate(both):
+        result = evaluate_pair(pair)
+        assert result.scores["casewise"] == expected(number)
+        # every voxel is called 0.15 or 0.85 and is what it is called: off by 0.15 everywhere
+        assert {name: row.ece for name, row in result.calibration.items()} == pytest.approx(dict.fromkeys(found, 0.15))
+    notes = calibration_notes([pair.prediction for pair in both], ("WT", "TC", "ET"), found)
+    assert len(notes) == bool(said)
+    assert all(words in notes[0] for words in said)
+
+
+def test_a_region_without_probabilities_is_named_in_log_summary_and_report(
+    folders: Folders, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_probabilities(folders[0], ("WT",))
+    with caplog.at_level(logging.WARNING):
+        evaluation = evaluate_cases(*folders, out=tmp_path / "out", calibration=True)
+    assert evaluation.of() == {FIRST: expected(0), SECOND: expected(1)}
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert {region: row["ece"] for region, row in summary["calibration"].items()} == pytest.approx({"WT": 0.15})
+    (note,) = summary["calibration_notes"]
+    assert "TC, ET" in note
+    assert caplog.messages.count(note) == 1
+    assert note in (tmp_path / "out/report.html").read_text()
+
+
+def test_probabilities_that_cannot_be_used_refuse_their_case(folders: Folders) -> None:
+    write_probabilities(folders[0], ("WT", "TC", "ET"))
+    wrong = folders[0] / f"probabilities/{FIRST}.nii.gz"
+    shifted = Grid(GRID.shape, GRID.affine + 7 * np.eye(4, k=3))
+    logits = np.full((3, *GRID.shape), -4, np.float32)
+    for array, grid, words in (
+        (logits[:2], GRID, ("2 channels", "WT, TC, ET")),
+        (logits, GRID, ("WT", "-4.0")),
+        (np.zeros_like(logits), shifted, ("another grid", "--calibration")),
+    ):
+        images.write(wrong, array, grid)
+        with pytest.raises(CaseError) as refused:
+            evaluate_pair(pairs(folders)[0])
+        assert all(word in str(refused.value) for word in (str(wrong), *words))
+
+
+def test_probabilities_on_another_grid_are_brought_over_with_their_masks(folders: Folders) -> None:
+    affine = GRID.affine.copy()
+    affine[:3, 0], affine[:3, 3] = -affine[:3, 0], affine[:3, 3] + affine[:3, 0] * (GRID.shape[0] - 1)
+    write_probabilities(folders[0], ("WT", "TC", "ET"))
+    path = folders[0] / f"probabilities/{FIRST}.nii.gz"
+    images.write(path, np.moveaxis(images.read(path).array[::-1], -1, 0), Grid(GRID.shape, affine))  # mirrored on file
+    images.write(folders[0] / f"{FIRST}.nii.gz", label(0)[::-1], Grid(GRID.shape, affine))
+    found = evaluate_pair(pairs(folders, resample=True)[0]).calibration
+    assert {region: row.ece for region, row in found.items()} == pytest.approx(dict.fromkeys(("WT", "TC", "ET"), 0.15))
+
+
+def test_cases_of_training_patients_are_marked(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_list(folders[0], {FIRST: "L17", SECOND: "L17"})
+    listed = json.loads((folders[0] / "predictions.json").read_text())
+    listed["cases"][SECOND]["trained_on"] = True
+    (folders[0] / "predictions.json").write_text(json.dumps(listed))
+    assert main([*map(str, folders), "--out", str(tmp_path / "out")]) == 0
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if "trained on" in line)
+    assert f"1 of the cases scored, such as {SECOND}," in said
+    assert json.loads((tmp_path / "out/summary.json").read_text())["trained_on"] == [SECOND]
+    rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines()))
+    assert {(row["case"], row["trained_on"]) for row in rows} == {(FIRST, "0"), (SECOND, "1")}
+    page = (tmp_path / "out/report.html").read_text()
+    assert f"<dt>seen in training</dt><dd>{SECOND}</dd>" in page
+
+
+def test_a_stopped_evaluation_knows_files_by_their_content(folders: Folders, tmp_path: Path) -> None:
+    """Of the same size and time: an archive that is unpacked keeps times, and all uncompressed masks have one size."""
+    write_probabilities(folders[0], ("WT", "TC", "ET"))
+    listing = folders[0] / "predictions.json"
+    listed = json.loads(listing.read_text())
+    listed["cases"][FIRST] |= {"file": "mask.nii", "probabilities": "mask4.nii"}
+    listing.write_text(json.dumps(listed))
+    reference = folders[1] / FIRST / f"{FIRST}_seg.nii"
+    reference.with_name(f"{FIRST}_seg.nii.gz").unlink()
+    files = {folders[0] / "mask.nii": (0, 7), reference: (5, 7), folders[0] / "mask4.nii": (0.25, 0.75)}
+
+    def write(path: Path, content: float) -> None:
+        array = label(content) if isinstance(content, int) else np.full((*GRID.shape, 3), content, np.float32)
+        nib.save(nib.Nifti1Image(array, GRID.affine), path)
+        os.utime(path, ns=(10**18, 10**18))
+
+    for path, (before, _) in files.items():
+        write(path, before)
+    begun = Unfinished(tmp_path / "out", {"a": 1})
+    for pair in pairs(folders):
+        begun.add(pair, evaluate_pair(pair))
+
+    def known() -> list[str]:
+        return [pair.case for pair in pairs(folders) if Unfinished(tmp_path / "out", {"a": 1}).known(pair) is not None]
+
+    assert known() == [FIRST, SECOND]
+    for path, (before, after) in files.items():
+        write(path, after)
+        assert known() == [SECOND], path
+        write(path, before)
+    assert known() == [FIRST, SECOND]
+    listed["cases"][FIRST]["label_set"] = "L13"
+    listing.write_text(json.dumps(listed))
+    assert known() == [SECOND]
