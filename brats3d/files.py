@@ -6,21 +6,30 @@ same file on the same machine removes.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import logging
 import os
 import re
 import socket
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from brats3d.errors import SpaceError
+from brats3d.errors import CaseError, SpaceError
 
 log = logging.getLogger(__name__)
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """What the system says where a disk, or a user's share of it, is full."""
+
+NAME_BYTES = 255
+"""How long a file's name may be, in bytes, where the system does not say it."""
+PROCESS_DIGITS = 10
+"""Room for the number of a process in a temporary name, so that the rest of the name does not depend on it."""
+LONGEST_SUFFIX = 16
+"""A longer part behind a name's last dot is no file type, and stays with the stem."""
 
 
 def files_below(folders: Iterable[Path | str]) -> Iterator[str]:
@@ -56,8 +65,9 @@ def _passed_over(problem: OSError) -> None:
 def whole_file(path: Path | str, *, megabytes: float | None = None) -> Iterator[Path]:
     """Give a name beside a file to write to; on leaving, what was written there becomes the file.
 
-    The temporary name is hidden and holds the file's name, the host and the process, and ends as the file's does. Where the
-    context is left by an exception, nothing stays of it, and the file is what it was.
+    The temporary name is hidden and holds the file's name (shortened if need be, so that every name a file may have can be
+    written), the host and the process, and ends as the file's does. If the context is left by an exception, nothing stays of
+    it, and the file is what it was.
 
     Args:
         path: the file; its folder exists.
@@ -71,7 +81,8 @@ def whole_file(path: Path | str, *, megabytes: float | None = None) -> Iterator[
     """
     path = Path(path)
     remove_stale(path.parent, [path.name])
-    temporary = path.with_name(f"{_prefix(path)}{os.getpid()}{path.suffix}")
+    start, end = _temporary_name(path, name_limit(path.parent))
+    temporary = path.with_name(f"{start}{os.getpid()}{end}")
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -101,6 +112,30 @@ def write_file(path: Path | str, content: str | bytes) -> None:
         temporary.write_bytes(raw)
 
 
+def read_text(path: Path | str) -> str:
+    """Read a text file that a person made, in UTF-8 or UTF-16, with a byte order mark or without.
+
+    Windows writes UTF-16 where it says "Unicode", and so does PowerShell's ``>``.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeError: it is neither.
+    """
+    raw = Path(path).read_bytes()
+    encoding = "utf-8-sig"
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\0" in raw[:2]:  # half of a first letter
+        encoding = "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"
+    try:
+        return raw.decode(encoding)
+    except UnicodeError as problem:
+        raise UnicodeError("it is not text in UTF-8 or UTF-16; save it as UTF-8") from problem
+
+
 def remove_stale(folder: Path, names: Iterable[str]) -> None:
     """Remove what is left of earlier writes of a folder's files whose writers, on this host, are dead.
 
@@ -108,16 +143,60 @@ def remove_stale(folder: Path, names: Iterable[str]) -> None:
         folder: where the files are; it may not exist.
         names: the files' names.
     """
-    known = set(names)
-    pattern = re.compile(rf"\.(.+)\.{re.escape(socket.gethostname())}-(\d+)(\.[^.]*|)")
+    host, limit = socket.gethostname(), name_limit(folder)
+    known: set[tuple[str, str]] = set()
+    for path in map(Path, names):  # and as earlier versions called them, however long
+        known |= {_temporary_name(path, limit), (f".{path.stem}.{host}-", path.suffix)}
+    pattern = re.compile(rf"(\..+\.{re.escape(host)}-)(\d+)(\.[^.]*|)")
     for left in list(folder.glob(".*")):
         found = pattern.fullmatch(left.name)
-        if found and f"{found[1]}{found[3]}" in known and not _alive(int(found[2])):
+        if found and (found[1], found[3]) in known and not _alive(int(found[2])):
             left.unlink(missing_ok=True)
 
 
-def _prefix(path: Path) -> str:
-    return f".{path.stem}.{socket.gethostname()}-"
+def name_limit(folder: Path) -> int:
+    """Return how many bytes the name of a file in a folder may have.
+
+    Args:
+        folder: where the file is to be; the nearest folder above it that exists is asked.
+    """
+    for place in (folder, *folder.absolute().parents):
+        with suppress(OSError, ValueError, AttributeError):  # not there yet; or a system that does not say it
+            return os.pathconf(place, "PC_NAME_MAX")
+    return NAME_BYTES
+
+
+def check_name(path: Path) -> None:
+    """Refuse a file whose name is longer than its file system takes, before any work is done for it.
+
+    Args:
+        path: the file; neither it nor its folder need exist.
+
+    Raises:
+        CaseError: says how long the name is and how long it may be.
+    """
+    length, limit = len(os.fsencode(path.name)), name_limit(path.parent)
+    if length > limit:
+        raise CaseError(
+            f"{path.name[:40]}… has {length} bytes; {path.parent} takes file names of at most {limit}: give the case a shorter"
+            " name."
+        )
+
+
+def _temporary_name(path: Path, limit: int) -> tuple[str, str]:
+    """Return what stands before and after the process's number in a file's temporary name of at most ``limit`` bytes.
+
+    A stem that is too long is cut, and a checksum of the whole name tells it from others that begin alike.
+    """
+    suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""
+    stem, host = path.name.removesuffix(suffix), socket.gethostname()
+    whole = f".{stem}.{host}-"
+    room = limit - PROCESS_DIGITS - len(os.fsencode(suffix))
+    if len(os.fsencode(whole)) <= room:
+        return whole, suffix
+    mark = f"~{zlib.crc32(os.fsencode(path.name)):08x}.{host}-"
+    cut = os.fsencode(f".{stem}")[: room - len(os.fsencode(mark))].decode(errors="ignore")
+    return f"{cut}{mark}", suffix
 
 
 def _alive(pid: int) -> bool:

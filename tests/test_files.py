@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import socket
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from brats3d.errors import SpaceError
-from brats3d.files import whole_file, write_file
+from brats3d.errors import CaseError, SpaceError
+from brats3d.files import check_name, read_text, whole_file, write_file
 
 HOST = socket.gethostname()
 DEAD = 4_194_304
@@ -93,3 +94,47 @@ def test_only_what_dead_writers_of_this_file_left_here_is_removed(path: Path) ->
         path.with_name(name).touch()
     write_file(path, "new")
     assert sorted(contents(path.parent)) == sorted([path.name, *others])
+
+
+LONGEST = ["x" * 248 + ".nii.gz", "ä" * 126 + ".h5", "x" * 255, "x." + "y" * 253]
+"""Names of 255 bytes, the most that a file's name may have."""
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_every_name_that_a_file_may_have_can_be_written(name: str, tmp_path: Path) -> None:
+    path, alike = tmp_path / name, tmp_path / f"{name[:100]}{'z' * 20}{name[120:]}"[: len(str(tmp_path / name))]
+    left = []
+    for each in (path, alike):
+        with whole_file(each) as temporary:
+            temporary.write_text("new")
+            assert len(os.fsencode(temporary.name)) <= 255
+            assert len(path.suffix) not in range(1, 10) or temporary.suffix == path.suffix
+        left.append(temporary.with_name(temporary.name.replace(f"-{os.getpid()}", f"-{DEAD}")))
+        left[-1].write_text("of a dead process")
+    write_file(path, "newer")
+    assert contents(tmp_path) == {name: "newer", alike.name: "new", left[1].name: "of a dead process"}
+
+
+@pytest.mark.parametrize(("name", "bytes_"), [("x" * 256, 256), ("ä" * 128 + ".h5", 259)])
+def test_a_name_that_is_too_long_is_refused_by_itself(name: str, bytes_: int, tmp_path: Path) -> None:
+    check_name(tmp_path / "not yet" / name[:100])
+    with pytest.raises(CaseError, match=rf"{bytes_} bytes; {tmp_path}/not yet takes file names of at most 255"):
+        check_name(tmp_path / "not yet" / name)
+
+
+TEXT = "Fälle\nBraTS2021_00001\n"
+
+
+@pytest.mark.parametrize("raw", [
+    TEXT.encode(), TEXT.encode("utf-8-sig"), TEXT.encode("utf-16"), codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"),
+    TEXT.encode("utf-16-le"), TEXT.encode("utf-16-be"),
+])  # fmt: skip
+def test_text_in_the_encodings_that_editors_write(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_bytes(raw)
+    assert read_text(tmp_path / "ids.txt") == TEXT
+
+
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_bytes(TEXT.encode("latin-1"))
+    with pytest.raises(UnicodeError, match="not text in UTF-8 or UTF-16; save it as UTF-8"):
+        read_text(tmp_path / "ids.txt")

@@ -252,3 +252,23 @@ def test_masks_that_cannot_be_painted(masks: np.ndarray, names: list[str], says:
 def test_a_region_without_a_value_cannot_be_painted() -> None:
     with pytest.raises(OptionError, match="L17 has no value to paint RC with; it has WT, TC, ET"):
         regions.paint_regions(np.zeros((1, 1, 1, 1), bool), label_set("L17"), ["RC"])
+
+
+@pytest.mark.parametrize(
+    ("coding", "values", "words"),
+    [
+        ("L17", [0, 1], ["no value but 1", "L17", "NCR+NET", "in WT and TC", "ET empty"]),
+        ("LMSD", [1], ["edema", "in WT;", "TC and ET empty"]),
+        ("LPED", [0, 1], ["reads as ET (in WT and TC and ET)"]),
+        ("L17", [0, 1, 2], []),
+        ("L17", [0, 2], []),
+        ("L17", [0], []),
+        ("GTV", [0, 1], []),
+    ],
+)
+def test_masks_of_the_whole_tumour_are_doubted_in_a_coding_of_several_tissues(
+    coding: str, values: list[int], words: list[str]
+) -> None:
+    said = regions.whole_tumour_doubt(values, label_set(coding))
+    assert bool(said) == bool(words)
+    assert [word in said for word in words] == [True] * len(words)

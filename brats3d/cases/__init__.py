@@ -6,10 +6,10 @@ Only names, tables and manifests are read here; no image is opened.
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST, Corpus, corpus_of
 from brats3d.cases.find import Finding, find_cases, look_for_cases
-from brats3d.cases.labels import binds, settle_label_set
+from brats3d.cases.labels import binds, settle_label_set, settle_together
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
-from brats3d.cases.selection import read_case_ids, select_ids
+from brats3d.cases.selection import letter_case_ignored, match_ids, read_case_ids, select_ids
 from brats3d.cases.servers import ServerGrid
 from brats3d.cases.splits import Fold, Split, load_split, make_split
 from brats3d.regions import MODALITIES
@@ -27,12 +27,15 @@ __all__ = [
     "binds",
     "corpus_of",
     "find_cases",
+    "letter_case_ignored",
     "load_split",
     "look_for_cases",
     "make_split",
+    "match_ids",
     "patient_of",
     "read_case_ids",
     "read_manifest",
     "select_ids",
     "settle_label_set",
+    "settle_together",
 ]

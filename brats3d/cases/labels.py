@@ -1,8 +1,9 @@
-"""Which coding a case's label has: names and values together."""
+"""Which coding a case's label has, or the labels of a folder have: names and values together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST
@@ -49,6 +50,81 @@ def settle_label_set(case: Case, values: Iterable[int], requested: str | None = 
     return fitting[0]
 
 
+Labels = Mapping[str, tuple[Case, Collection[int]]]
+"""Case id → what its names tell, and the values of its label."""
+
+
+def settle_together(
+    labels: Labels, requested: str | None = None, *, option: str = "--label-set"
+) -> dict[str, str | LabelError]:
+    """Return the label set of every label of a folder, whose labels share one coding.
+
+    One label seldom holds all values of its coding: 1 and 2 alone would fit any year. So the values of all labels under names
+    that allow the same label sets are settled as one. Names that bind different years may differ within a folder.
+
+    Args:
+        labels: case id → the case, of which only the names count, and its label's values.
+        requested: label set that the user asks for, or None.
+        option: the command's option for it, for messages.
+
+    Returns:
+        Case id → name of a label set; or the error that refuses the label alone: a request that contradicts it, or values that
+        no label set knows, so that they say nothing of the others.
+
+    Raises:
+        LabelError: values contradict the names, or several label sets read them differently; says how many hold what.
+        OptionError: the requested label set does not exist.
+    """
+    groups: dict[tuple[str, ...], dict[str, tuple[Case, list[int]]]] = {}
+    for name, (case, values) in labels.items():
+        groups.setdefault(case.label_sets, {})[name] = case, sorted({int(value) for value in values})
+    return {name: answer for group in groups.values() for name, answer in _settle_group(group, requested, option).items()}
+
+
+def _settle_group(
+    group: Mapping[str, tuple[Case, list[int]]], requested: str | None, option: str
+) -> dict[str, str | LabelError]:
+    known = {name: label for name, label in group.items() if _knowing(label[1])}
+    union = sorted({value for _, values in known.values() for value in values})
+    case = next(iter(group.values()))[0]
+    fitting = [name for name in case.label_sets if name in _knowing(union)]
+    if known and requested is None and len({_meaning(name, union) for name in fitting}) != 1:
+        raise LabelError(_doubt(known, fitting, union, option))
+    settled: dict[str, str | LabelError] = {}
+    for name, (case, values) in group.items():
+        try:
+            if requested is not None:
+                _check_request(case, values, requested, fitting, option)
+                settled[name] = requested
+            else:
+                settled[name] = fitting[0] if name in known else settle_label_set(case, values, option=option)
+        except LabelError as problem:
+            settled[name] = problem
+    return settled
+
+
+def _doubt(group: Labels, fitting: Sequence[str], union: Sequence[int], option: str) -> str:
+    """Return as words what the labels of a group hold, what was expected, and what settles it."""
+    names, holding = list(group), Counter(tuple(values) for _, values in group.values())
+    case = next(iter(group.values()))[0]
+    if fitting:
+        return (
+            f"{len(group)} labels such as {names[0]} hold the values {list(union)}, which {' and '.join(fitting)} read"
+            f" differently, and names like {case.id} are used for both; say which it is with {option} {' or '.join(fitting)}."
+        )
+    examples = {held: next(name for name in names if tuple(group[name][1]) == held) for held in holding}
+    told = ", ".join(
+        f"{count} {'holds' if count == 1 else 'hold'} {list(held)} ({examples[held]}{', …' if count > 1 else ''})"
+        for held, count in holding.most_common(4)
+    )
+    strange = [held for held, _ in holding.most_common() if not set(case.label_sets) & set(_knowing(held))]
+    asked_of = (strange or [holding.most_common(1)[0][0]])[0]
+    return (
+        f"of {len(group)} labels {told}, but {_expected(case)}; all labels of a folder share one coding: say which with"
+        f" {option} NAME (of {list(asked_of)}, {fitting_sets(asked_of)})."
+    )
+
+
 def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Sequence[str], option: str) -> None:
     coding = label_set(requested)
     if requested not in _knowing(found):
@@ -57,7 +133,8 @@ def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Se
             f" know; {fitting_sets(found)}."
         )
     agreeing = {_meaning(name, found) for name in fitting}
-    if binds(case) and agreeing and _meaning(requested, found) not in agreeing:
+    whole_tumour = len(coding.tissues) == 1 and set(found) <= {0, 1}  # a mask of one value has no coding to contradict
+    if binds(case) and not whole_tumour and agreeing and _meaning(requested, found) not in agreeing:
         what = "manifest" if case.corpus == MANIFEST else f"name of {case.id}"
         raise LabelError(
             f"{option} {requested} contradicts the {what}: {_expected(case)}, and its values {found} agree with"
@@ -71,7 +148,7 @@ def binds(case: Case) -> bool:
     return row.binding or case.label_sets != row.label_sets
 
 
-def _knowing(found: Sequence[int]) -> list[str]:
+def _knowing(found: Iterable[int]) -> list[str]:
     return [coding.name for coding in label_sets_with(found)]
 
 

@@ -4,50 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from brats3d import images
 from brats3d.errors import ArrayError, GridError
-from brats3d.evaluate.labels import Label, LabelFile, read_label
+from brats3d.evaluate.pair import Pair, read_pair
 from brats3d.evaluate.probabilities import calibrate
-from brats3d.geometry import resample_label, to_stored
+from brats3d.geometry import to_stored
 from brats3d.images import Volume
 from brats3d.regions import label_set as named_label_set
-from brats3d.scores import RegionScores, Reliability, Scoring, case_failures, case_scores
+from brats3d.scores import (
+    OtherReading,
+    RegionScores,
+    Reliability,
+    Scoring,
+    case_failures,
+    case_scores,
+    other_reading,
+    unscored_regions,
+)
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """The two labels of one case, and how to score them.
-
-    Attributes:
-        case: case id.
-        prediction: where the predicted label is.
-        reference: where the label is that it is compared with.
-        scorings: by whose rules, one a protocol.
-        resample: whether a prediction on another grid is brought to the reference's.
-        calibration: whether the probabilities beside the prediction are compared too.
-    """
-
-    case: str
-    prediction: LabelFile
-    reference: LabelFile
-    scorings: tuple[Scoring, ...] = (Scoring(),)
-    resample: bool = False
-    calibration: bool = False
-
-    def fingerprint(self) -> list[Any]:
-        """Return what identifies the labels, and the probabilities, that are compared.
-
-        Raises:
-            StoreError: a store's case file is damaged.
-        """
-        return [self.prediction.fingerprint(probabilities=self.calibration), self.reference.fingerprint()]
 
 
 @dataclass(frozen=True)
@@ -60,6 +39,8 @@ class CaseResult:
         failures: region → failure class, and its detail after a colon.
         calibration: region → how probabilities and frequencies agree; empty where that was not asked for.
         made_from: what identifies the files that were compared, as `Pair.fingerprint` returns it.
+        unscored: protocol → regions that one of the labels has and that the protocol does not score.
+        reading: how a label should rather be read, if the two seem to be coded differently.
     """
 
     scores: Mapping[str, Mapping[str, RegionScores]]
@@ -67,6 +48,8 @@ class CaseResult:
     failures: Mapping[str, str] = field(default_factory=dict)
     calibration: Mapping[str, Reliability] = field(default_factory=dict)
     made_from: Sequence[Any] = ()
+    unscored: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reading: OtherReading | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` makes a result of again."""
@@ -76,6 +59,8 @@ class CaseResult:
             "failures": dict(self.failures),
             "calibration": {region: vars(row) for region, row in self.calibration.items()},
             "made_from": list(self.made_from),
+            "unscored": {protocol: list(regions) for protocol, regions in self.unscored.items()},
+            "reading": None if self.reading is None else vars(self.reading),
         }
 
     @classmethod
@@ -97,6 +82,8 @@ class CaseResult:
                 for region, row in values["calibration"].items()
             },
             values.get("made_from", ()),
+            {protocol: tuple(regions) for protocol, regions in values.get("unscored", {}).items()},
+            OtherReading(**values["reading"]) if values.get("reading") else None,
         )
 
 
@@ -159,10 +146,10 @@ def evaluate_pair(pair: Pair) -> CaseResult:
         CaseError: a file is damaged, a label set in doubt, or the two do not lie on one grid.
     """
     made_from = pair.fingerprint()  # before they are read: what changes meanwhile is scored again
-    mine, theirs = read_pair(pair)
-    for file, label in ((pair.prediction, mine), (pair.reference, theirs)):
-        for doubt in label.doubts:
-            log.warning("%s: the header %s.", file.path, doubt)
+    labels = read_pair(pair)
+    for warning in labels.warnings:
+        log.warning("%s", warning)
+    mine, theirs = labels.prediction, labels.reference
     codings = named_label_set(mine.label_set), named_label_set(theirs.label_set)
     arrays = mine.volume.array, theirs.volume.array
     spacing = theirs.volume.grid.spacing_mm
@@ -176,50 +163,16 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     failures = case_failures(
         mine_stored, theirs_stored, grid.spacing_mm, list(first), label_set=codings[0], reference_label_set=codings[1]
     )
+    unscored = {
+        protocol: tuple(dict.fromkeys(r for side in zip(arrays, codings, strict=True) for r in unscored_regions(*side, rows)))
+        for protocol, rows in scores.items()
+    }
     return CaseResult(
         scores,
         (mine.label_set, theirs.label_set),
         {region: str(failure) for region, failure in failures.items()},
-        calibrate(pair.prediction, theirs, list(first), resample=pair.resample) if pair.calibration else {},
+        calibrate(pair.prediction, theirs, list(first), other_grid=pair.other_grid) if pair.calibration else {},
         made_from,
-    )
-
-
-def read_pair(pair: Pair) -> tuple[Label, Label]:
-    """Return the two labels of a case on the reference's grid.
-
-    Args:
-        pair: where they are.
-
-    Raises:
-        CaseError: a file is damaged, a label set in doubt, or the two do not lie on one grid.
-    """
-    mine, theirs = read_label(pair.prediction), read_label(pair.reference)
-    different = mine.volume.grid.differences(theirs.volume.grid)
-    if not different:
-        return mine, theirs
-    if pair.resample:
-        log.info("%s: brought to the grid of %s (%s).", pair.prediction.path, pair.reference.path, different)
-        array = resample_label(mine.volume.array, mine.volume.grid, theirs.volume.grid)
-        return replace(mine, volume=Volume(array, theirs.volume.grid)), theirs
-    return mine, replace(theirs, volume=_with_its_scans(pair, mine.volume, theirs.volume, different))
-
-
-def _with_its_scans(pair: Pair, mine: Volume, theirs: Volume, different: str) -> Volume:
-    """Return the reference on the prediction's grid, or refuse the pair.
-
-    In some releases a label's origin is not that of its scans. So where the reference's scans are at hand and lie on the
-    prediction's grid, a label of their shape, spacing and orientation is taken voxel by voxel, with a warning (as preprocessing
-    does).
-    """
-    scans = list(pair.reference.named.images.values()) if pair.reference.named else []
-    origin_only = mine.grid.differs_in_origin_alone(theirs.grid)
-    if scans and origin_only and not mine.grid.differences(images.read(scans[0]).grid):
-        log.warning(
-            "%s: the label's header differs from its scans' (%s); taken voxel by voxel.", pair.reference.path, different
-        )
-        return Volume(theirs.array, mine.grid)
-    raise GridError(
-        f"{pair.prediction.path} and {pair.reference.path} do not lie on one grid ({different}); bring the prediction back to"
-        " the scan's own grid first, or ask for it with --resample."
+        {protocol: regions for protocol, regions in unscored.items() if regions},
+        other_reading(*arrays, label_set=codings[0], reference_label_set=codings[1]),
     )

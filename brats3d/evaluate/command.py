@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from brats3d.cases import read_case_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, NoCasesError, OutputExistsError
-from brats3d.evaluate.case import CaseResult, Pair, evaluate_pair
+from brats3d.errors import CaseError, OutputExistsError
+from brats3d.evaluate.case import CaseResult, evaluate_pair
+from brats3d.evaluate.doubts import swapped, unscored
 from brats3d.evaluate.groups import group_cases
 from brats3d.evaluate.labels import Side, find_labels
+from brats3d.evaluate.pair import OtherGrid, Pair
+from brats3d.evaluate.pairing import Labels, Matches, match_cases
 from brats3d.evaluate.probabilities import calibration_notes
 from brats3d.evaluate.report import FILES, Evaluation, write_results
 from brats3d.evaluate.sets import compare, set_names
+from brats3d.evaluate.shared_coding import Codings, settle_codings
 from brats3d.evaluate.unfinished import Unfinished
 from brats3d.parallel import map_cases, worker_count
 from brats3d.regions import label_set as named_label_set
@@ -40,21 +44,23 @@ def evaluate_cases(
     rater: Path | str | None = None,
     groups: Path | str | None = None,
     calibration: bool = False,
-    resample: bool = False,
+    other_grid: OtherGrid = "refuse",
     workers: int = 1,
     force: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Score predicted masks against references and write scores.csv, lesions.csv, summary.json and report.html.
 
-    A call that was stopped goes on where it stopped when it is repeated with the same settings.
+    A call that was stopped continues where it stopped if it is repeated with the same settings. If no case can be scored,
+    nothing is written.
 
     Args:
         predictions: folder of masks (<case>.nii.gz, with predictions.json or without), of case folders, or a store.
         references: folder of case folders, of masks (<case>.nii.gz, <case>_seg, <case>-seg), or a store.
-        out: folder for the results; made where it does not exist.
+        out: folder for the results; made if it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        label_set: what the predictions' values mean, such as L17; by default as predictions.json or the names say.
+        label_set: what the predictions' values mean, such as L17 (GTV for masks of the whole tumour); by default as
+            predictions.json or the names say.
         reference_label_set: what the references' values mean; by default as the store or the names say.
         protocol: casewise (HD95 in mm by surface elements), brats2021 (what the challenges of 2021 and 2022 computed),
             brats2023 or brats2024 (lesion by lesion), or all of them side by side.
@@ -64,21 +70,25 @@ def evaluate_cases(
         rater: a second folder of references; the two raters are compared with each other as well.
         groups: a CSV file with a column case and others to group the summary by; grade, site and volume are found anyway.
         calibration: compare the probabilities that lie beside the predictions with the references.
-        resample: bring predictions on another grid to the reference's (nearest voxel) in place of refusing them.
+        other_grid: what to do with a prediction on another grid than its reference's: refuse it, resample it there (nearest
+            voxel; refused if more than 1% of it lies outside or its volume changes by more than 5%), or compare voxelwise,
+            whatever the headers say.
         workers: processes, each with one case in memory.
         force: write over results that are there already.
         progress: called as cases finish.
 
     Returns:
         The scores, and the cases that were refused: without a prediction, without a reference, damaged, on another grid,
-        with values or a label set that cannot be.
+        with values or a label set that cannot be. Ids that differ only in the case of letters are matched.
 
     Raises:
         NoCasesError: a folder holds no case, or the two have none in common.
         OutputExistsError: the folder holds results, or an unfinished evaluation with other settings.
         OptionError: no such label set, protocol or task, a table or list of cases that cannot be read, the same folder
-            twice, or fewer than one worker.
+            twice, fewer than one worker, or labels of one folder that contradict their names or one another, until the label
+            set is said.
         SpaceError: the disk is full.
+        WorkerError: a worker process was killed.
     """
     out, predictions = Path(out), Path(predictions)
     for name in (label_set, reference_label_set):
@@ -92,16 +102,22 @@ def evaluate_cases(
         sides.append(Side("reference", Path(rater), "--reference-label-set", reference_label_set, names_bind=True))
     names = set_names([side.folder for side in sides])
     _check_folder(out, force=force)
-    theirs = Labels(Side("reference", Path(references), "--reference-label-set", reference_label_set, names_bind=True))
-    call = _Call(scorings, theirs, cases, resample=resample, workers=workers, force=force, out=out, progress=progress)
-    sets = {}
-    for number, (name, side) in enumerate(zip(names, sides, strict=True)):
-        sets[name] = call.score(Labels(side), number, calibration=calibration and number == 0)
-    evaluation = _assemble(sets, call, None if groups is None else Path(groups), calibration=calibration)
+    side = Side("reference", Path(references), "--reference-label-set", reference_label_set, names_bind=True)
+    theirs, wanted = Labels(side, find_labels(side)), None if cases is None else read_case_ids(cases)
+    call = _Call(scorings, theirs, calibration, other_grid, workers, force, out, progress)
+    sets = call.prepare({name: Labels(side, find_labels(side)) for name, side in zip(names, sides, strict=True)}, wanted)
+    scored: dict[str, _Scored] = {}
+    for number, (name, prepared) in enumerate(sets.items()):
+        scored[name] = call.score(prepared, number)
+        if not scored[names[0]].results:
+            break  # there is nothing to write, nor to compare the other sets with
+    odd = next(iter(sets.values())).references.warnings
+    evaluation = _assemble(scored, call, odd, None if groups is None else Path(groups))
     _warn(evaluation)
-    write_results(out, evaluation, _page(evaluation, sets[names[0]].results))
-    for scored in sets.values():
-        scored.unfinished.remove()
+    if evaluation.scores:
+        write_results(out, evaluation, _page(evaluation, scored[names[0]].results))
+        for each in scored.values():
+            each.unfinished.remove()
     return evaluation
 
 
@@ -115,15 +131,14 @@ def _scorings(protocol: str, task: str | None, tolerances_mm: tuple[float, ...])
     return tuple(Scoring(name, task if name in TASKS else None, tolerances_mm=tolerances_mm) for name in usable)
 
 
-class Labels:
-    """The labels of one side: what `find_labels` found, and how to speak of it."""
+@dataclass(frozen=True)
+class _Set:
+    """One set of predictions, before it is scored: its labels, those it is compared with, and what its values mean."""
 
-    def __init__(self, side: Side) -> None:
-        self.side = side
-        self.files = find_labels(side)
-
-    def __str__(self) -> str:
-        return f"{self.side.folder} holds {len(self.files)} ({_some(list(self.files))})"
+    labels: Labels
+    matches: Matches
+    codings: Codings
+    references: Codings
 
 
 @dataclass(frozen=True)
@@ -135,6 +150,7 @@ class _Scored:
     kept: tuple[str, ...]
     refused: dict[str, str]
     unfinished: Unfinished
+    warnings: tuple[str, ...]
 
     def scores(self, protocol: str) -> dict[str, Mapping[str, Any]]:
         return {pair.case: result.scores[protocol] for pair, result in self.results.items()}
@@ -146,30 +162,56 @@ class _Call:
 
     scorings: tuple[Scoring, ...]
     references: Labels
-    cases: str | None
-    resample: bool
+    calibration: bool
+    other_grid: OtherGrid
     workers: int
     force: bool
     out: Path
     progress: Progress
 
-    def score(self, mine: Labels, number: int, *, calibration: bool) -> _Scored:
+    def prepare(self, sets: Mapping[str, Labels], wanted: Sequence[str] | None) -> dict[str, _Set]:
+        """Match the cases of all sets with the references, and settle what all labels mean, before any is scored."""
+        matches = {name: match_cases(labels, self.references, wanted) for name, labels in sets.items()}
+        compared = {
+            case: file for case, file in self.references.files.items() if any(case in m.pairs for m in matches.values())
+        }
+        references = self._settled(Labels(self.references.side, compared))
+        return {name: _Set(labels, matches[name], self._settled(labels), references) for name, labels in sets.items()}
+
+    def _settled(self, labels: Labels) -> Codings:
+        return settle_codings(labels.side, labels.files, workers=self.workers, progress=self.progress)
+
+    def score(self, prepared: _Set, number: int) -> _Scored:
         """Score a set of predictions; what an earlier call that was stopped had scored is kept."""
-        pairs, refused = _pair_up(mine, self.references, self.cases)
-        pairs = [replace(p, scorings=self.scorings, resample=self.resample, calibration=calibration) for p in pairs]
-        sides = {"predictions": mine.side, "references": self.references.side}
+        calibration = self.calibration and number == 0
+        mine, theirs = prepared.codings, prepared.references
+        refused = dict(prepared.matches.refused)
+        pairs = []
+        for case, own in prepared.matches.pairs.items():
+            why = mine.refused.get(own) or theirs.refused.get(case)
+            if why is None:
+                pairs.append(Pair(case, mine.files[own], theirs.files[case], self.scorings, self.other_grid, calibration))
+            else:
+                refused[case] = why
+        sides = {"predictions": prepared.labels.side, "references": self.references.side}
         settings = {
             **{name: str(side.folder.resolve()) for name, side in sides.items()},
             "label_sets": [side.requested for side in sides.values()],
             "scorings": [asdict(scoring) for scoring in self.scorings],
-            "resample": self.resample,
+            "other_grid": self.other_grid,
             "calibration": calibration,
         }
         unfinished = Unfinished(self.out, settings, number, force=self.force)
         results, kept = _score_all(pairs, self.workers, unfinished, self.progress)
         refused |= {pair.case: str(answer) for pair, answer in results.items() if isinstance(answer, CaseError)}
         scored = {pair: answer for pair, answer in results.items() if isinstance(answer, CaseResult)}
-        return _Scored(mine, dict(sorted(scored.items(), key=lambda item: item[0].case)), tuple(kept), refused, unfinished)
+        ordered = dict(sorted(scored.items(), key=lambda item: item[0].case))
+        warnings = (
+            prepared.matches.warning,
+            *mine.warnings,
+            *swapped(prepared.labels.side, {p.case: r for p, r in ordered.items()}),
+        )
+        return _Scored(prepared.labels, ordered, tuple(kept), refused, unfinished, tuple(filter(None, warnings)))
 
 
 def _warn(evaluation: Evaluation) -> None:
@@ -179,11 +221,11 @@ def _warn(evaluation: Evaluation) -> None:
             "%d of the cases scored, such as %s, are of patients that the model was trained on; their scores say nothing about"
             " how it does on new patients.", len(evaluation.trained_on), ", ".join(evaluation.trained_on[:3]),
         )  # fmt: skip
-    for note in evaluation.calibration_notes:
+    for note in (*evaluation.warnings, *evaluation.calibration_notes):
         log.warning("%s", note)
 
 
-def _assemble(sets: Mapping[str, _Scored], call: _Call, groups: Path | None, *, calibration: bool) -> Evaluation:
+def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str], groups: Path | None) -> Evaluation:
     first = next(iter(sets.values()))
     protocol = call.scorings[0].protocol
     refused = dict(first.refused)
@@ -196,7 +238,7 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, groups: Path | None, *, 
         for region, part in result.calibration.items():
             found[region] = found[region] + part if region in found else part
     scored_regions = dict.fromkeys(region for r in first.results.values() for region in r.scores[protocol])
-    predicted = [pair.prediction for pair in first.results] if calibration else []
+    predicted = [pair.prediction for pair in first.results] if call.calibration else []
     return Evaluation(
         predictions=str(first.labels.side.folder),
         references=str(call.references.side.folder),
@@ -213,6 +255,11 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, groups: Path | None, *, 
         ranking=ranking,
         trained_on=_trained_on(sets),
         calibration_notes=calibration_notes(predicted, scored_regions, found),
+        warnings=(
+            *warnings,
+            *(sentence for scored in sets.values() for sentence in scored.warnings),
+            *unscored(first.results.values(), call.scorings),
+        ),
     )
 
 
@@ -242,32 +289,6 @@ def _check_folder(out: Path, *, force: bool) -> None:
         raise OutputExistsError(f"{out} is a file; expected a folder for the results: choose another --out.")
 
 
-def _pair_up(mine: Labels, theirs: Labels, cases: str | None) -> tuple[list[Pair], dict[str, str]]:
-    """Return the cases that both sides hold, and case id → why it cannot be compared for the others."""
-    wanted = sorted({*mine.files, *theirs.files}) if cases is None else read_case_ids(cases)
-    pairs = [Pair(c, mine.files[c], theirs.files[c]) for c in wanted if c in mine.files and c in theirs.files]
-    if not pairs:
-        asked = f" among the {len(wanted)} asked for ({_some(wanted)})" if cases else ""
-        raise NoCasesError(
-            f"no case has both a prediction and a reference{asked}: {mine}, {theirs}; name the masks after their cases,"
-            " CASE.nii.gz."
-        )
-    both = {pair.case for pair in pairs}
-    return pairs, {case: _alone(case, mine, theirs) for case in wanted if case not in both}
-
-
-def _alone(case: str, mine: Labels, theirs: Labels) -> str:
-    if case in mine.files:
-        return f"there is a prediction, but no reference in {theirs.side.folder}; add it, or choose cases with --cases."
-    if case in theirs.files:
-        return f"there is a reference, but no prediction in {mine.side.folder}; predict it, or choose cases with --cases."
-    return f"neither {mine.side.folder} nor {theirs.side.folder} holds the case; check the list of --cases."
-
-
-def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
-
-
 def _score_all(
     pairs: list[Pair], workers: int, unfinished: Unfinished, progress: Progress
 ) -> tuple[dict[Pair, CaseResult | CaseError], list[str]]:
@@ -275,7 +296,7 @@ def _score_all(
     results: dict[Pair, CaseResult | CaseError] = {}
     for pair in pairs:
         known = unfinished.known(pair)
-        if known is not None:
+        if known is not None and _same_coding(pair, known):
             results[pair] = known
     kept = [pair.case for pair in results]
     if kept:
@@ -287,3 +308,9 @@ def _score_all(
             unfinished.add(pair, answer)
         progress("evaluate", done, len(todo))
     return results, kept
+
+
+def _same_coding(pair: Pair, result: CaseResult) -> bool:
+    """Whether the labels mean what they meant when the case was scored: labels that were added may have settled a doubt."""
+    sides = zip((pair.prediction, pair.reference), result.label_sets, strict=True)
+    return all(file.settled in (None, name) for file, name in sides)

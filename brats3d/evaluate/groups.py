@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from brats3d.cases import match_ids
 from brats3d.errors import OptionError
-from brats3d.evaluate.case import CaseResult, Pair
+from brats3d.evaluate.case import CaseResult
+from brats3d.evaluate.pair import Pair
+from brats3d.files import read_text
 from brats3d.scores import volume_group
 
 SITE = re.compile(r"^brats1[789]_(?P<site>[a-z]+[0-9]*|2013)_", re.IGNORECASE)
@@ -53,17 +57,16 @@ def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: Path | None =
         if len(set(known.values())) > 1:
             found[name] = known
     if table is not None:
-        scored = {pair.case for pair, _ in results}
         for name, cases in _read_table(table).items():
-            found[name] = {case: group for case, group in cases.items() if case in scored}
+            scored = match_ids(cases, (pair.case for pair, _ in results))
+            found[name] = {scored[case]: group for case, group in cases.items() if case in scored}
     return found
 
 
 def _read_table(path: Path) -> dict[str, dict[str, str]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except (OSError, UnicodeError, csv.Error) as problem:
         raise OptionError(f"{path}: cannot be read ({problem}); expected a CSV file with a column case.") from problem
     columns = [name for name in (rows[0] if rows else ()) if name and name != "case"]
     if not rows or "case" not in rows[0] or not columns:

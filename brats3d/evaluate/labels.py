@@ -1,9 +1,10 @@
 """Finding and reading the labels of one side, predictions or references, whatever kind of folder holds them.
 
 A folder is a store (``*.h5``), has a list (``predictions.json``), or holds case folders and plain masks, told by their names.
-What a label's values mean comes from the store or the list where there is one, else from names and values together; the
-option settles what is in doubt and must not contradict what is recorded. A reference's name binds the option too (names say
-the year, and the year says the coding); a prediction bears the name of its scan and may be coded in any way.
+What a label's values mean comes from the store or the list if there is one, else from names and values together, of all
+labels of the folder at once (`brats3d.evaluate.shared_coding`); the option settles what is in doubt and must not contradict
+what is recorded. A reference's name binds the option too (names say the year, and the year says the coding); a prediction
+bears the name of its scan and may be coded in any way.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class LabelFile:
         probabilities: the file of the regions' probabilities that the list names, if any.
         regions: its channels, in order, as the list records them; None if it does not.
         trained_on: whether the list says that the model was trained on the patient.
+        settled: label set that the labels of its folder share, if that is found out.
     """
 
     case: str
@@ -70,6 +72,12 @@ class LabelFile:
     probabilities: Path | None = None
     regions: tuple[str, ...] | None = None
     trained_on: bool = False
+    settled: str | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is in a store."""
+        return self.path is not None and self.path.suffix == ".h5"
 
     def fingerprint(self, *, probabilities: bool = False) -> list[Any]:
         """Return what identifies the label and what is recorded of it: the content counts, not names or times.
@@ -212,19 +220,34 @@ def read_label(file: LabelFile) -> Label:
         StoreError: the store's case file is damaged.
         GridError: the scans of a stored case have sheared axes.
     """
-    if file.path is None:
-        raise LabelError(f"{file.named.describe() if file.named else file.case}; expected a label (seg) to compare.")
-    if file.path.suffix == ".h5":
-        volume, recorded = _read_stored(file.path)
-    else:
-        volume, recorded = _read_mask(file.path), file.recorded
+    path = _path(file)
+    volume, recorded = _read_stored(path) if file.stored else (_read_mask(path), file.recorded)
     values = _values(volume.array)
     try:
         settled = _settle(file, recorded, values)
         check_values(values, LABEL_SETS[settled])
     except LabelError as problem:
-        raise LabelError(f"{file.path}: {problem}") from problem
+        raise LabelError(f"{path}: {problem}") from problem
     return Label(volume, settled, volume.grid.doubts)
+
+
+def label_values(file: LabelFile) -> list[int]:
+    """Return the values of a mask, sorted.
+
+    Args:
+        file: where it is; not in a store.
+
+    Raises:
+        ImageError: the file is missing, damaged, no 3-D image, or holds NaN.
+        LabelError: there is no label, or its values are no whole numbers.
+    """
+    return [int(value) for value in _values(_read_mask(_path(file)).array)]
+
+
+def _path(file: LabelFile) -> Path:
+    if file.path is None:
+        raise LabelError(f"{file.named.describe() if file.named else file.case}; expected a label (seg) to compare.")
+    return file.path
 
 
 def _values(label: np.ndarray) -> np.ndarray:
@@ -243,6 +266,8 @@ def _settle(file: LabelFile, recorded: str | None, values: np.ndarray) -> str:
                 " mend the record."
             )
         return recorded
+    if file.settled is not None:
+        return file.settled
     if requested is not None and (file.named is None or not file.side.names_bind):
         return requested
     if file.named is None:

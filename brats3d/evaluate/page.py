@@ -11,8 +11,8 @@ from brats3d.evaluate.report import Evaluation
 def report_page(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], bytes]) -> str:
     """Return the report of an evaluation as one self-contained page of HTML.
 
-    What there is to say decides the sections: a comparison, a calibration, refused cases and sub-groups appear where there are
-    some.
+    What there is to say decides the sections: warnings, a comparison, a calibration, refused cases and sub-groups appear if
+    there are some.
 
     Args:
         evaluation: the scores.
@@ -21,6 +21,7 @@ def report_page(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], byt
     """
     summary = evaluation.summary
     parts = {
+        "warnings": ("Warnings", sections.warnings(evaluation)),
         "scores": ("Scores", sections.overview(evaluation, summary)),
         "protocols": ("Protocols side by side", sections.protocols(evaluation, summary)),
         "comparison": ("Comparison of sets", sections.comparison(evaluation)),
@@ -35,7 +36,7 @@ def report_page(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], byt
         "refused": ("Refused cases", sections.refused(evaluation)),
     }
     if not evaluation.scores:
-        parts = {name: parts[name] for name in ("refused", "card")}
+        parts = {name: parts[name] for name in ("warnings", "refused", "card")}
     shown = {name: part for name, part in parts.items() if part[1]}
     counts = [f"{len(evaluation.scores)} cases scored"]
     if evaluation.refused:

@@ -14,6 +14,7 @@ import numpy as np
 from brats3d import images
 from brats3d.errors import ArrayError, GridError, ImageError, LabelError
 from brats3d.evaluate.labels import LIST_NAME, Label, LabelFile
+from brats3d.evaluate.pair import OtherGrid
 from brats3d.geometry import Grid
 from brats3d.regions import REGIONS, label_set, region_masks
 from brats3d.scores import Reliability, reliability, widened_box
@@ -23,7 +24,7 @@ MARGIN_VOXELS = 20
 
 
 def calibrate(
-    prediction: LabelFile, reference: Label, regions: Sequence[str], *, resample: bool = False
+    prediction: LabelFile, reference: Label, regions: Sequence[str], *, other_grid: OtherGrid = "refuse"
 ) -> dict[str, Reliability]:
     """Return region → how a case's probabilities and its reference agree, around the reference's tumour.
 
@@ -34,7 +35,8 @@ def calibrate(
         prediction: the predicted label; its probabilities stand beside it.
         reference: the label to compare with.
         regions: regions wanted, which the reference's label set defines; those that the probabilities have are looked at.
-        resample: whether probabilities on another grid are brought to the reference's, linearly.
+        other_grid: what to do with probabilities on another grid: refuse them, bring them to the reference's (linearly), or
+            compare them voxel by voxel.
 
     Raises:
         LabelError: there are no probabilities of the case.
@@ -52,17 +54,18 @@ def calibrate(
     if not wanted:
         return {}
     different = grid.differences(reference.volume.grid)
-    if different and not resample:
+    voxelwise = other_grid == "voxelwise" and grid.shape == reference.volume.grid.shape
+    if different and not voxelwise and other_grid != "resample":
         raise GridError(
             f"{prediction.probabilities}: lies on another grid than the reference ({different}); predict again, ask for"
-            " --resample, or leave --calibration out."
+            " --other-grid resample, or leave --calibration out."
         )
     masks = region_masks(reference.volume.array, label_set(reference.label_set), wanted)
     within = widened_box((reference.volume.array,), MARGIN_VOXELS) if reference.volume.array.any() else (slice(None),) * 3
     found = {}
     for region, mask in zip(wanted, masks, strict=True):
         channel = channels[names.index(region)]
-        if different:
+        if different and not voxelwise:
             channel = brought_to(channel, grid, reference.volume.grid)
         try:
             found[region] = reliability(np.asarray(channel[within], np.float32), mask[within])

@@ -3,6 +3,7 @@
 ``summary.json``, schema 2::
 
     schema, created_with, predictions, references, label_sets {predictions, references}, n, refused {case: sentence}
+    warnings [sentence]
     protocols {name: {source, task, hd95, empty_rule, aggregation, regions {region: {
         cases, empty_references, empty_answered_empty, penalties, dice_pooled,
         <metric> {n, undefined, mean, sd, median, q25, q75, low, high}}}}}
@@ -22,6 +23,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ class Evaluation:
     Attributes:
         predictions: the folder that was scored.
         references: the folder it was compared with.
-        out: folder of the files that were written.
+        out: folder of the files that were written; there are none if no case has scores.
         scorings: by whose rules, one a protocol; tables and pictures show the first.
         scores: case id → protocol → region → scores.
         failures: case id → region → failure class and its detail, by the first protocol's regions.
@@ -67,6 +69,7 @@ class Evaluation:
         trained_on: ids of the scored cases of patients that the model was trained on, as ``predictions.json`` records it; those
             of other sets as ``CASE of SET``.
         calibration_notes: what the calibration assumes and which regions it leaves out, a sentence each.
+        warnings: what is odd about the evaluation as a whole, a sentence each.
     """
 
     predictions: str
@@ -84,6 +87,7 @@ class Evaluation:
     ranking: Ranking | None = None
     trained_on: tuple[str, ...] = ()
     calibration_notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str:
@@ -98,9 +102,9 @@ class Evaluation:
         """
         return {case: found[protocol or self.protocol] for case, found in self.scores.items()}
 
-    @property
+    @cached_property
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` holds."""
+        """What ``summary.json`` holds; its bootstrap intervals are computed once."""
         found: dict[str, Any] = {
             "schema": SCHEMA,
             "created_with": f"brats3d {brats3d.__version__}",
@@ -116,6 +120,7 @@ class Evaluation:
             "groups": {name: summarise_groups(cases, self.of()) for name, cases in self.groups.items()},
             "refused": self.refused,
             "trained_on": list(self.trained_on),
+            "warnings": list(self.warnings),
         }
         if self.calibration:
             found["calibration"] = {region: row.as_dict() for region, row in self.calibration.items()}

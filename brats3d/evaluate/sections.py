@@ -214,3 +214,8 @@ def refused(evaluation: Evaluation) -> str:
     """Return the cases without scores, and why."""
     rows: list[list[Cell]] = [[case, why] for case, why in evaluation.refused.items()]
     return html.table("Cases without scores", ["case", "why"], rows) if rows else ""
+
+
+def warnings(evaluation: Evaluation) -> str:
+    """Return what is odd about the evaluation as a whole."""
+    return html.items(evaluation.warnings)

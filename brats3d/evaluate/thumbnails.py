@@ -9,7 +9,7 @@ import numpy as np
 
 from brats3d import images
 from brats3d.errors import CaseError
-from brats3d.evaluate.case import Pair, read_pair
+from brats3d.evaluate.pair import Pair, read_pair
 from brats3d.evaluate.report import Evaluation
 from brats3d.evaluate.worst import error_thumbnail, worst_cases
 from brats3d.geometry import Grid, to_stored
@@ -39,7 +39,8 @@ def draw_thumbnails(evaluation: Evaluation, pairs: Mapping[str, Pair]) -> dict[t
 
 
 def _draw(pair: Pair, region: str) -> bytes:
-    mine, theirs = read_pair(pair)
+    labels = read_pair(pair)
+    mine, theirs = labels.prediction, labels.reference
     grid = theirs.volume.grid
     prediction, stored = to_stored(mine.volume.array, grid)
     reference, _ = to_stored(theirs.volume.array, grid)

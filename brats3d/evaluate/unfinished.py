@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from brats3d.errors import CaseError, OutputExistsError, SpaceError
-from brats3d.evaluate.case import CaseResult, Pair
+from brats3d.evaluate.case import CaseResult
+from brats3d.evaluate.pair import Pair
 from brats3d.files import NO_SPACE
 
 NAME = ".scores{number}.unfinished"

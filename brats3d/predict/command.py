@@ -17,6 +17,7 @@ from brats3d import images
 from brats3d.cases import read_case_ids, select_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError
+from brats3d.files import check_name
 from brats3d.models import Model, file_checksum, load_model, read_card
 from brats3d.predict.folder import ARCHIVE_NAME, PredictionFolder, check_folder, clear_folder
 from brats3d.predict.kept import check_kept
@@ -199,6 +200,7 @@ def _predict_all(work: _Work, model: Model, progress: Progress) -> None:
 def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str) -> None:
     """Predict a case and write what belongs to it: first the files, then the list that names them."""
     options, path = work.folder.options, work.folder.path
+    check_name(path / f"{case}.nii.gz")
     opened = work.sources[case].open()
     try:
         if work.submission:

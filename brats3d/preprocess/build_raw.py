@@ -13,6 +13,7 @@ from brats3d.cases import read_case_ids, select_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError, check_option
 from brats3d.figures import save
+from brats3d.files import check_name
 from brats3d.parallel import map_cases, share, worker_count
 from brats3d.preprocess.checks import check_names, checked
 from brats3d.preprocess.raw_report import RawStoreReport
@@ -20,7 +21,7 @@ from brats3d.preprocess.stored import StoredBefore, check_folder, check_room, co
 from brats3d.preprocess.study import prepared_study, study_sources
 from brats3d.raw import Study, choose_method, find_studies, load_atlas, prepare_study, study_figure
 from brats3d.regions import MODALITIES
-from brats3d.store import CODECS, StoredCase, write_case
+from brats3d.store import CODECS, StoredCase, case_path, write_case
 
 log = logging.getLogger(__name__)
 
@@ -143,9 +144,13 @@ class _Outcome:
 
 
 def _store_study(study: Study, *, settings: _Settings) -> _Outcome:
+    picture = None if settings.pictures is None else settings.pictures / f"{study.id}.png"
+    for path in (case_path(settings.out, study.id), picture):
+        if path is not None:
+            check_name(path)  # before minutes of work
     raw = prepare_study(study, atlas=settings.atlas, brain=settings.brain)
-    if settings.pictures is not None:
-        save(study_figure(raw), settings.pictures / f"{study.id}.png")
+    if picture is not None:
+        save(study_figure(raw), picture)
     sources = study_sources(study, settings.atlas, settings.brain)
     prepared = checked(prepared_study(raw, sources), settings.accept)
     write_case(settings.out, prepared, codec=settings.codec)

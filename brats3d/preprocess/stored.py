@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brats3d.errors import CaseError, OutputExistsError, SpaceError
-from brats3d.files import remove_stale
+from brats3d.files import check_name, remove_stale
 from brats3d.store import CaseFacts, StoredCase, case_path
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def check_folder(out: Path, what: str) -> None:
 
 
 def stored_before(out: Path, cases: Sequence[str], check: Callable[[StoredCase, str], None], source: str) -> StoredBefore:
-    """Return which cases are stored, and what is wrong with those not stored as they should be.
+    """Return which cases are stored, and what is wrong with those not stored as they should be, or that cannot be.
 
     What is left of earlier runs that are dead is removed, also beside cases that are not made again.
 
@@ -60,9 +60,10 @@ def stored_before(out: Path, cases: Sequence[str], check: Callable[[StoredCase, 
     remove_stale(out, [case_path(out, name).name for name in cases])
     for name in cases:
         path = case_path(out, name)
-        if not path.exists():
-            continue
         try:
+            check_name(path)
+            if not path.exists():
+                continue
             with StoredCase(path) as stored:
                 check(stored, name)
         except CaseError as problem:

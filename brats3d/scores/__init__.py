@@ -13,6 +13,7 @@ from brats3d.scores.origin import origin_mean_channel_dice, origin_pooled_dice
 from brats3d.scores.overlap import dice, widened_box
 from brats3d.scores.protocols import PROTOCOLS, Protocol, find_protocol
 from brats3d.scores.ranking import Ranking, rank_sets
+from brats3d.scores.readings import OtherReading, other_reading, unscored_regions
 from brats3d.scores.result import RegionScores, Scoring
 from brats3d.scores.statistics import Description, describe, volume_group
 from brats3d.scores.tasks import TASKS, Task, find_task
@@ -27,6 +28,7 @@ __all__ = [
     "Lesion",
     "LesionRules",
     "LesionScores",
+    "OtherReading",
     "Protocol",
     "Ranking",
     "RegionScores",
@@ -44,9 +46,11 @@ __all__ = [
     "lesion_scores",
     "origin_mean_channel_dice",
     "origin_pooled_dice",
+    "other_reading",
     "rank_sets",
     "region_scores",
     "reliability",
+    "unscored_regions",
     "volume_group",
     "widened_box",
 ]

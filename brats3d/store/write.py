@@ -23,7 +23,7 @@ import numpy as np
 
 import brats3d
 from brats3d.errors import check_option
-from brats3d.files import write_file
+from brats3d.files import check_name, write_file
 from brats3d.geometry import Box, bounding_box
 from brats3d.store.case import PreparedCase
 from brats3d.store.transforms import write_transforms
@@ -61,10 +61,12 @@ def write_case(store: Path, prepared: PreparedCase, *, codec: str = "zstd") -> P
 
     Raises:
         OptionError: no codec has that name.
+        CaseError: the file's name would be longer than the file system takes.
         SpaceError: the disk is full; nothing of the case stays.
     """
     check_option("codec", codec, CODECS)
     path = case_path(store, prepared.case)
+    check_name(path)
     with h5py.File(f"{path}.memory", "w", driver="core", backing_store=False) as file:  # a name that is never on the disk
         _write_attributes(file, prepared)
         _write_arrays(file, prepared, CODECS[codec])

@@ -112,6 +112,12 @@ def test_a_request_that_says_the_same_is_taken() -> None:
     assert settle_label_set(case_of("BraTS 2013-2016"), [0, 1, 2, 4], "L17") == "L17"
 
 
+def test_a_mask_of_the_whole_tumour_may_be_called_one_whatever_the_year() -> None:
+    assert settle_label_set(case_of("BraTS 2018"), [0, 1], "GTV") == "GTV"
+    with pytest.raises(LabelError, match=r"GTV \[0, 1\] does not know"):
+        settle_label_set(case_of("BraTS 2018"), [0, 1, 2], "GTV")
+
+
 def test_an_unknown_label_set() -> None:
     with pytest.raises(OptionError, match=r"label set is 'L18'.*L17"):
         settle_label_set(case_of("plain"), [0], "L18")

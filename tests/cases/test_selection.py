@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brats3d.cases import Split, make_split, read_case_ids, select_ids
+from brats3d.cases import Split, make_split, match_ids, read_case_ids, select_ids
 from brats3d.errors import OptionError
 
 
@@ -22,6 +22,12 @@ def split(tmp_path: Path) -> Split:
 def test_a_file_of_ids(tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfc2\r\n\r\n# not c9\r\n  c1 \r\nc2\r\n")
     assert read_case_ids(str(tmp_path / "ids.txt")) == ["c2", "c1"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_file_of_ids_as_windows_writes_it(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "ids.txt").write_bytes("c2\r\nMüller_1\r\n".encode(encoding))
+    assert read_case_ids(str(tmp_path / "ids.txt")) == ["c2", "Müller_1"]
 
 
 @pytest.mark.parametrize("part", ["test", "validation", "train"])
@@ -39,9 +45,9 @@ def test_a_part_of_the_runs_own_fold(tmp_path: Path, split: Split, part: str) ->
         ("split.json", None, "split without a part; say which, such as .*split.json:test"),
         ("split.json:test", 3, "fold is 3; expected a number from 0 to 2"),
         ("gone.json:test", None, "gone.json:test: cannot be read"),
-        ("gone.txt", None, "gone.txt: cannot be read .*a case id a line"),
+        ("gone.txt", None, "gone.txt: cannot be read .*RUN/split.json:test"),
         ("empty.txt", None, "holds no case id"),
-        ("picture.txt", None, "cannot be read"),
+        ("picture.txt", None, "cannot be read .*UTF-8 or UTF-16"),
     ],
 )
 def test_what_cannot_be_used_is_refused(tmp_path: Path, split: Split, text: str, fold: int | None, says: str) -> None:
@@ -61,3 +67,27 @@ def test_select_ids_names_what_is_not_there() -> None:
         OptionError, match=r"2 of the 3 cases .* among the 2 of store X: Brats1, zz \(did you mean 'Brats18'\?\)"
     ):
         select_ids(["a", "Brats1", "zz"], ["a", "Brats18"], "store X")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "matched"),
+    [
+        (["a", "b"], ["b", "a", "c"], {"a": "a", "b": "b"}),
+        (["A1", "b"], ["a1", "B"], {"A1": "a1", "b": "B"}),
+        (["a", "A"], ["A"], {"A": "A"}),  # a may be somebody else
+        (["a"], ["A", "a"], {"a": "a"}),
+        (["aA"], ["AA", "aa"], {}),  # which one?
+        (["aA", "Aa"], ["AA"], {}),
+        (["aA", "AA"], ["AA", "aa"], {"AA": "AA", "aA": "aa"}),
+        (["straße"], ["STRASSE"], {"straße": "STRASSE"}),
+    ],
+)
+def test_ids_are_matched_without_regard_to_the_case_of_letters(wanted: list, available: list, matched: dict) -> None:
+    assert match_ids(wanted, available) == matched
+
+
+def test_select_ids_spells_them_as_they_are_there_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    assert select_ids(["BRATS_2", "brats_1", "x"], ["Brats_1", "Brats_2", "x"], "store X") == ["Brats_2", "Brats_1", "x"]
+    assert caplog.text.count("Brats_2 for BRATS_2, Brats_1 for brats_1") == 1
+    with pytest.raises(OptionError, match="1 of the 2 cases asked for are not among the 1 of store X: a"):
+        select_ids(["a", "A"], ["A"], "store X")

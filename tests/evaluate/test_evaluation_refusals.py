@@ -166,6 +166,21 @@ def test_volumes_and_arrays() -> None:
         evaluate_case(mine, label(5), label_set="L17")
 
 
+def test_ids_that_differ_in_the_case_of_their_letters_meet(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folders[0] / f"{FIRST}.nii.gz").rename(folders[0] / f"{FIRST.lower()}.nii.gz")
+    (tmp_path / "ids.txt").write_text(f"{FIRST.upper()}\n{SECOND}\n", encoding="utf-16")
+    (tmp_path / "groups.csv").write_text(f"case,site\n{FIRST.lower()},A\n{SECOND},B\n", encoding="utf-16")
+    options = ["--cases", str(tmp_path / "ids.txt"), "--groups", str(tmp_path / "groups.csv"), "--json"]
+    assert run(main, [*map(str, folders), "--out", str(tmp_path / "out"), *options]) == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert list(found["cases"]) == [FIRST, SECOND]
+    assert found["groups"]["site"]["A"]["WT"]["n"] == 1
+    assert told.err.count(f"{FIRST} for {FIRST.lower()}") == 1
+
+
 # --- the output folder --------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +202,34 @@ def test_results_are_not_overwritten_without_force(
     assert (out / "scores.csv").read_text() != before
     with pytest.raises(OutputExistsError, match=r"scores.csv is a file; expected a folder"):
         evaluate_cases(*folders, out=out / "scores.csv")
+
+
+@pytest.mark.parametrize("against", [False, True])
+def test_where_nothing_is_scored_nothing_is_written_and_the_corrected_call_works(
+    against: bool, folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for number, case in enumerate((FIRST, SECOND)):
+        images.write(other / f"{case}.nii.gz", label(number + 7), GRID)
+        write_raw(folders[0] / f"{case}.nii.gz", label(number), shifted())
+    line = [*map(str, folders), "--out", str(tmp_path / "out"), *(["--against", str(other)] if against else [])]
+    assert run(main, line) == 3
+    printed = capsys.readouterr()
+    assert "nothing is written" in printed.out
+    assert [f"refused {case}: " in printed.err for case in (FIRST, SECOND)] == [True, True]
+    assert files_of(tmp_path / "out") == []
+    assert run(main, [*line, "--other-grid", "voxelwise"]) == 0
+    assert files_of(tmp_path / "out") == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
+
+
+def test_the_longest_id_that_a_mask_can_have(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    case = "c" * 248  # and .nii.gz: 255 bytes
+    images.write(folders[0] / f"{case}.nii.gz", label(0), GRID)
+    images.write(folders[1] / f"{case}.nii.gz", label(5), GRID)
+    found = evaluate_cases(*folders, out=tmp_path / "out")
+    assert len(found.scores) == 3
+    assert found.of()[case] == expected(0)
 
 
 def test_a_stopped_evaluation_goes_on(

@@ -107,18 +107,6 @@ def test_probabilities_are_compared_with_the_references(folders: Folders, tmp_pa
     assert found.summary["calibration"]["ET"]["ece"] == pytest.approx(0.15, abs=1e-6)
 
 
-def test_a_prediction_on_another_grid_is_brought_over_when_asked(folders: Folders, tmp_path: Path) -> None:
-    predictions, _ = folders
-    affine = GRID.affine.copy()
-    affine[:3, 0], affine[:3, 3] = -affine[:3, 0], affine[:3, 3] + affine[:3, 0] * (SHAPE[0] - 1)
-    images.write(predictions / f"{FIRST}.nii.gz", label(0)[::-1], Grid(SHAPE, affine))  # the same mask, mirrored on file
-    refused = evaluate_cases(*folders, out=tmp_path / "no")
-    assert list(refused.scores) == [SECOND]
-    assert "or ask for it with --resample" in refused.refused[FIRST]
-    found = evaluate_cases(*folders, out=tmp_path / "yes", resample=True)
-    assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
-
-
 def test_a_mirrored_reference_is_not_laid_on_its_scans(folders: Folders, tmp_path: Path) -> None:
     """Another origin is an oddity of some releases; another orientation is another label."""
     _, references = folders

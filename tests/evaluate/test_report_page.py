@@ -10,11 +10,12 @@ from parsed_page import Element, named, parse
 from two_cases import GRID, label
 
 from brats3d.errors import ArrayError
+from brats3d.evaluate import report
 from brats3d.evaluate.page import report_page
 from brats3d.evaluate.report import Evaluation
 from brats3d.evaluate.worst import error_thumbnail, worst_cases
 from brats3d.regions import LABEL_SETS
-from brats3d.scores import Scoring, case_failures, case_scores, compare_sets, rank_sets, reliability
+from brats3d.scores import Scoring, case_failures, case_scores, compare_sets, describe, rank_sets, reliability
 
 L17 = LABEL_SETS["L17"]
 CASES = ["<script>alert(1)</script>", 'a "quoted" & <b>bold</b> case', "BraTS2021_00001", "BraTS2021_00002", "without_ET"]
@@ -58,6 +59,7 @@ def evaluation() -> Evaluation:
         calibration={"WT": reliability(probabilities, label(0) > 0)},
         comparison=compare_sets(sets, resamples=50),
         ranking=rank_sets(sets, permutations=50),
+        warnings=("casewise does not score <RC>.",),
     )
 
 
@@ -85,8 +87,8 @@ def tables(page: list[Element]) -> dict[str, list[list[str]]]:
 
 def test_the_page_has_its_sections(page: list[Element]) -> None:
     assert [e.text for e in named(page, "h2")] == [e.text for e in named(page, "a")] == [
-        "Scores", "Protocols side by side", "Comparison of sets", "Every case", "Volumes", "What went wrong", "Worst cases",
-        "Empty references", "Sub-groups", "Calibration", "Protocol card", "Refused cases",
+        "Warnings", "Scores", "Protocols side by side", "Comparison of sets", "Every case", "Volumes", "What went wrong",
+        "Worst cases", "Empty references", "Sub-groups", "Calibration", "Protocol card", "Refused cases",
     ]  # fmt: skip
     assert named(page, "title")[0].text == named(page, "h1")[0].text == "Segmentation scores of PREDICTIONS <1>"
     assert named(page, "p")[0].text == "5 cases scored, 1 refused, against REFERENCES & more; protocol casewise."
@@ -196,7 +198,8 @@ def test_the_card_says_by_whose_rules(page: list[Element], whole: Evaluation) ->
 
 
 def test_a_page_without_a_scored_case_says_why(whole: Evaluation) -> None:
-    nothing = replace(whole, scores={}, failures={}, groups={}, label_sets={}, comparison=None, ranking=None, calibration={})
+    parts = {"scores": {}, "failures": {}, "groups": {}, "label_sets": {}, "calibration": {}}
+    nothing = replace(whole, **parts, comparison=None, ranking=None, warnings=())
     found = parse(report_page(nothing, {}))
     assert [e.text for e in named(found, "h2")] == ["Refused cases", "Protocol card"]
 
@@ -225,3 +228,16 @@ def test_a_thumbnail_has_the_regions_that_both_sides_define() -> None:
     prediction = np.where(label(0) > 2, 2, label(0))
     found = error_thumbnail(None, prediction, label(1), GRID.spacing_mm, (LABEL_SETS["L12"], L17), region="ET")
     assert found.startswith(b"\x89PNG")
+
+
+def test_the_summary_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = []
+    monkeypatch.setattr(report, "describe", lambda values: described.append(values) or describe(values))
+    found = evaluation()
+    assert found.summary["warnings"] == ["casewise does not score <RC>."]
+    once = len(described)
+    assert once > 0
+    report_page(found, {})
+    assert {**found.as_dict()}["protocols"] == found.summary["protocols"]
+    assert len(described) == once
+    assert replace(found, warnings=()).summary["warnings"] == []

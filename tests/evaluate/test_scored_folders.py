@@ -110,17 +110,17 @@ def test_each_side_is_read_in_its_own_label_set(folders: tuple[Path, Path], tmp_
     assert evaluate_cases(predictions, references, out=tmp_path / "said", label_set="L23").scores == found.scores
 
 
-def test_doubt_about_a_label_set_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_labels_of_one_folder_that_say_different_things_stop_the_evaluation(folders: tuple[Path, Path], tmp_path: Path) -> None:
     predictions, references = folders
     for path in (predictions / f"{FIRST}.nii.gz", references / SECOND / f"{SECOND}_seg.nii.gz"):
         recode(path, "L23")
-    found = evaluate_cases(predictions, references, out=tmp_path / "out")
-    assert not found.scores
-    assert f"masks/{FIRST}.nii.gz: the label of {FIRST} holds the values [0, 1, 2, 3]" in found.refused[FIRST]
-    assert "say which with --label-set NAME" in found.refused[FIRST]
-    assert f"{SECOND}_seg.nii.gz: " in found.refused[SECOND]
-    assert "say which with --reference-label-set NAME" in found.refused[SECOND]
-    told = evaluate_cases(predictions, references, out=tmp_path / "out2", label_set="L23", reference_label_set="L23")
+    with pytest.raises(OptionError, match=rf"{references}: .*--reference-label-set NAME"):
+        evaluate_cases(predictions, references, out=tmp_path / "out")
+    with pytest.raises(OptionError, match=rf"{predictions}: .*--label-set NAME"):
+        evaluate_cases(predictions, references, out=tmp_path / "out", reference_label_set="L17")
+    told = evaluate_cases(predictions, references, out=tmp_path / "out", label_set="L23", reference_label_set="L23")
+    assert list(told.refused) == [FIRST, SECOND]
+    assert f"{FIRST}_seg.nii.gz: the label of {FIRST} holds the values [0, 1, 2, 4]" in told.refused[FIRST]
     assert f"{SECOND}.nii.gz: the label holds [4], which L23 [0, 1, 2, 3] does not know" in told.refused[SECOND]
 
 

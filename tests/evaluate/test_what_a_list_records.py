@@ -17,8 +17,9 @@ from brats3d import images
 from brats3d.errors import CaseError
 from brats3d.evaluate import evaluate_cases
 from brats3d.evaluate.__main__ import main
-from brats3d.evaluate.case import Pair, evaluate_pair
+from brats3d.evaluate.case import evaluate_pair
 from brats3d.evaluate.labels import Side, find_labels
+from brats3d.evaluate.pair import OtherGrid, Pair
 from brats3d.evaluate.probabilities import calibration_notes
 from brats3d.evaluate.unfinished import Unfinished
 from brats3d.geometry import Grid
@@ -40,11 +41,11 @@ def write_probabilities(predictions: Path, regions: tuple[str, ...], *, recorded
     (predictions / "predictions.json").write_text(json.dumps(listed))
 
 
-def pairs(folders: Folders, *, resample: bool = False) -> list[Pair]:
+def pairs(folders: Folders, other_grid: OtherGrid = "refuse") -> list[Pair]:
     """Return the two cases as the command pairs them, with calibration."""
     mine = find_labels(Side("prediction", folders[0], "--label-set", None, names_bind=False))
     theirs = find_labels(Side("reference", folders[1], "--reference-label-set", None, names_bind=True))
-    return [Pair(case, mine[case], theirs[case], resample=resample, calibration=True) for case in (FIRST, SECOND)]
+    return [Pair(case, mine[case], theirs[case], other_grid=other_grid, calibration=True) for case in (FIRST, SECOND)]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_probabilities_on_another_grid_are_brought_over_with_their_masks(folders
     path = folders[0] / f"probabilities/{FIRST}.nii.gz"
     images.write(path, np.moveaxis(images.read(path).array[::-1], -1, 0), Grid(GRID.shape, affine))  # mirrored on file
     images.write(folders[0] / f"{FIRST}.nii.gz", label(0)[::-1], Grid(GRID.shape, affine))
-    found = evaluate_pair(pairs(folders, resample=True)[0]).calibration
+    found = evaluate_pair(pairs(folders, "resample")[0]).calibration
     assert {region: row.ece for region, row in found.items()} == pytest.approx(dict.fromkeys(("WT", "TC", "ET"), 0.15))
 
 

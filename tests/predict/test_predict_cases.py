@@ -7,6 +7,7 @@ import json
 import logging
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -387,3 +388,19 @@ def test_a_real_cases_mask_has_its_header(name: str, real_data: Path, tmp_path: 
     assert label.any()
     brain = np.any([np.asarray(nib.load(p).dataobj) != 0 for p in case.images.values()], 0)
     assert (label[~brain] > 0).mean() < 0.01
+
+
+def test_a_mask_whose_name_would_be_too_long_is_refused_and_others_are_predicted(
+    tmp_path: Path, make_case: Any, make_model: Any
+) -> None:
+    """A store's case of 250 letters has a file (.h5), but no mask (.nii.gz) of that name can be written."""
+    (tmp_path / "store").mkdir()
+    make_case(tmp_path / "scans", "one")
+    prepared = prepare_case(find_cases(tmp_path / "scans")[0])
+    for name in ("x" * 250, "y" * 248):
+        write_case(tmp_path / "store", replace(prepared, facts=replace(prepared.facts, case=name)))
+    report = predict_cases(make_model(), [tmp_path / "store"], out=tmp_path / "out")
+    assert report.predicted == ("y" * 248,)
+    assert list(report.refused) == ["x" * 250]
+    assert "257 bytes" in report.refused["x" * 250]
+    assert files(tmp_path / "out") == {"y" * 248 + ".nii.gz", "predictions.json"}

@@ -619,3 +619,20 @@ def test_the_real_cases_are_stored_as_they_are(tmp_path: Path, real_data: Path) 
         case.close()
     if not table:
         pytest.skip(f"{readme} has no table of label volumes: the volumes were not compared, the voxels were")
+
+
+def test_a_case_whose_file_would_have_too_long_a_name_is_refused_by_itself(tmp_path: Path, make_case: Make) -> None:
+    """252 letters and .h5 are what a file system takes; a manifest may name a case as it likes."""
+    lines = []
+    for number, case in enumerate(("x" * 252, "y" * 253)):
+        paths = make_case(number)
+        lines.append(f"{case},{','.join(str(paths[m]) for m in ('t1', 't1ce', 't2', 'flair', 'seg'))},L17")
+    (tmp_path / "own.csv").write_text("\n".join(["case,t1,t1ce,t2,flair,label,label_set", *lines]))
+    for force in (False, True):
+        report = build_store(tmp_path / "own.csv", out=tmp_path / "store", force=force)
+        assert report.written == ("x" * 252,)
+        assert list(report.refused) == ["y" * 253]
+        assert "256 bytes" in report.refused["y" * 253]
+        assert "at most 255" in report.refused["y" * 253]
+        assert entries(tmp_path / "store") == ["x" * 252 + ".h5"]
+        shutil.rmtree(tmp_path / "store")

@@ -1,0 +1,102 @@
+"""What the values of the labels of one folder mean: settled for all of them before any is scored.
+
+One program wrote a folder of predictions, and one release a folder of references, so their labels share one coding. A label
+alone does not always show which: a prediction of 1 and 2 fits every year, though beside it others hold the 3 of 2023 under
+the names of 2021. Read one by one, it would be scored in another coding than the rest. So the values are looked up first, in
+some 5 % of the time that scoring takes, unless a store, a list or the option says what they mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from brats3d.cases import Case, settle_together
+from brats3d.console import Progress, silent
+from brats3d.errors import CaseError, LabelError, OptionError
+from brats3d.evaluate.labels import LabelFile, Side, label_values
+from brats3d.parallel import map_cases
+from brats3d.regions import LABEL_SETS, whole_tumour_doubt
+
+MANY = 200
+"""From so many labels on, reading takes seconds: processes take less time to start than they save, and progress is shown."""
+
+
+@dataclass(frozen=True)
+class Codings:
+    """What is known of the codings of one side.
+
+    Attributes:
+        files: case id → where its label is; ``settled`` says the label set if names and values decide it.
+        refused: case id → why its label cannot be read in any label set that it may have.
+        warnings: what is odd about the side as a whole.
+    """
+
+    files: Mapping[str, LabelFile]
+    refused: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+def settle_codings(side: Side, files: Mapping[str, LabelFile], *, workers: int = 1, progress: Progress = silent) -> Codings:
+    """Settle what the values of a side's labels mean; all share one coding, unless they say or are said to differ.
+
+    Args:
+        side: predictions or references.
+        files: case id → where its label is.
+        workers: processes to read labels with.
+        progress: called as labels are read, if they are many.
+
+    Raises:
+        OptionError: values contradict the names or one another; says how many labels hold what, and the option that settles it.
+        WorkerError: a worker process was killed.
+    """
+    open_ones = {case: file for case, file in files.items() if _open(file)}
+    values: dict[str, list[int]] = {}
+    refused: dict[str, str] = {}
+    many = len(open_ones) >= MANY
+    jobs = map_cases(_case_values, list(open_ones.items()), workers=workers if many else 1)
+    for done, ((case, _), answer) in enumerate(jobs, 1):
+        if isinstance(answer, CaseError):
+            refused[case] = str(answer)
+        else:
+            values[case] = answer
+        if many:
+            progress(f"values of {side.what}s", done, len(open_ones))
+    labels = {case: (file.named, values[case]) for case, file in open_ones.items() if case in values and file.named}
+    try:
+        settled = settle_together(labels, side.requested, option=side.option)
+    except LabelError as doubt:
+        raise OptionError(f"{side.folder}: what the values of the {side.what}s mean is in doubt: {doubt}") from doubt
+    refused |= {case: f"{files[case].path}: {why}" for case, why in settled.items() if isinstance(why, LabelError)}
+    known = {case: name for case, name in settled.items() if isinstance(name, str)}
+    files = {case: replace(file, settled=known.get(case)) for case, file in files.items()}
+    return Codings(files, refused, _whole_tumours(side, known, labels) if side.requested is None else ())
+
+
+def _open(file: LabelFile) -> bool:
+    """Whether names and values have to settle what a label means, or whether its name agrees with the option."""
+    decided = file.side.requested is not None and not file.side.names_bind
+    return not decided and file.recorded is None and file.named is not None and file.path is not None and not file.stored
+
+
+def _case_values(item: tuple[str, LabelFile]) -> list[int]:
+    return label_values(item[1])
+
+
+def _whole_tumours(
+    side: Side, settled: Mapping[str, str], labels: Mapping[str, tuple[Case, Collection[int]]]
+) -> tuple[str, ...]:
+    """Say that masks of the whole tumour are taken for one tissue, where all labels of a coding hold nothing but 1."""
+    doubted: list[str] = []
+    doubts: list[str] = []
+    for name in dict.fromkeys(settled.values()):
+        cases = [case for case, known in settled.items() if known == name]
+        doubt = whole_tumour_doubt({value for case in cases for value in labels[case][1]}, LABEL_SETS[name])
+        doubted += cases if doubt else []
+        doubts += [doubt] if doubt else []
+    if not doubts:
+        return ()
+    return (
+        f"{side.folder}: {len(doubted)} of {len(settled)} {side.what}s (such as {doubted[0]}) hold {doubts[0]}; if they are"
+        f" masks of the whole tumour, say so with {side.option} GTV.",
+    )
