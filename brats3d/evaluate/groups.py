@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from brats3d.cases import match_ids
+from brats3d.cases.tables import read_rows
 from brats3d.errors import OptionError
 from brats3d.evaluate.case import CaseResult
 from brats3d.evaluate.pair import Pair
-from brats3d.files import read_text
 from brats3d.scores import volume_group
 
 SITE = re.compile(r"^brats1[789]_(?P<site>[a-z]+[0-9]*|2013)_", re.IGNORECASE)
@@ -65,11 +63,11 @@ def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: Path | None =
 
 def _read_table(path: Path) -> dict[str, dict[str, str]]:
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
-    except (OSError, UnicodeError, csv.Error) as problem:
+        rows = read_rows(path)
+    except (OSError, ValueError) as problem:
         raise OptionError(f"{path}: cannot be read ({problem}); expected a CSV file with a column case.") from problem
     columns = [name for name in (rows[0] if rows else ()) if name and name != "case"]
     if not rows or "case" not in rows[0] or not columns:
-        there = ", ".join(str(name) for name in (rows[0] if rows else ())) or "nothing"
+        there = ", ".join(rows[0] if rows else ()) or "nothing"
         raise OptionError(f"{path}: has the columns {there}; expected case and one for each grouping.")
-    return {name: {row["case"]: row[name] for row in rows if row["case"] and row[name]} for name in columns}
+    return {name: {row["case"]: row[name] for row in rows if row["case"] and row.get(name)} for name in columns}

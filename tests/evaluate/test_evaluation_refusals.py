@@ -171,7 +171,7 @@ def test_ids_that_differ_in_the_case_of_their_letters_meet(
 ) -> None:
     (folders[0] / f"{FIRST}.nii.gz").rename(folders[0] / f"{FIRST.lower()}.nii.gz")
     (tmp_path / "ids.txt").write_text(f"{FIRST.upper()}\n{SECOND}\n", encoding="utf-16")
-    (tmp_path / "groups.csv").write_text(f"case,site\n{FIRST.lower()},A\n{SECOND},B\n", encoding="utf-16")
+    (tmp_path / "groups.csv").write_text(f"case;site\n{FIRST.lower()};A\n{SECOND};B\n", encoding="utf-16")
     options = ["--cases", str(tmp_path / "ids.txt"), "--groups", str(tmp_path / "groups.csv"), "--json"]
     assert run(main, [*map(str, folders), "--out", str(tmp_path / "out"), *options]) == 0
     told = capsys.readouterr()
