@@ -55,8 +55,8 @@ class LabelPair:
     """The two labels of a case on one grid.
 
     Attributes:
-        prediction: on the reference's grid.
-        reference: as it is, or on the grid of its scans.
+        prediction: the predicted label.
+        reference: the label that it is compared with.
         warnings: what is odd about their headers and grids.
     """
 
@@ -137,7 +137,9 @@ def _take_voxelwise(pair: Pair, mine: Label, theirs: Label, different: str) -> L
             f"{pair.prediction.path}: its axes are {here.axes}, those of {pair.reference.path} {there.axes}; compared voxel by"
             " voxel all the same, which mirrors one of them if both headers are right (then choose --other-grid resample).",
         )
-    return LabelPair(replace(mine, volume=Volume(mine.volume.array, there)), theirs, warnings)
+    grid = here if says_nothing(there) else there  # whose voxel size is a scan's
+    mine, theirs = (replace(label, volume=Volume(label.volume.array, grid)) for label in (mine, theirs))
+    return LabelPair(mine, theirs, warnings)
 
 
 _WAYS: Mapping[OtherGrid, Callable[[Pair, Label, Label, str], LabelPair]] = {

@@ -132,6 +132,9 @@ def test_voxelwise_needs_equal_shapes_and_warns_of_mirrored_axes(tmp_path: Path)
     found = read_pair(pair(tmp_path, label(0), mirrored, label(5), GRID.affine, "voxelwise"))
     np.testing.assert_array_equal(found.prediction.volume.array, label(0))
     assert "its axes are RPS" in found.warnings[0]
+    for affine, there in ((GRID.affine, np.eye(4)), (np.eye(4), GRID.affine)):  # one header knows the size of a voxel
+        found = read_pair(pair(tmp_path, label(0), affine, label(5), there, "voxelwise"))
+        assert [side.volume.grid.spacing_mm for side in (found.prediction, found.reference)] == [(1, 2, 1.5)] * 2
     with pytest.raises(GridError, match=r"shape \(8, 10, 11\) and \(9, 10, 11\)"):
         read_pair(pair(tmp_path, label(0)[1:], np.eye(4), label(5), GRID.affine, "voxelwise"))
 
