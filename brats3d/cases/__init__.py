@@ -5,7 +5,8 @@ Only names, tables and manifests are read here; no image is opened.
 
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST, Corpus, corpus_of
-from brats3d.cases.find import Finding, find_cases, look_for_cases
+from brats3d.cases.find import find_cases, look_for_cases
+from brats3d.cases.finding import Finding, refuse_conflicts, warn_of_unused
 from brats3d.cases.labels import binds, settle_label_set
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
@@ -33,6 +34,8 @@ __all__ = [
     "patient_of",
     "read_case_ids",
     "read_manifest",
+    "refuse_conflicts",
     "select_ids",
     "settle_label_set",
+    "warn_of_unused",
 ]

@@ -351,12 +351,13 @@ def test_a_corpus_recognises_its_own_example() -> None:
     folders = {
         "BraTS 2023": "/x/BraTS2023", "BraTS 2024": "/x/BraTS2024", "BraTS 2025": "/x/BraTS2025", "TCGA-GBM": "/x/TCGA_GBM",
         "TCGA-LGG": "/x/TCGA_LGG", "BraTS-Africa": "/x/95_Glioma", "MSD Task01": "/x/imagesTr",
+        "nnU-Net": "/x/imagesTr",
     }  # fmt: skip
     for name, row in CORPORA.items():
         if row.example:
             stem = row.example.rsplit("/", 1)[-1].removesuffix(".mha").removesuffix(".nii.gz")
             folder = next((f for start, f in folders.items() if name.startswith(start)), "/x")
-            assert next(n for n, r in CORPORA.items() if r.match(stem, folder)) == name
+            assert next(n for n, r in CORPORA.items() if r.readings(stem, folder)) == name
 
 
 def test_cases_travel_to_other_processes(tmp_path: Path) -> None:
