@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from isal import isal_zlib
@@ -131,7 +131,7 @@ def _pair_header(path: Path, stream: Stream) -> tuple[Nifti1PairHeader, list[str
 
     block = stream.take(FIRST).tobytes()
     longer = Nifti2PairHeader.sizeof_hdr in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big"))
-    kind: type[Nifti1PairHeader] = Nifti2PairHeader if longer else Nifti1PairHeader
+    kind: Any = Nifti2PairHeader if longer else Nifti1PairHeader
     magic = block[4:7] if longer else block[344:347]
     if magic in (b"n+1", b"n+2"):
         raise ImageError(f"{path}: the header says that its voxels are in the same file; rename it to .nii.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,25 +43,30 @@ def check_folder(out: Path, what: str) -> None:
         raise OutputExistsError(f"{out} is a file; expected the folder {what}, or a name that is free.")
 
 
-def stored_before(out: Path, cases: Sequence[str], check: Callable[[StoredCase, str], None], source: str) -> StoredBefore:
+def stored_before(
+    out: Path, cases: Sequence[str], check: Callable[[StoredCase, str], None] | None, source: str
+) -> StoredBefore:
     """Return which cases are stored, and what is wrong with those not stored as they should be.
 
-    What is left of earlier runs that are dead is removed, also beside cases that are not made again.
+    What is left of earlier runs that are dead is removed, also beside cases that are not made again. Ids that differ in letter
+    case alone would be one file on many systems, and the later case would replace the earlier one.
 
     Args:
         out: the store's folder; it may not exist.
         cases: ids of the cases asked for.
-        check: stored case, id → nothing, or a `CaseError` where it was stored from something else.
+        check: stored case, id → nothing, or a `CaseError` where it was stored from something else; None if all are made again.
         source: where the cases come from, for messages.
 
     Raises:
         OutputExistsError: all of them are stored already; or ``check`` says that the store was made with other settings.
     """
-    before = StoredBefore()
+    before = StoredBefore(refused=_alike_but_for_case(out, cases))
     remove_stale(out, [case_path(out, name).name for name in cases])
+    if check is None:
+        return before
     for name in cases:
         path = case_path(out, name)
-        if not path.exists():
+        if name in before.refused or not path.exists():
             continue
         try:
             with StoredCase(path) as stored:
@@ -74,6 +80,18 @@ def stored_before(out: Path, cases: Sequence[str], check: Callable[[StoredCase, 
     if before.kept:
         log.warning("%s: going on, %d of %d cases are stored already.", out, len(before.kept), len(cases))
     return before
+
+
+def _alike_but_for_case(out: Path, cases: Sequence[str]) -> dict[str, str]:
+    """Return case id → why it is not stored, of ids that differ from another, asked for or stored, in letter case alone."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys([*cases, *(path.stem for path in out.glob("[!.]*.h5"))]):
+        spellings[name.lower()].append(name)
+    return {
+        name: f"{' and '.join(alike)} differ in letter case alone, and many file systems keep one file of the two; rename one."
+        for name in cases
+        if len(alike := spellings[name.lower()]) > 1
+    }
 
 
 def codec_of(stored: StoredCase) -> str:
