@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from brats3d.cases.case import Case
-from brats3d.cases.corpora import CORPORA, STACK
+from brats3d.cases.corpora import CORPORA, STACK, corpus_of
 from brats3d.cases.finding import Finding, nothing_found, refuse_conflicts, warn_of_unused
 from brats3d.cases.gather import CaseFiles, gather
 from brats3d.cases.manifest import SUFFIXES_OF_MANIFESTS, read_manifest
@@ -97,18 +97,23 @@ def look_for_cases(source: Path | str | Sequence[Path | str]) -> Finding:
 
 
 def _stacks(found: Iterable[CaseFiles]) -> dict[tuple[str, str], Stack]:
-    """Return folder and corpus → what a ``dataset.json`` says, of tasks that keep all modalities in one file or number them."""
-    with_scans: dict[tuple[str, str], bool] = {}
+    """Return folder and corpus → what a ``dataset.json`` says, of tasks that keep all modalities in one file or number them.
+
+    Labels alone may do without: then their names count.
+    """
+    parts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for files in found:
         if _described(files.first):
             key = files.first.home, files.first.corpus.name
-            with_scans[key] = with_scans.get(key, False) or any(kind.startswith(CHANNEL) for kind in files.paths)
-    return {
-        (home, name): read_stack(home, CORPORA[name])
-        if CORPORA[name].stacked
-        else read_numbered(home, CORPORA[name], channels=scans)
-        for (home, name), scans in with_scans.items()
-    }
+            parts[key] |= {"labels" if kind == "label" else "images" for kind in files.paths}
+    stacks = {}
+    for (home, name), there in parts.items():
+        corpus = CORPORA[name]
+        if corpus.stacked:
+            stacks[home, name] = read_stack(home, corpus)
+        elif "images" in there or os.path.isfile(os.path.join(home, NAME)):
+            stacks[home, name] = read_numbered(home, corpus, there)
+    return stacks
 
 
 def _case(files: CaseFiles, stacks: Mapping[tuple[str, str], Stack]) -> Case:
@@ -117,7 +122,11 @@ def _case(files: CaseFiles, stacks: Mapping[tuple[str, str], Stack]) -> Case:
     if files.place and files.place.patient:
         patient, timepoint = patient_of(files.place.patient)[0], files.place.timepoint
     paths = {kind: path for kind, (path, _) in files.paths.items()}
-    channels, label_sets, order = stacks[first.home, corpus.name] if _described(first) else ({}, corpus.label_sets, "")
+    stack = stacks.get((first.home, corpus.name))
+    if _described(first) and stack is None:
+        named = corpus_of(first.case, first.folder)
+        corpus = named if named.binding else corpus
+    channels, label_sets, order = stack or ({}, corpus.label_sets, "")
     if STACK in paths:
         images = {m: Path(paths[STACK]) for m in channels}
     else:
@@ -150,7 +159,7 @@ def _pass_over_channels(
 ) -> None:
     """Note the numbered channels that their ``dataset.json`` does not know."""
     for files in found:
-        channels = stacks[files.first.home, files.first.corpus.name][0] if _described(files.first) else {}
+        channels, _, _ = stacks.get((files.first.home, files.first.corpus.name), ({}, (), ""))
         known = {f"{CHANNEL}{index}" for index in channels.values()}
         for kind, (path, _) in files.paths.items():
             if kind.startswith(CHANNEL) and kind not in known:

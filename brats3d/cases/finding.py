@@ -16,7 +16,7 @@ from brats3d.images import SUFFIXES, is_dicom, strip_suffix, why_unread
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 3
+_SHOWN = 5
 """Files that a warning names for each reason."""
 _LOOKED_INTO = 200
 """Files that are looked into for DICOM where no case was found."""

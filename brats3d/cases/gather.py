@@ -22,6 +22,7 @@ from brats3d.cases.recognise import Recognised, recognise
 from brats3d.cases.tables import Table, read_table
 from brats3d.files import files_below
 from brats3d.images import SUFFIXES, is_voxel_file, parts_of, strip_suffix, why_unread
+from brats3d.regions import MODALITIES
 
 NO_IMAGE = "no image, and no table of a corpus"
 
@@ -117,17 +118,28 @@ def _why_not(name: str) -> str:
 
 
 def _settled(files: Sequence[tuple[str, Sequence[Recognised]]], gathered: Gathered) -> Iterator[File]:
-    """Yield each file with the reading that the others bear out."""
+    """Yield each file with the reading that the others bear out: first scans that are sure, then other scans, then labels."""
     sure = {_key(readings[0]) for _, readings in files if len(readings) == 1}
+    taken = {path: reading for path, readings in files if (reading := _borne_out(readings, sure))}
     for path, readings in files:
-        borne_out = [r for r in readings if _key(r) in sure or os.path.basename(r.folder).lower() == r.case.lower()]
-        if borne_out:
-            yield path, borne_out[-1]
-        elif len({reading.name.kind for reading in readings}) == 1:
-            yield path, readings[0]
+        if path not in taken and {reading.name.kind for reading in readings} in [{kind} for kind in MODALITIES]:
+            taken[path] = readings[0]
+    sure |= {_key(reading) for reading in taken.values()}
+    for path, readings in files:
+        alike = len({reading.name.kind for reading in readings}) == 1
+        reading = taken.get(path) or _borne_out(readings, sure) or (readings[0] if alike else None)
+        if reading:
+            yield path, reading
         else:
             ways = " or ".join(f"{reading.name.kind} of {reading.case or 'its folder'}" for reading in readings)
             gathered.passed_over[path] = f"may be {ways}: rename it, or name it in a manifest"
+
+
+def _borne_out(readings: Sequence[Recognised], sure: Collection[tuple[str, str]]) -> Recognised | None:
+    """Return the reading of the longest case that another file or the folder's name knows, or None."""
+    return next(
+        (r for r in reversed(readings) if _key(r) in sure or os.path.basename(r.folder).lower() == r.case.lower()), None
+    )
 
 
 def _key(reading: Recognised) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from brats3d.cases.corpora import Corpus
@@ -66,33 +66,31 @@ def read_stack(home: str, corpus: Corpus) -> Stack:
     return channels, _label_sets(path, content.get("labels"), corpus), _order(channels)
 
 
-def read_numbered(home: str, corpus: Corpus, *, channels: bool) -> Stack:
+def read_numbered(home: str, corpus: Corpus, parts: Collection[str]) -> Stack:
     """Return what nnU-Net's ``dataset.json`` says: the channels, the label sets its labels may have, and that it says so.
 
     Args:
         home: folder of the data set.
         corpus: nnU-Net's row.
-        channels: whether there are scans, and not labels alone; these can do without the file.
+        parts: what is there, ``images`` or ``labels`` or both; of the other nothing is asked.
 
     Returns:
-        Modality → channel in the order of `MODALITIES`, empty for labels alone; candidates for the label set; the same as
-        words.
+        Modality → channel in the order of `MODALITIES`; candidates for the label set; the same as words.
 
     Raises:
-        OptionError: there are scans and no ``dataset.json``; it is damaged, names channels or labels that are not those of a
-            brain tumour, or two channels alike.
+        OptionError: there is no ``dataset.json``; or it is damaged, names channels or labels that are not those of a brain
+            tumour, or two channels alike.
     """
     path = os.path.join(home, NAME)
     if not os.path.isfile(path):
-        if not channels:
-            return {}, corpus.label_sets, "no dataset.json says what its values mean"
         raise OptionError(
             f"{home} holds nnU-Net's numbered channels (CASE_0000) and no dataset.json; expected that file, which alone says"
             " what channels and labels are: copy it there, or name the files in a manifest."
         )
     content = _content(path, "or name the files in a manifest")
-    found = _channels(path, content.get("channel_names", content.get("modality"))) if channels else {}
-    return found, _numbered_sets(path, content.get("labels")), _order(found) if found else "labels by dataset.json"
+    channels = _channels(path, content.get("channel_names", content.get("modality"))) if "images" in parts else {}
+    label_sets = _numbered_sets(path, content.get("labels")) if "labels" in parts else corpus.label_sets
+    return channels, label_sets, _order(channels) if channels else "labels by dataset.json"
 
 
 def _order(channels: Mapping[str, int]) -> str:
