@@ -42,9 +42,9 @@ _WORDS = {
     "bare": "brain",
     "lead": "brain|ce|gd|gad|gado\\w*|km|contrast|postcontrast|precontrast|post|pre|native",
     "qualifier": rf"{_AGENT}|gado\w+|kontrast|enhanced|postcontrast|postgd|postgad|pre|precontrast|non|no|without|wo|native"
-    rf"|nativ|weighted|image|scan|mp|rage|ffe|fspgr|bravo|frfse|dark|fluid|fs|fatsat|{_SEQUENCE}",
-    "processed": "bet|hdbet|ss|stripped|skullstripped|reg|registered|coreg|coregistered|n4|bias|biascorrected|corrected|norm"
-    "|normali[sz]ed|resampled|1mm|1x1x1|sri|sri24|mni|mni152|defaced|cropped|preproc|preprocessed|brain",
+    rf"|nativ|weighted|image|scan|mp|rage|ffe|fspgr|bravo|frfse|p[2-4]|dark|fluid|fs|fatsat|{_SEQUENCE}",
+    "processed": "bet|r2s|hdbet|ss|stripped|skullstripped|reg|registered|coreg|coregistered|n4|bias|biascorrected|corrected"
+    "|norm|normali[sz]ed|resampled|1mm|1x1x1|sri|sri24|mni|mni152|defaced|cropped|preproc|preprocessed|brain",
 }  # fmt: skip
 """Kind of word → words, as a regular expression; a word may be of several kinds."""
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _WORDS.items()}

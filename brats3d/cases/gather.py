@@ -146,20 +146,24 @@ def _key(reading: Recognised) -> tuple[str, str]:
     return (reading.case.lower(), "" if reading.case else reading.folder)
 
 
-def _with_places(files: Sequence[File], roots: set[str], gathered: Gathered) -> tuple[list[File], dict[str, Place]]:
+def _with_places(found: Sequence[File], roots: set[str], gathered: Gathered) -> tuple[list[File], dict[str, Place]]:
     """Return the files, those without a name as the case of their folder, and path → folder of these.
 
-    Where another case lies in or below the folder, they are nobody's.
+    Where another case lies in or below the folder, they are nobody's; and neither are labels alone below a case's scans.
     """
-    places = {path: place_of(recognised.folder, roots) for path, recognised in files if not recognised.case}
-    cases = {path: (places[path].case if path in places else recognised.case).lower() for path, recognised in files}
+    places = {path: place_of(recognised.folder, roots) for path, recognised in found if not recognised.case}
+    folders = {path: places[path].folder if path in places else recognised.folder for path, recognised in found}
+    scans = {folders[path] for path, recognised in found if recognised.name.kind != "label"}
     inside: dict[str, set[str]] = defaultdict(set)
-    for path, recognised in files:
-        folder = recognised.folder
-        while folder not in roots and folder != os.path.dirname(folder):
-            inside[folder].add(cases[path])
-            folder = os.path.dirname(folder)
-        inside[folder].add(cases[path])
+    files = []
+    for path, recognised in found:
+        above = list(_up_to(folders[path], roots))
+        if path in places and above[0] not in scans and scans & set(above):
+            gathered.passed_over[path] = "a label without a case's name, in a folder of its own below scans"
+            continue
+        files.append((path, recognised))
+        for folder in above:
+            inside[folder].add((places[path].case if path in places else recognised.case).lower())
     result = []
     for path, recognised in files:
         place = places.get(path)
@@ -172,6 +176,16 @@ def _with_places(files: Sequence[File], roots: set[str], gathered: Gathered) -> 
             own = replace(recognised, case=place.case, corpus=corpus, folder=place.folder, home=place.home)
             result.append((path, own))
     return result, places
+
+
+def _up_to(folder: str, roots: Collection[str]) -> Iterator[str]:
+    """Yield a folder and those above it, up to the source."""
+    while True:
+        yield folder
+        above = os.path.dirname(folder)
+        if folder in roots or above == folder:
+            return
+        folder = above
 
 
 def _is_another_label(group: Sequence[File], groups: Mapping[str, Sequence[File]]) -> bool:

@@ -13,16 +13,13 @@ import pytest
 
 from brats3d import images
 from brats3d.cases import find_cases
+from brats3d.console import run
 from brats3d.geometry import from_stored
 from brats3d.preprocess import build_store, prepare_case
+from brats3d.preprocess.__main__ import main
 
 Make = Callable[..., dict[str, Path]]
 NAME = "BraTS2021_00001"
-
-
-def grow(path: Path) -> None:
-    image = nib.load(path)
-    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj) * 100, image.affine), path)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +106,20 @@ def test_the_voxels_of_a_pair_are_compared_too(tmp_path: Path, make_case: Make) 
     with voxels.open("ab") as file:
         file.write(b"\0")
     assert "t2 was changed since" in build_store(tmp_path / "source", out=tmp_path / "store").refused[NAME]
+
+
+def test_the_command_names_what_it_does_not_use(tmp_path: Path, make_case: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    files = make_case(1)
+    files["t2"].rename(files["t2"].with_name(f"{NAME}_second_echo.nii.gz"))
+    assert run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "store"), "--workers", "1"]) == 0
+    assert f"{NAME}_second_echo.nii.gz" in capsys.readouterr().err
+
+
+def test_a_folder_of_dicom_files_is_told_of_raw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/IM1").write_bytes(bytes(128) + b"DICM" + bytes(60))
+    assert run(main, [str(tmp_path / "study"), "--out", str(tmp_path / "store")]) == 2
+    assert "--raw" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("force", [False, True])
