@@ -8,6 +8,7 @@ from brats3d.cases.corpora import CORPORA, MANIFEST, Corpus, corpus_of
 from brats3d.cases.find import find_cases, look_for_cases
 from brats3d.cases.finding import Finding, refuse_conflicts, warn_of_unused
 from brats3d.cases.labels import binds, settle_label_set
+from brats3d.cases.letters import LETTER_CASE, alike_but_for_case
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
 from brats3d.cases.selection import read_case_ids, select_ids
@@ -17,6 +18,7 @@ from brats3d.regions import MODALITIES
 
 __all__ = [
     "CORPORA",
+    "LETTER_CASE",
     "MANIFEST",
     "MODALITIES",
     "Case",
@@ -25,6 +27,7 @@ __all__ = [
     "Fold",
     "ServerGrid",
     "Split",
+    "alike_but_for_case",
     "binds",
     "corpus_of",
     "find_cases",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from brats3d.cases import LETTER_CASE, alike_but_for_case
 from brats3d.errors import CaseError, OutputExistsError, SpaceError
 from brats3d.files import remove_stale
 from brats3d.store import CaseFacts, StoredCase, case_path
@@ -60,7 +60,8 @@ def stored_before(
     Raises:
         OutputExistsError: all of them are stored already; or ``check`` says that the store was made with other settings.
     """
-    before = StoredBefore(refused=_alike_but_for_case(out, cases))
+    alike = alike_but_for_case([*cases, *(path.stem for path in out.glob("[!.]*.h5"))])
+    before = StoredBefore(refused={name: LETTER_CASE.format(" and ".join(alike[name])) for name in cases if name in alike})
     remove_stale(out, [case_path(out, name).name for name in cases])
     if check is None:
         return before
@@ -80,18 +81,6 @@ def stored_before(
     if before.kept:
         log.warning("%s: going on, %d of %d cases are stored already.", out, len(before.kept), len(cases))
     return before
-
-
-def _alike_but_for_case(out: Path, cases: Sequence[str]) -> dict[str, str]:
-    """Return case id → why it is not stored, of ids that differ from another, asked for or stored, in letter case alone."""
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys([*cases, *(path.stem for path in out.glob("[!.]*.h5"))]):
-        spellings[name.lower()].append(name)
-    return {
-        name: f"{' and '.join(alike)} differ in letter case alone, and many file systems keep one file of the two; rename one."
-        for name in cases
-        if len(alike := spellings[name.lower()]) > 1
-    }
 
 
 def codec_of(stored: StoredCase) -> str:
