@@ -146,7 +146,11 @@ def name_readings(stem: str) -> list[Reading]:
 
 
 def _may_be_case(words: Sequence[str]) -> bool:
+    """Whether the words before a file's part can name a case: not those of a scan, of a mask of one, or of one moved to it."""
     modality = any(_is(word, kind) for word in words for kind in MODALITY_WORDS)
+    names = [word for word in words if not any(_is(word, kind) for kind in ("lead", "plane", "processed"))]
+    if names and (_is(names[-1], "area") or _is(names[-1], "label")):
+        return False
     return not all(_NO_CASE.fullmatch(word) for word in words) and not (modality and _REGISTERED.fullmatch(words[-1]))
 
 

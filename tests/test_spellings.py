@@ -24,10 +24,12 @@ from brats3d.spellings import EXAMPLES, name_readings, read_part
         ("p_t2_flair", [("p", "flair"), ("p_t2", "flair")]), ("p_T1_flair", [("p", "t1"), ("p_T1", "flair")]),
         ("x_post_t1", [("x", "t1ce"), ("x_post", "t1")]), ("x_post_t2", [("x_post", "t2")]),
         ("p_ax_t2", [("p", "t2"), ("p_ax", "t2")]), ("p_flair_seg", [("p", "label"), ("p_flair", "label")]),
+        ("p_seg_t2", [("p", "label")]),
         ("t2_flair", [("", "flair")]),
         # not told by the name, or of something else
         ("p_brain_seg", []), ("p_mask", []), ("p_t1_bet_mask", []), ("p_flair_to_t1", []), ("p_t1_reg_flair", []),
         ("p_t1_1", []),
+        ("p_hdbet_mask_native_t1", []),
         ("p_t2star", []), ("p_dwi", []), ("001", []), ("p_t1_postop", []), ("flair_t1", []),
     ],
 )  # fmt: skip

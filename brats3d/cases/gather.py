@@ -18,7 +18,7 @@ from types import MappingProxyType
 from brats3d.cases.corpora import CORPORA, corpus_of
 from brats3d.cases.names import IMAGES
 from brats3d.cases.places import Place, place_of
-from brats3d.cases.recognise import Recognised, recognise
+from brats3d.cases.recognise import PLAIN, Recognised, recognise
 from brats3d.cases.tables import Table, read_table
 from brats3d.files import files_below
 from brats3d.images import SUFFIXES, is_voxel_file, parts_of, strip_suffix, why_unread
@@ -75,7 +75,7 @@ def gather(folders: Sequence[Path | str], manifests: Mapping[str, Collection[Pat
     roots = {os.path.abspath(folder) for folder in folders}
     taken = {os.path.realpath(part) for files in manifests.values() for file in files for part in parts_of(file)}
     found = [file for file in _recognised(gathered, folders, roots) if not taken or os.path.realpath(file[0]) not in taken]
-    files, places = _with_places(list(_settled(found, gathered)), roots, gathered)
+    files, places = _with_places(_without_series(list(_settled(found, gathered)), gathered), roots, gathered)
     for path in [path for path in places if any(path.startswith(os.path.dirname(m) + os.sep) for m in manifests)]:
         gathered.passed_over[path] = "its name says no case, and the manifest does not name it"
     files = [file for file in files if file[0] not in gathered.passed_over]
@@ -144,6 +144,21 @@ def _borne_out(readings: Sequence[Recognised], sure: Collection[tuple[str, str]]
 
 def _key(reading: Recognised) -> tuple[str, str]:
     return (reading.case.lower(), "" if reading.case else reading.folder)
+
+
+def _without_series(files: Sequence[File], gathered: Gathered) -> list[File]:
+    """Return the files without those whose number is a series': in one folder each has one file, and all are different."""
+    numbered: dict[str, list[File]] = defaultdict(list)
+    for path, recognised in files:
+        if recognised.corpus is PLAIN and re.fullmatch(r"\d{1,3}", recognised.case):
+            numbered[recognised.folder].append((path, recognised))
+    series = set()
+    for group in numbered.values():
+        cases, kinds = {file.case for _, file in group}, {file.name.kind for _, file in group}
+        if 1 < len(group) == len(cases) == len(kinds):
+            series |= {path for path, _ in group}
+            _pass_over(gathered, group, "its number seems to be a series', not a case's: rename it, or see preprocess --raw")
+    return [file for file in files if file[0] not in series]
 
 
 def _with_places(found: Sequence[File], roots: set[str], gathered: Gathered) -> tuple[list[File], dict[str, Place]]:

@@ -87,6 +87,8 @@ def test_visits_of_one_patient(tmp_path: Path) -> None:
         (["t1.nii.gz", "a/t1.nii.gz", "b/flair.nii.gz"], ["a", "b"], ["t1.nii.gz"]),
         (["t1.nii.gz", "a_t1.nii.gz"], ["a"], ["t1.nii.gz"]),
         (["a/t1.nii", "a/T2.nii", "a/tool/native/seg.nii"], ["a"], ["seg.nii"]),
+        # numbers of series, as converters of DICOM write them
+        (["p/3_t1_mprage.nii", "p/7_t2_tse.nii", "q_t1.nii"], ["q"], ["3_t1_mprage.nii", "7_t2_tse.nii"]),
         # beside a case
         (["a_t1.nii.gz", "a_dwi.nii.gz", "a_t2.nrrd"], ["a"], ["a_dwi.nii.gz", "a_t2.nrrd"]),
         (["a_t1.nii", "a_t1_brain.nii", "a_seg.nii", "a_et_seg.nii"], ["a"], ["a_et_seg.nii", "a_t1_brain.nii"]),
