@@ -5,8 +5,10 @@ Only names, tables and manifests are read here; no image is opened.
 
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST, Corpus, corpus_of
-from brats3d.cases.find import Finding, find_cases, look_for_cases
+from brats3d.cases.find import find_cases, look_for_cases
+from brats3d.cases.finding import Finding, refuse_conflicts, warn_of_unused
 from brats3d.cases.labels import binds, settle_label_set, settle_together
+from brats3d.cases.letters import LETTER_CASE, alike_but_for_case
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
 from brats3d.cases.selection import letter_case_ignored, match_ids, read_case_ids, select_ids
@@ -16,6 +18,7 @@ from brats3d.regions import MODALITIES
 
 __all__ = [
     "CORPORA",
+    "LETTER_CASE",
     "MANIFEST",
     "MODALITIES",
     "Case",
@@ -24,6 +27,7 @@ __all__ = [
     "Fold",
     "ServerGrid",
     "Split",
+    "alike_but_for_case",
     "binds",
     "corpus_of",
     "find_cases",
@@ -35,7 +39,9 @@ __all__ = [
     "patient_of",
     "read_case_ids",
     "read_manifest",
+    "refuse_conflicts",
     "select_ids",
     "settle_label_set",
     "settle_together",
+    "warn_of_unused",
 ]

@@ -3,7 +3,8 @@
 A row says how a file is named, what its last part means, and which codings its label may have. Adding a corpus adds a row
 (and a tree to the tests); nothing else asks for a year.
 
-Rows are tried from top to bottom and the first that fits wins, so the ``plain`` row stands last. The label sets of a row are
+Rows are tried from top to bottom and the first that fits wins, so names of anybody's own making (``BIDS``, ``nnU-Net``,
+``plain``) come last. The label sets of a row are
 candidates: `settle_label_set` picks one by the values found. What shaped the table:
 
 - Several years share names and differ in the coding. A pre-operative glioma of 2023 has a time point below 100, a
@@ -23,11 +24,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 
+from brats3d.cases.names import STACK, FileName, read_bids, read_nnunet, read_plain
 from brats3d.cases.servers import MNI152, OWN, SRI24, SRI24_EXACTLY, SRI24_OF_ANY_AFFINE, SRI24_OR_OWN, ServerGrid
 
 _LEGACY = {"t1": "t1", "t1ce": "t1ce", "t2": "t2", "flair": "flair"}
@@ -36,24 +37,8 @@ _VSD = {"MR_T1": "t1", "MR_T1c": "t1ce", "MR_T2": "t2", "MR_Flair": "flair"}
 _SEG = MappingProxyType({"seg": ""})
 _BY_PROGRAM = "made by a program"
 
-STACK = "stack"
-"""What a file of several modalities along its fourth axis is called, in place of a modality."""
-
 MANIFEST = "manifest"
 """Row of the cases that a manifest names."""
-
-
-class FileName(NamedTuple):
-    """What the name of a file tells: the case (empty where the folder names it), which part of it, and of which grade.
-
-    ``kind`` is a modality, ``label`` or `STACK`; ``rank`` says which of several labels counts, the lowest first.
-    """
-
-    case: str
-    kind: str
-    rank: int
-    grade: str | None
-    note: str
 
 
 @dataclass(frozen=True)
@@ -80,6 +65,7 @@ class Corpus:
         binding: whether the name says the year, so that another label set contradicts it.
         server: the grid on which the challenge's validation server takes masks; None if there is no server, or nothing is
             known of it.
+        reader: (stem, folders) → all ways to read a name, the shortest case first, if names are too free for the above.
     """
 
     name: str
@@ -99,6 +85,7 @@ class Corpus:
     grade: str | None = None
     binding: bool = True
     server: ServerGrid | None = None
+    reader: Callable[[str, str], Sequence[FileName]] | None = None
     _file: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _kinds: Mapping[str, tuple[str, int, str]] = field(init=False, repr=False, compare=False)
 
@@ -112,18 +99,22 @@ class Corpus:
         object.__setattr__(self, "_file", re.compile(pattern, re.IGNORECASE))
         object.__setattr__(self, "_kinds", {k.lower(): v for k, v in kinds.items()})
 
-    def match(self, stem: str, folders: str) -> FileName | None:
-        """Return what the name of a file tells, or None where it is not of this corpus.
+    def readings(self, stem: str, folders: str) -> Sequence[FileName]:
+        """Return what the name of a file says, in all ways in which it may be read; empty if it is not of this corpus.
 
         Args:
             stem: file name without its suffix.
             folders: absolute path of the folder that holds it.
         """
+        if not self.lies_in(folders):
+            return []
+        if self.reader is not None:
+            return self.reader(stem, folders)
         found = self._file.fullmatch(f"{os.path.basename(folders)}/{stem}" if "/" in self.layout else stem)
-        if not found or not self.lies_in(folders):
-            return None
+        if not found:
+            return []
         kind, rank, note = self._kinds[found["kind"].lower()]
-        return FileName(found["case"] if self.case else "", kind, rank, found.groupdict().get("grade"), note)
+        return [FileName(found["case"] if self.case else "", kind, rank, found.groupdict().get("grade"), note)]
 
     def lies_in(self, folders: str) -> bool:
         """Whether the folders above a file may be those of this corpus.
@@ -224,7 +215,16 @@ _ROWS = (
     ),
     Corpus("synthetic heads", r"Phantom_\d+", "Phantom_000_t1.nii.gz", _LEGACY, _SEG, ("L17",)),
     Corpus(MANIFEST, "(?!)", "", {}, _SEG, ("L17", "L23"), binding=False),
-    Corpus("plain", r".+", "CASE_t1.nii.gz", _LEGACY, _SEG, ("L17", "L23"), binding=False),
+    Corpus(
+        "BIDS", r"sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?", "sub-01/anat/sub-01_ce-gadolinium_T1w.nii.gz", {}, {}, ("L17", "L23"),
+        binding=False, reader=read_bids,
+    ),
+    # Its dataset.json says what channels and labels are.
+    Corpus(
+        "nnU-Net", r".+", "imagesTr/CASE_0000.nii.gz", {}, {}, ("L23", "LMSD", "L17"), layout="{kind}/{case}",
+        parts="images(?:Tr|Ts|Val)|labels(?:Tr|Ts|Val)", binding=False, reader=read_nnunet,
+    ),
+    Corpus("plain", r".+", "CASE_t1.nii.gz", {}, {}, ("L17", "L23"), binding=False, reader=read_plain),
 )  # fmt: skip
 
 CORPORA: Mapping[str, Corpus] = MappingProxyType({row.name: row for row in _ROWS})

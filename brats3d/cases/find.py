@@ -10,22 +10,23 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from brats3d.cases.case import Case
-from brats3d.cases.corpora import CORPORA, STACK, Corpus
+from brats3d.cases.corpora import CORPORA, STACK, corpus_of
+from brats3d.cases.finding import Finding, nothing_found, refuse_conflicts, warn_of_unused
+from brats3d.cases.gather import CaseFiles, gather
 from brats3d.cases.manifest import SUFFIXES_OF_MANIFESTS, read_manifest
+from brats3d.cases.names import CHANNEL
 from brats3d.cases.patients import patient_of
-from brats3d.cases.recognise import Recognised, recognise
-from brats3d.cases.stacks import Stack, read_stack
-from brats3d.cases.tables import Register, Table, read_table
+from brats3d.cases.recognise import Recognised
+from brats3d.cases.stacks import NAME, Stack, read_numbered, read_stack
+from brats3d.cases.tables import Register
 from brats3d.errors import NoCasesError, OptionError
-from brats3d.files import files_below
-from brats3d.images import SUFFIXES, strip_suffix
 from brats3d.regions import MODALITIES
 
 log = logging.getLogger(__name__)
@@ -33,48 +34,14 @@ log = logging.getLogger(__name__)
 _GRADES = {"hgg": "HGG", "hg": "HGG", "lgg": "LGG", "lg": "LGG"}
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a look through folders and manifests found.
-
-    Attributes:
-        cases: sorted by id.
-        read: tables and other files that were read for what they say of cases.
-        passed_over: file → why no case has it.
-        conflicts: case → why its files contradict each other; such a case has the files that were found first.
-    """
-
-    cases: tuple[Case, ...]
-    read: tuple[str, ...]
-    passed_over: Mapping[str, str]
-    conflicts: Mapping[str, str]
-
-
-@dataclass
-class _Files:
-    """What was found so far of one case."""
-
-    first: Recognised
-    paths: dict[str, tuple[str, Recognised]] = field(default_factory=dict)
-
-
-@dataclass
-class _Search:
-    """What one walk collects."""
-
-    found: dict[str, _Files] = field(default_factory=dict)
-    tables: dict[str, Table] = field(default_factory=dict)
-    passed_over: dict[str, str] = field(default_factory=dict)
-    conflicts: dict[str, str] = field(default_factory=dict)
-
-
 def find_cases(source: Path | str | Sequence[Path | str]) -> list[Case]:
     """Find the cases below one folder or several, whatever their nesting, or in manifests.
 
     Recognised are the rows of `CORPORA`: a folder a case, files lying flat, a folder a file, wrapping folders, any case
-    of letters, ``.nii``, ``.nii.gz`` and ``.mha``, and the decathlon's 4-D files. Hidden files and files of no known name are
-    passed over. Where a file is there twice with different suffixes, ``.nii.gz`` comes before ``.nii``, and that before
-    ``.mha``; where a case has a label by hand and one by a program, the first counts.
+    of letters, BIDS, nnU-Net's numbered channels, the decathlon's 4-D files, and names of anybody's own making that end in a
+    modality (`brats3d.spellings`). Hidden files are passed over; images that are not used are named in a warning. Where a file
+    is there twice with different suffixes, the first of `images.SUFFIXES` counts; where a case has a label by hand and one by
+    a program, the first.
 
     Args:
         source: a folder or a manifest (``.csv``, ``.json``: `read_manifest`), or several.
@@ -86,25 +53,23 @@ def find_cases(source: Path | str | Sequence[Path | str]) -> list[Case]:
         NoCasesError: a source does not exist or is a file of another kind, or nothing in all of them is recognised; says
             what was looked for and what is there.
         OptionError: one case lies in two folders, two files say they are the same modality of a case, or a manifest or a
-            ``dataset.json`` is wrong.
+            ``dataset.json`` is wrong or missing.
     """
     finding = look_for_cases(source)
-    if finding.conflicts:
-        first, *others = finding.conflicts.values()
-        more = f"; so it is with {len(others)} more, which --list shows" if others else ""
-        raise OptionError(f"{first.removesuffix('.')}{more}.")
+    refuse_conflicts(finding)
+    warn_of_unused(finding)
     return list(finding.cases)
 
 
 def look_for_cases(source: Path | str | Sequence[Path | str]) -> Finding:
-    """Find cases as `find_cases` does, and tell what was passed over and what contradicts itself.
+    """Find cases as `find_cases` does, and return what was passed over and what contradicts itself, too.
 
     Args:
         source: a folder or a manifest, or several.
 
     Raises:
         NoCasesError: as `find_cases`.
-        OptionError: a manifest or a ``dataset.json`` is wrong.
+        OptionError: a manifest or a ``dataset.json`` is wrong or missing.
     """
     sources = [source] if isinstance(source, str | Path) else list(source)
     manifests = [s for s in sources if os.path.isfile(s) and str(s).lower().endswith(SUFFIXES_OF_MANIFESTS)]
@@ -113,80 +78,60 @@ def look_for_cases(source: Path | str | Sequence[Path | str]) -> Finding:
         if not os.path.isdir(folder):
             what = "is a file" if os.path.exists(folder) else "does not exist"
             raise NoCasesError(f"{folder} {what}; expected a folder of scans, or a manifest (.csv, .json).")
-    search = _Search()
-    for path in files_below(folders):
-        _sort_in(search, path)
-    stacks = {home: read_stack(home, corpus) for home, corpus in _stacked(search.found.values()).items()}
-    cases = [_case(files, stacks) for files in search.found.values()]
-    for manifest in manifests:
-        cases += _named(read_manifest(manifest), cases, manifest)
+    listed = {os.path.abspath(manifest): read_manifest(manifest) for manifest in manifests}
+    gathered = gather(folders, {path: [file for case in found for file in case.files] for path, found in listed.items()})
+    stacks = _stacks(gathered.cases)
+    cases = [_case(files, stacks) for files in gathered.cases]
+    for manifest, found in listed.items():
+        cases += _named(found, cases, manifest)
     if not cases:
-        raise NoCasesError(_nothing(sources, [*search.tables, *search.passed_over]))
-    descriptions = {path for home in stacks if os.path.isfile(path := os.path.join(home, "dataset.json"))}
+        raise NoCasesError(nothing_found(sources, [*gathered.tables, *gathered.passed_over]))
+    descriptions = {path for home, _ in stacks if os.path.isfile(path := os.path.join(home, NAME))}
     for path in descriptions:
-        search.passed_over.pop(path, None)
-    register = Register(search.tables.values())
+        gathered.passed_over.pop(path, None)
+    _pass_over_channels(gathered.cases, stacks, gathered.passed_over)
+    register = Register(gathered.tables.values())
     known = sorted((_with_facts(case, register) for case in cases), key=lambda case: case.id)
     _warn_of_programs(known)
-    return Finding(tuple(known), (*search.tables, *sorted(descriptions)), search.passed_over, search.conflicts)
+    return Finding(tuple(known), (*gathered.tables, *sorted(descriptions)), gathered.passed_over, gathered.conflicts)
 
 
-def _sort_in(search: _Search, path: str) -> None:
-    recognised = recognise(path)
-    if recognised:
-        _add(search, recognised, path)
-        return
-    table = read_table(path) if path.lower().endswith(".csv") else None
-    if table:
-        search.tables[path] = table
-    else:
-        image = strip_suffix(path) != path
-        search.passed_over[path] = "no corpus names an image so" if image else "no image, and no table of a corpus"
+def _stacks(found: Iterable[CaseFiles]) -> dict[tuple[str, str], Stack]:
+    """Return folder and corpus → what a ``dataset.json`` says, of tasks that keep all modalities in one file or number them.
+
+    Labels alone may do without: then their names count.
+    """
+    parts: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for files in found:
+        if _described(files.first):
+            key = files.first.home, files.first.corpus.name
+            parts[key] |= {"labels" if kind == "label" else "images" for kind in files.paths}
+    stacks = {}
+    for (home, name), there in parts.items():
+        corpus = CORPORA[name]
+        if corpus.stacked:
+            stacks[home, name] = read_stack(home, corpus)
+        elif "images" in there or os.path.isfile(os.path.join(home, NAME)):
+            stacks[home, name] = read_numbered(home, corpus, there)
+    return stacks
 
 
-def _add(search: _Search, recognised: Recognised, path: str) -> None:
-    case, kind, rank = recognised.case, recognised.name.kind, _rank(path, recognised)
-    files = search.found.setdefault(case.lower(), _Files(recognised))
-    if files.first.home != recognised.home:
-        search.passed_over[path] = "the case lies in another folder too"
-        search.conflicts.setdefault(
-            case,
-            f"case {case} lies in two folders, {files.first.folder} and {recognised.folder}; leave one of them out.",
-        )
-        return
-    known, other = files.paths.get(kind, (None, recognised))
-    if known is not None and rank == _rank(known, other):
-        search.passed_over[path] = f"the case has another {kind}"
-        search.conflicts.setdefault(
-            case, f"case {case} has two files for its {kind}, {known} and {path}; leave one of them out."
-        )
-    elif known is not None and rank > _rank(known, other):
-        search.passed_over[path] = f"{os.path.basename(known)} is taken"
-    else:
-        if known is not None:
-            search.passed_over[known] = f"{os.path.basename(path)} is taken"
-        files.paths[kind] = path, recognised
-
-
-def _rank(path: str, recognised: Recognised) -> tuple[int, int]:
-    suffix = next(i for i, suffix in enumerate(SUFFIXES) if path.lower().endswith(suffix))
-    return recognised.name.rank, suffix
-
-
-def _stacked(found: Iterable[_Files]) -> dict[str, Corpus]:
-    """Return the folder of each task that keeps a case's modalities in one file, and its row."""
-    return {files.first.home: files.first.corpus for files in found if files.first.corpus.stacked}
-
-
-def _case(files: _Files, stacks: Mapping[str, Stack]) -> Case:
+def _case(files: CaseFiles, stacks: Mapping[tuple[str, str], Stack]) -> Case:
     first, corpus = files.first, files.first.corpus
     patient, timepoint = patient_of(first.case)
+    if files.place and files.place.patient:
+        patient, timepoint = patient_of(files.place.patient)[0], files.place.timepoint
     paths = {kind: path for kind, (path, _) in files.paths.items()}
-    channels, label_sets, order = stacks[first.home] if corpus.stacked else ({}, corpus.label_sets, "")
+    stack = stacks.get((first.home, corpus.name))
+    if _described(first) and stack is None:
+        named = corpus_of(first.case, first.folder)
+        corpus = named if named.binding else corpus
+    channels, label_sets, order = stack or ({}, corpus.label_sets, "")
     if STACK in paths:
         images = {m: Path(paths[STACK]) for m in channels}
     else:
-        images = {m: Path(paths[m]) for m in MODALITIES if m in paths}
+        kinds = {m: f"{CHANNEL}{channels[m]}" if m in channels else m for m in MODALITIES}
+        images = {m: Path(paths[kind]) for m, kind in kinds.items() if kind in paths}
     grade, by = _grade(first)
     label = files.paths.get("label")
     reasons = [_named_like(first), by, label[1].name.note and f"label {label[1].name.note}" if label else "", order]
@@ -204,8 +149,25 @@ def _case(files: _Files, stacks: Mapping[str, Stack]) -> Case:
     )
 
 
+def _described(first: Recognised) -> bool:
+    """Whether a ``dataset.json`` says what the case's files are."""
+    return bool(first.corpus.stacked) or first.corpus is CORPORA["nnU-Net"]
+
+
+def _pass_over_channels(
+    found: Iterable[CaseFiles], stacks: Mapping[tuple[str, str], Stack], passed_over: dict[str, str]
+) -> None:
+    """Note the numbered channels that their ``dataset.json`` does not know."""
+    for files in found:
+        channels, _, _ = stacks.get((files.first.home, files.first.corpus.name), ({}, (), ""))
+        known = {f"{CHANNEL}{index}" for index in channels.values()}
+        for kind, (path, _) in files.paths.items():
+            if kind.startswith(CHANNEL) and kind not in known:
+                passed_over[path] = f"dataset.json has no {kind}"
+
+
 def _named_like(first: Recognised) -> str:
-    said = f"named like {os.path.basename(first.corpus.example)}"
+    said = f"named like {os.path.basename(first.corpus.example or CORPORA['plain'].example)}"
     found = re.search(first.corpus.folder, first.folder, re.IGNORECASE) if first.corpus.folder else None
     return f"{said}, in a folder {os.path.basename(found[0].strip('/'))}" if found else said
 
@@ -252,14 +214,3 @@ def _warn_of_programs(cases: Sequence[Case]) -> None:
     counts = Counter(case.corpus for case in cases if "label made by a program" in case.reason)
     for corpus, count in counts.items():
         log.warning("%d cases of %s have a label that a program made and nobody corrected.", count, corpus)
-
-
-def _nothing(sources: Sequence[Path | str], strangers: Sequence[str]) -> str:
-    where = ", ".join(str(s) for s in sources)
-    examples = ", ".join(dict.fromkeys(row.example for row in CORPORA.values() if row.example))
-    names = ", ".join(os.path.basename(path) for path in strangers[:3])
-    there = f"{len(strangers)} files, such as {names}" if strangers else "no files"
-    return (
-        f"no case found in {where}, where there are {there}; expected names like {examples}"
-        f" (or {', '.join(SUFFIXES[1:])}): rename the files, name them in a manifest (.csv, .json), or name another folder."
-    )

@@ -55,7 +55,13 @@ def read_manifest(path: Path | str) -> list[Case]:
     for where, entry in entries:
         case = _case(path, where, entry)
         if case.id.lower() in cases:
-            raise OptionError(f"{where}: case {case.id!r} is there already; expected each case once.")
+            other = cases[case.id.lower()].id
+            letters = (
+                ""
+                if other == case.id
+                else f" (as {other!r}: ids that differ in letter case alone are one file on many systems)"
+            )
+            raise OptionError(f"{where}: case {case.id!r} is there already; expected each case once{letters}.")
         cases[case.id.lower()] = case
         _own(where, case, owners)
     return list(cases.values())
@@ -145,7 +151,10 @@ def _case(path: Path, where: str, entry: Mapping[str, str]) -> Case:
 def _file(path: Path, where: str, key: str, text: str) -> Path:
     file = path.parent / text
     if strip_suffix(file.name) == file.name:
-        raise OptionError(f"{where}: {key} is {text!r}; expected an image file ({', '.join(SUFFIXES)}).")
+        raise OptionError(
+            f"{where}: {key} is {text!r}; expected an image file ({', '.join(SUFFIXES[:3])}) or one in"
+            f" {', '.join(SUFFIXES[3:])}."
+        )
     if not file.is_file():
         beside = "" if Path(text).is_absolute() else " (paths count from the manifest's folder)"
         raise OptionError(f"{where}: {key} is {file}, and there is no such file; correct the path{beside}.")

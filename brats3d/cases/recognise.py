@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from brats3d.cases.corpora import CORPORA, Corpus, FileName
+from brats3d.cases.corpora import CORPORA, Corpus, FileName, corpus_of
+from brats3d.cases.places import without_kinds
 from brats3d.images import strip_suffix
+
+PLAIN = CORPORA["plain"]
+_BIDS_FOLDERS = re.compile(r"/(?:(?:rawdata|derivatives)(?:/.*)?|sub-[^/]+(?:/.*)?)$", re.IGNORECASE)
+"""What lies between a BIDS data set and its files."""
 
 
 @dataclass(frozen=True)
@@ -15,11 +21,11 @@ class Recognised:
     """A file that a corpus knows.
 
     Attributes:
-        case: name of the case.
+        case: name of the case; empty if neither the file nor its corpus says it, but the folder may.
         corpus: the row that knows it.
         folder: folder that holds the file, or the folder that stands for it.
         home: folder that the parts of the case have in common.
-        name: what the file's name tells.
+        name: what the file's name says.
     """
 
     case: str
@@ -29,34 +35,52 @@ class Recognised:
     name: FileName
 
 
-def recognise(path: str) -> Recognised | None:
-    """Return what a file is by its name, or None where no corpus knows it.
+def recognise(path: str, roots: Collection[str] = ()) -> Sequence[Recognised]:
+    """Return what a file is by its name, in all ways in which it may be read, the shortest case first; empty if unknown.
 
     Args:
         path: absolute path of a file; nothing is opened.
+        roots: absolute paths of the sources.
     """
     folder, name = os.path.split(path)
     stem = strip_suffix(name)
     if stem == name:
-        return None
+        return []
     above, folder_name = os.path.split(folder)
     folder_stem = strip_suffix(folder_name)
     rows = CORPORA.values()
+    odd = next((row for row in rows if stem.lower() in map(str.lower, row.odd_labels)), None)
+    if odd:
+        return [_recognised(folder_name, odd, folder, FileName(folder_name, "label", 0, None, ""), roots)]
     # Some mirrors have a folder a file, named as the file should be: then the folder's name counts. Without a suffix
     # only the years did so whose files do not say their case.
     likely = rows if folder_stem != folder_name else [row for row in rows if not row.case]
     for candidates, known_as, place in ((likely, folder_stem, above), (rows, stem, folder)):
         for corpus in candidates:
-            match = corpus.match(known_as, place)
-            if match:
-                return _recognised(match.case or _folder_case(place), corpus, place, match)
-    odd = next((corpus for corpus in rows if stem in corpus.odd_labels), None)
-    return _recognised(folder_name, odd, folder, FileName(folder_name, "label", 0, None, "")) if odd else None
+            found = [_named(corpus, match, place, roots) for match in corpus.readings(known_as, place)]
+            readings = [reading for reading in found if reading is not None]
+            if readings:
+                return readings
+    return []
 
 
-def _recognised(case: str, corpus: Corpus, folder: str, name: FileName) -> Recognised:
+def _named(corpus: Corpus, match: FileName, place: str, roots: Collection[str]) -> Recognised | None:
+    """Return a reading of a name; None for a processed copy of what an official corpus has under names of its own."""
+    if corpus is PLAIN and match.case:
+        corpus = corpus_of(match.case, place)
+        if match.rank and corpus.binding:
+            return None
+    case = match.case if match.case or corpus is PLAIN else _folder_case(place)
+    return _recognised(case, corpus, place, match, roots)
+
+
+def _recognised(case: str, corpus: Corpus, folder: str, name: FileName, roots: Collection[str]) -> Recognised:
     home = folder
-    if os.path.basename(home).lower() == case.lower():
+    if corpus.name == "BIDS":
+        home = _BIDS_FOLDERS.sub("", home)
+    elif not corpus.binding:
+        home = without_kinds(home, roots)
+    if case and os.path.basename(home).lower() == case.lower():
         home = os.path.dirname(home)
     if corpus.parts and re.fullmatch(corpus.parts, os.path.basename(home), re.IGNORECASE):
         home = os.path.dirname(home)

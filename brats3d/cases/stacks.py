@@ -1,27 +1,41 @@
-"""The decathlon's ``dataset.json``: which channel of a 4-D file is which modality, and what the label's values are."""
+"""``dataset.json`` of the decathlon and of nnU-Net: which channel is which modality, and what the label's values are.
+
+The decathlon keeps the channels along the fourth axis of one file and has an order of its own, so that a task can do without
+the file. nnU-Net has a file per channel, in any order and with any labels: without the file nothing says what they are. Its
+labels are values with a name each, or regions, each with all of its values (``"whole tumor": [1, 2, 3]``).
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from brats3d.cases.corpora import Corpus
 from brats3d.errors import OptionError, nearest
 from brats3d.regions import LABEL_SETS, MODALITIES
+from brats3d.spellings import EXAMPLES, read_part
 
-_CHANNEL_NAMES = {
-    "t1": "t1", "t1w": "t1", "t1n": "t1", "t1ce": "t1ce", "t1c": "t1ce", "t1gd": "t1ce", "t2": "t2", "t2w": "t2",
-    "flair": "flair", "t2f": "flair",
-}  # fmt: skip
+NAME = "dataset.json"
 _TISSUES = (
+    (r"resect|cavity|\brc\b", "cavity"),
+    (r"cyst|\bcc\b", "cyst"),
     (r"ncr|net|non|necro|core", "core"),
     (r"\bed\b|edema|snfh", "edema"),
     (r"\bet\b|enhanc", "enhancing"),
 )
 """What a label's name holds → tissue; the first that fits counts, so that "non-enhancing" is no enhancing tumour."""
+_REGIONS = (
+    (r"resect|cavity|\brc\b", "RC"),
+    (r"cyst|\bcc\b", "CC"),
+    (r"whole|\bwt\b", "WT"),
+    (r"core|\btc\b", "TC"),
+    (r"\bet\b|enhanc", "ET"),
+)
+"""What a region's name holds → region."""
+_WHOLE = r"tumou?r|lesion|glioma|whole|gtv|\bwt\b"
 
 Stack = tuple[Mapping[str, int], tuple[str, ...], str]
 
@@ -40,28 +54,55 @@ def read_stack(home: str, corpus: Corpus) -> Stack:
         OptionError: ``dataset.json`` is damaged, names channels or labels that are not those of a brain tumour, or two
             channels alike.
     """
-    path = os.path.join(home, "dataset.json")
+    path = os.path.join(home, NAME)
     if not os.path.isfile(path):
         return (
             {m: corpus.stacked.index(m) for m in MODALITIES if m in corpus.stacked},
             corpus.label_sets,
             f"channels in the decathlon's order ({', '.join(corpus.stacked)}): no dataset.json says another",
         )
-    content = _content(path)
+    content = _content(path, "or take it away: then the decathlon's own order of channels holds")
     channels = _channels(path, content.get("modality", content.get("channel_names")))
-    order = ", ".join(sorted(channels, key=channels.__getitem__))
-    return channels, _label_sets(path, content.get("labels"), corpus), f"channels by dataset.json ({order})"
+    return channels, _label_sets(path, content.get("labels"), corpus), _order(channels)
 
 
-def _content(path: str) -> Mapping[str, Any]:
+def read_numbered(home: str, corpus: Corpus, parts: Collection[str]) -> Stack:
+    """Return what nnU-Net's ``dataset.json`` says: the channels, the label sets its labels may have, and that it says so.
+
+    Args:
+        home: folder of the data set.
+        corpus: nnU-Net's row.
+        parts: what is there, ``images`` or ``labels`` or both; of the other nothing is asked.
+
+    Returns:
+        Modality → channel in the order of `MODALITIES`; candidates for the label set; the same as words.
+
+    Raises:
+        OptionError: there is no ``dataset.json``; or it is damaged, names channels or labels that are not those of a brain
+            tumour, or two channels alike.
+    """
+    path = os.path.join(home, NAME)
+    if not os.path.isfile(path):
+        raise OptionError(
+            f"{home} holds nnU-Net's numbered channels (CASE_0000) and no dataset.json; expected that file, which alone says"
+            " what channels and labels are: copy it there, or name the files in a manifest."
+        )
+    content = _content(path, "or name the files in a manifest")
+    channels = _channels(path, content.get("channel_names", content.get("modality"))) if "images" in parts else {}
+    label_sets = _numbered_sets(path, content.get("labels")) if "labels" in parts else corpus.label_sets
+    return channels, label_sets, _order(channels) if channels else "labels by dataset.json"
+
+
+def _order(channels: Mapping[str, int]) -> str:
+    return f"channels by dataset.json ({', '.join(sorted(channels, key=channels.__getitem__))})"
+
+
+def _content(path: str, way_out: str) -> Mapping[str, Any]:
     try:
         with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
     except (OSError, ValueError, RecursionError) as problem:
-        raise OptionError(
-            f"{path}: cannot be read as JSON ({problem}); repair it, or take it away: then the decathlon's own order of"
-            " channels holds."
-        ) from problem
+        raise OptionError(f"{path}: cannot be read as JSON ({problem}); repair it, {way_out}.") from problem
     if not isinstance(content, dict):
         raise OptionError(f"{path}: holds a {type(content).__name__}; expected the keys modality and labels.")
     return content
@@ -72,15 +113,15 @@ def _channels(path: str, names: Any) -> dict[str, int]:
         raise OptionError(f'{path}: modality is {names!r}; expected a channel each, such as {{"0": "FLAIR", "1": "T1w"}}.')
     channels: dict[str, int] = {}
     for index, name in names.items():
-        modality = _CHANNEL_NAMES.get(re.sub(r"[^a-z0-9]", "", str(name).lower()))
-        if modality is None:
+        part = read_part(str(name))
+        if part is None or part.kind not in MODALITIES:
             raise OptionError(
-                f"{path}: channel {index} is called {name!r}{nearest(str(name).lower(), _CHANNEL_NAMES)}; expected one of:"
-                f" {', '.join(_CHANNEL_NAMES)}."
+                f"{path}: channel {index} is called {name!r}{nearest(str(name).lower(), EXAMPLES)}; expected one of:"
+                f" {', '.join(EXAMPLES)}."
             )
-        if modality in channels:
-            raise OptionError(f"{path}: channels {channels[modality]} and {index} are both called {modality}; correct one.")
-        channels[modality] = int(index)
+        if part.kind in channels:
+            raise OptionError(f"{path}: channels {channels[part.kind]} and {index} are both called {part.kind}; correct one.")
+        channels[part.kind] = int(index)
     return {m: channels[m] for m in MODALITIES if m in channels}
 
 
@@ -88,9 +129,8 @@ def _label_sets(path: str, labels: Any, corpus: Corpus) -> tuple[str, ...]:
     """Return the codings that agree with what the file says of the labels; the corpus' own where it says nothing."""
     if not isinstance(labels, dict):
         return corpus.label_sets
-    pairs = [(value, name) if str(value).isdigit() else (name, value) for value, name in labels.items()]
-    said = {int(value): tissue for value, name in pairs if str(value).isdigit() and (tissue := _tissue(str(name)))}
-    fitting = [name for name, row in LABEL_SETS.items() if said == {v: _tissue(t) for v, t in row.tissues.items()}]
+    said = {value: tissue for value, name in _single_values(labels).items() if (tissue := _first(_TISSUES, name))}
+    fitting = _with_tissues(said)
     if not said or set(corpus.label_sets) <= set(fitting):
         return corpus.label_sets
     if not fitting:
@@ -101,5 +141,62 @@ def _label_sets(path: str, labels: Any, corpus: Corpus) -> tuple[str, ...]:
     return tuple(fitting)
 
 
-def _tissue(name: str) -> str | None:
-    return next((tissue for pattern, tissue in _TISSUES if re.search(pattern, name, re.IGNORECASE)), None)
+def _numbered_sets(path: str, labels: Any) -> tuple[str, ...]:
+    """Return the codings that agree with what nnU-Net's file says of values or regions."""
+    fitting: list[str] = []
+    if isinstance(labels, dict):
+        values, regions = _single_values(labels), _regions(labels)
+        named = {value: _first(_TISSUES, name) for value, name in values.items() if value}
+        if any(len(region) > 1 for region in regions.values()):
+            fitting = _with_regions(regions)
+        elif list(named) == [1] and not named[1] and re.search(_WHOLE, values[1], re.IGNORECASE):
+            fitting = ["GTV"]
+        elif None not in named.values():
+            fitting = _with_tissues({value: tissue for value, tissue in named.items() if tissue})
+    if not fitting:
+        raise OptionError(
+            f"{path}: labels are {labels!r}, which no known label set has; expected tissues or regions of a brain tumour, as in"
+            f" one of {', '.join(LABEL_SETS)}: name files and label set of each case in a manifest."
+        )
+    return tuple(fitting)
+
+
+def _single_values(labels: Mapping[Any, Any]) -> dict[int, str]:
+    """Return value → name, whichever of the two is the key."""
+    pairs = [(value, name) if str(value).isdigit() else (name, value) for value, name in labels.items()]
+    return {int(value): str(name) for value, name in pairs if str(value).isdigit()}
+
+
+def _regions(labels: Mapping[Any, Any]) -> dict[str, tuple[int, ...]]:
+    """Return name → values of everything but the background."""
+    lists = {str(name): value if isinstance(value, list) else [value] for name, value in labels.items()}
+    whole = {name: tuple(sorted(int(v) for v in values)) for name, values in lists.items() if all(map(_is_number, values))}
+    return {name: values for name, values in whole.items() if values != (0,)}
+
+
+def _is_number(value: Any) -> bool:
+    return str(value).isdigit()
+
+
+def _with_tissues(said: Mapping[int, str]) -> list[str]:
+    """Return the label sets that have these values, of these tissues, and no others."""
+    return [
+        name for name, row in LABEL_SETS.items() if said and said == {v: _first(_TISSUES, t) for v, t in row.tissues.items()}
+    ]
+
+
+def _with_regions(regions: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return the label sets whose regions of these names have these values, and that have no others."""
+    values = {value for region in regions.values() for value in region}
+    said = {_first(_REGIONS, name): region for name, region in regions.items()}
+    if None in said or len(said) < len(regions):
+        return []
+    return [
+        name
+        for name, row in LABEL_SETS.items()
+        if values == set(row.tissues) and all(row.regions.get(str(region)) == of for region, of in said.items())
+    ]
+
+
+def _first(table: tuple[tuple[str, str], ...], name: str) -> str | None:
+    return next((meaning for pattern, meaning in table if re.search(pattern, name, re.IGNORECASE)), None)

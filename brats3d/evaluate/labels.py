@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,16 @@ from typing import Any
 import numpy as np
 
 from brats3d import images
-from brats3d.cases import Case, corpus_of, find_cases, patient_of, settle_label_set
+from brats3d.cases import (
+    Case,
+    Finding,
+    corpus_of,
+    look_for_cases,
+    patient_of,
+    refuse_conflicts,
+    settle_label_set,
+    warn_of_unused,
+)
 from brats3d.errors import GridError, ImageError, LabelError, NoCasesError, OptionError
 from brats3d.geometry import bounding_box, box_slices, from_stored
 from brats3d.images import Volume
@@ -180,16 +190,19 @@ def _listed(side: Side) -> dict[str, LabelFile]:
 
 
 def _named(side: Side) -> dict[str, LabelFile]:
-    try:
-        cases = find_cases(side.folder)
-    except NoCasesError:
-        cases = []
+    finding = Finding((), (), {}, {})
+    with suppress(NoCasesError):
+        finding = look_for_cases(side.folder)
+    refuse_conflicts(finding)
+    cases = finding.cases
     found = {case.id: LabelFile(case.id, side, case.label, named=case) for case in cases}
     known = {path.name for case in cases for path in (*case.images.values(), case.label) if path is not None}
     for path in sorted(side.folder.iterdir()):
         stem = images.strip_suffix(path.name)
         if stem == path.name or path.name.startswith(".") or path.name in known or not path.is_file():
             continue
+        if images.is_voxel_file(path):
+            continue  # its header stands for both
         case = stem[: -len("_seg")] if stem.lower().endswith(("_seg", "-seg")) else stem
         other = found.get(case)
         if other is not None and other.path is not None:
@@ -197,6 +210,7 @@ def _named(side: Side) -> dict[str, LabelFile]:
                 f"{side.folder} holds two masks of case {case}, {other.path.name} and {path.name}; leave one out."
             )
         found[case] = LabelFile(case, side, path, named=_case_of_mask(case, path))
+    warn_of_unused(finding, {str(file.path.absolute()) for file in found.values() if file.path is not None})
     return found
 
 

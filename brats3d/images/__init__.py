@@ -1,4 +1,4 @@
-"""NIfTI and MetaImage in and out.
+"""NIfTI, MetaImage and FreeSurfer's volumes in, NIfTI out.
 
 Every fault of a file is an `ImageError` that names it; nibabel's own exceptions never reach the user. Masks are written to a
 temporary name, read back, compared with the grid they should lie on, and only then get their name.
@@ -6,7 +6,8 @@ temporary name, read back, compared with the grid they should lie on, and only t
 
 from brats3d.images.formats import READERS, read
 from brats3d.images.nifti import nifti_bytes, write
-from brats3d.images.stream import fingerprint
+from brats3d.images.pairs import fingerprint, is_voxel_file, parts_of, size_of
+from brats3d.images.unread import is_dicom, why_unread
 from brats3d.images.volume import MAX_VOXELS, SUFFIXES, SourceFile, Volume, check_finite, strip_suffix
 
 __all__ = [
@@ -17,8 +18,13 @@ __all__ = [
     "Volume",
     "check_finite",
     "fingerprint",
+    "is_dicom",
+    "is_voxel_file",
     "nifti_bytes",
+    "parts_of",
     "read",
+    "size_of",
     "strip_suffix",
+    "why_unread",
     "write",
 ]

@@ -11,12 +11,17 @@ import numpy as np
 
 from brats3d.errors import ImageError
 from brats3d.images.metaimage import read_metaimage
+from brats3d.images.mgh import read_mgh
 from brats3d.images.nifti import read_nifti
+from brats3d.images.pairs import HEADERS, VOXELS, read_pair
 from brats3d.images.volume import SUFFIXES, Volume
 
 READERS: Mapping[str, Callable[[Path, np.ndarray | None], Volume]] = MappingProxyType(
-    {".nii.gz": read_nifti, ".nii": read_nifti, ".mha": read_metaimage}
-)
+    {
+        ".nii.gz": read_nifti, ".nii": read_nifti, ".mha": read_metaimage, **dict.fromkeys((*HEADERS, *VOXELS), read_pair),
+        ".mgz": read_mgh, ".mgh": read_mgh,
+    }
+)  # fmt: skip
 """Suffix → reader. A name without one of them is tried as NIfTI."""
 
 
@@ -27,7 +32,8 @@ def read(path: Path | str, room: np.ndarray | None = None) -> Volume:
     is refused.
 
     Args:
-        path: a ``.nii``, ``.nii.gz`` or ``.mha`` file, of either byte order; NIfTI may be gzipped whatever its name ends in.
+        path: a file whose name ends in one of `SUFFIXES`, of either byte order, gzipped whatever its name ends in; of a pair
+            either file, both are read.
         room: memory that the volume's array may be, X fastest, where shape and type are the file's: it saves a copy.
 
     Returns:

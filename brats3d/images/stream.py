@@ -89,6 +89,12 @@ class Stream:
         while count > 0:
             count -= len(self.take(min(count, 1 << 20)))
 
+    def skip_rest(self) -> None:
+        """Pass over all that is left."""
+        buffer = bytearray(1 << 16)
+        while self._content.readinto(buffer):
+            pass
+
     def finish(self) -> SourceFile:
         """Return what tells the file from others, having seen its end.
 
@@ -98,19 +104,6 @@ class Stream:
         if self._content.readinto(bytearray(1)):
             raise ValueError(f"more bytes follow the voxels than the header says, in a file of {self._size}")
         return SourceFile(self._path.name, self._size, self._summed.crc32)
-
-
-def fingerprint(path: Path | str) -> SourceFile:
-    """Return what identifies a file's content: the same as reading it as an image does, without inflating anything.
-
-    Args:
-        path: the file; every byte of it is read.
-    """
-    crc, size = 0, 0
-    with Path(path).open("rb") as file:
-        while block := file.read(BUFFER):
-            crc, size = isal_zlib.crc32(block, crc), size + len(block)
-    return SourceFile(Path(path).name, size, crc)
 
 
 @contextmanager

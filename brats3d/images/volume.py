@@ -11,7 +11,8 @@ import numpy as np
 from brats3d.errors import ImageError
 from brats3d.geometry import Grid
 
-SUFFIXES = (".nii.gz", ".nii", ".mha")
+SUFFIXES = (".nii.gz", ".nii", ".mha", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgz", ".mgh")
+"""What the names of images end in; if a scan is there several times, the first of these is taken."""
 MAX_VOXELS = 1 << 29
 """Larger volumes are refused before memory is asked for: headers can be damaged (a scan has some 10 million voxels)."""
 MAX_BYTES = 1 << 31

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
-from brats3d.cases import MANIFEST, Case, binds, find_cases, read_case_ids, select_ids
+from brats3d import images
+from brats3d.cases import Case, find_cases, read_case_ids, select_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError, check_option
 from brats3d.parallel import map_cases, share, worker_count
+from brats3d.preprocess.changes import check_facts, check_sources
 from brats3d.preprocess.checks import check_names, checked
-from brats3d.preprocess.coding import REGIONS_AS, coding_outliers
+from brats3d.preprocess.coding import coding_outliers
 from brats3d.preprocess.prepare import prepare_case
-from brats3d.preprocess.stored import StoredBefore, check_folder, check_room, codec_of, stored_before
+from brats3d.preprocess.stored import check_folder, check_room, codec_of, stored_before
 from brats3d.preprocess.tissue import from_plain
 from brats3d.regions import label_set as named_label_set
-from brats3d.store import CODECS, OPTIONAL_FACTS, CaseFacts, Store, StoredCase, find_duplicates, open_store, write_case
+from brats3d.store import CODECS, CaseFacts, Store, StoredCase, find_duplicates, open_store, write_case
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,15 @@ def build_store(
     def check(stored: StoredCase, name: str) -> None:
         _check_settings(stored, label_set, codec)
         try:
-            _check_sources(stored, by_id[name])
+            check_sources(stored, by_id[name])
         except OSError as problem:
             raise CaseError(
                 f"{problem.filename}: cannot be compared with what is stored ({problem.strerror}); make it readable,"
                 " or leave the case out."
             ) from problem
-        _check_facts(stored, by_id[name])
+        check_facts(stored, by_id[name])
 
-    before = StoredBefore() if force else stored_before(out, list(by_id), check, _named(source))
+    before = stored_before(out, list(by_id), None if force else check, _named(source))
     refused, written = dict(before.refused), dict[str, CaseFacts]()
     todo = [c for c in found if not {c.id} & {*before.kept, *refused}]
     workers = worker_count(workers, len(todo))
@@ -189,58 +189,15 @@ def _check_settings(stored: StoredCase, label_set: str | None, codec: str) -> No
             )
 
 
-def _check_sources(stored: StoredCase, case: Case) -> None:
-    """Refuse a case whose files are not those that it was stored from: some were issued again.
-
-    They are told apart by name and size, and the label and what is newer than the stored case by their bytes: to read
-    all of a corpus again would take as long as making half of it.
-    """
-    before = [(source["name"], source["bytes"]) for source in stored.facts.sources]
-    if not before:
-        return  # a file of somebody's own making may not say its sources
-    files = _files(case)
-    for was, found in zip_longest(before, [(file.name, file.stat().st_size) for file in files]):
-        if was != found:
-            _refuse_stored(stored, f"from {_file(was)}", f"{case.id} has {_file(found)}")
-    made = stored.path.stat().st_mtime
-    for source, file in zip(stored.facts.sources, files, strict=True):
-        known = source.get("crc32")
-        read = known is not None and (file == case.label or file.stat().st_mtime > made)
-        if read and zlib.crc32(file.read_bytes()) != known:
-            _refuse_stored(stored, f"from {file.name}", "that file has other bytes")
-
-
-def _check_facts(stored: StoredCase, case: Case) -> None:
-    """Refuse a case of which names, tables or a manifest say something else than when it was stored.
-
-    Age, survival, resection and site that were not known then are no contradiction: nothing is made of them.
-    """
-    for name in ("patient", "timepoint", "grade", *OPTIONAL_FACTS):
-        was, now = getattr(stored, name), getattr(case, name)
-        if now is not None and was != now and (was is not None or name not in OPTIONAL_FACTS):
-            _refuse_stored(stored, f"with {name.replace('_', ' ')} {was}", f"{case.id} has {now}")
-    said = case.label_sets if case.corpus == MANIFEST and binds(case) else ()
-    if said and stored.label_set and stored.label_set not in (*said, REGIONS_AS):
-        _refuse_stored(stored, f"with label set {stored.label_set}", f"the manifest says {' or '.join(said)}")
-
-
-def _refuse_stored(stored: StoredCase, was: str, now: str) -> NoReturn:
-    raise CaseError(f"{stored.path} was stored {was}, where now {now}; make it again with --force, or use another --out.")
-
-
-def _file(facts: tuple[str, int] | None) -> str:
-    return "{} of {} bytes".format(*facts) if facts else "no such file"
-
-
 def _files(case: Case) -> list[Path]:
-    """Return a case's files as they are recorded in order; links that lead nowhere are left out, and found when read."""
+    """Return a case's files; links that lead nowhere are left out, and found when read."""
     return [file for file in case.files if file.exists()]
 
 
 def _most_bytes(todo: list[Case]) -> float:
     """Return what cases take at most once stored: about 0.8 of their sources' own size."""
     files = [f for case in todo for f in _files(case)]
-    return sum(f.stat().st_size * (1 if f.name.lower().endswith(".gz") else 0.3) for f in files)
+    return sum(images.size_of(f) * (1 if f.name.lower().endswith("z") else 0.3) for f in files)
 
 
 def _store_case(case: Case, *, out: Path, label_set: str | None, accept: tuple[str, ...], codec: str) -> CaseFacts:

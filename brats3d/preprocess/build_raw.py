@@ -17,7 +17,7 @@ from brats3d.files import check_name
 from brats3d.parallel import map_cases, share, worker_count
 from brats3d.preprocess.checks import check_names, checked
 from brats3d.preprocess.raw_report import RawStoreReport
-from brats3d.preprocess.stored import StoredBefore, check_folder, check_room, codec_of, stored_before
+from brats3d.preprocess.stored import check_folder, check_room, codec_of, stored_before
 from brats3d.preprocess.study import prepared_study, study_sources
 from brats3d.raw import Study, choose_method, find_studies, load_atlas, prepare_study, study_figure
 from brats3d.regions import MODALITIES
@@ -99,7 +99,7 @@ def build_raw_store(
     def check(stored: StoredCase, name: str) -> None:
         _check_same(stored, found[name], settings)
 
-    before = StoredBefore() if force else stored_before(out, chosen, check, str(source))
+    before = stored_before(out, chosen, None if force else check, str(source))
     refused = dict(before.refused)
     todo = [found[name] for name in chosen if name not in {*before.kept, *refused}]
     check_room(out, len(todo) * CASE_BYTES, len(todo))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from brats3d.cases import LETTER_CASE, alike_but_for_case
 from brats3d.errors import CaseError, OutputExistsError, SpaceError
 from brats3d.files import check_name, remove_stale
 from brats3d.store import CaseFacts, StoredCase, case_path
@@ -42,27 +43,33 @@ def check_folder(out: Path, what: str) -> None:
         raise OutputExistsError(f"{out} is a file; expected the folder {what}, or a name that is free.")
 
 
-def stored_before(out: Path, cases: Sequence[str], check: Callable[[StoredCase, str], None], source: str) -> StoredBefore:
+def stored_before(
+    out: Path, cases: Sequence[str], check: Callable[[StoredCase, str], None] | None, source: str
+) -> StoredBefore:
     """Return which cases are stored, and what is wrong with those not stored as they should be, or that cannot be.
 
-    What is left of earlier runs that are dead is removed, also beside cases that are not made again.
+    What is left of earlier runs that are dead is removed, also beside cases that are not made again. Ids that differ in letter
+    case alone would be one file on many systems, and the later case would replace the earlier one.
 
     Args:
         out: the store's folder; it may not exist.
         cases: ids of the cases asked for.
-        check: stored case, id → nothing, or a `CaseError` where it was stored from something else.
+        check: stored case, id → nothing, or a `CaseError` where it was stored from something else; None if all are made again.
         source: where the cases come from, for messages.
 
     Raises:
         OutputExistsError: all of them are stored already; or ``check`` says that the store was made with other settings.
     """
-    before = StoredBefore()
+    alike = alike_but_for_case([*cases, *(path.stem for path in out.glob("[!.]*.h5"))])
+    before = StoredBefore(refused={name: LETTER_CASE.format(" and ".join(alike[name])) for name in cases if name in alike})
     remove_stale(out, [case_path(out, name).name for name in cases])
     for name in cases:
         path = case_path(out, name)
+        if name in before.refused:
+            continue
         try:
             check_name(path)
-            if not path.exists():
+            if check is None or not path.exists():
                 continue
             with StoredCase(path) as stored:
                 check(stored, name)

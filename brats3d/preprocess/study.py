@@ -7,7 +7,7 @@ that masks get back to the scan's own grid, and a case's sources name the atlas 
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from brats3d.cases import patient_of
 from brats3d.errors import ImageError
+from brats3d.images import fingerprint
 from brats3d.preprocess.prepare import header_warnings
 from brats3d.raw import RawStudy, Series, Study, choose_method, choose_series, prepare_study
 from brats3d.store import CaseFacts, PreparedCase, summarise
@@ -108,9 +109,10 @@ def study_sources(study: Study, atlas: Path | str | None, brain: str) -> tuple[d
 
 
 def _fingerprint(modality: str, series: Series) -> dict[str, Any]:
+    if not series.dicom:
+        return {**asdict(fingerprint(series.files[0])), "name": f"{modality}: NIfTI file"}
     crc, size = 0, 0
     for path in series.files:
         content = path.read_bytes()
         crc, size = zlib.crc32(content, crc), size + len(content)
-    name = f"{modality}: DICOM series of {len(series.files)} files" if series.dicom else f"{modality}: NIfTI file"
-    return {"name": name, "bytes": size, "crc32": crc}
+    return {"name": f"{modality}: DICOM series of {len(series.files)} files", "bytes": size, "crc32": crc}

@@ -68,15 +68,6 @@ class DicomFile:
             return []
 
 
-def is_dicom(path: Path) -> bool:
-    """Return whether a file begins as DICOM files do: 128 bytes of anything, then ``DICM``."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
 def read_tags(path: Path) -> DicomFile | None:
     """Return a DICOM image's tags; None, and a message in the log, where it holds no image that can be read.
 

@@ -16,19 +16,19 @@ from pathlib import Path
 
 from brats3d.errors import NoCasesError
 from brats3d.files import files_below
-from brats3d.images import strip_suffix
+from brats3d.images import is_dicom, is_voxel_file, strip_suffix
 from brats3d.raw.dicom import (
     DicomFile,
     by_patient,
     group_series,
-    is_dicom,
     is_drawing,
     read_tags,
     why_no_scan,
     without_copies,
 )
 from brats3d.raw.series import Series, Study
-from brats3d.raw.words import by_timing, by_words, is_plain
+from brats3d.raw.words import by_timing, by_words
+from brats3d.spellings import is_plain
 
 _DAY = re.compile(r"(?<!\d)(?:(?:19|20)\d\d[-._]?[01]\d[-._]?[0-3]\d|[0-3]?\d[-._][0-3]?\d[-._](?:19|20)\d\d)(?!\d)")
 """A date in a folder's name, which stays out of the case's."""
@@ -56,6 +56,8 @@ def find_studies(source: Path | str) -> list[Study]:
     strangers: dict[Path, list[tuple[str, str]]] = defaultdict(list)
     dicom: dict[str, list[DicomFile]] = defaultdict(list)
     for path in map(Path, files_below([root])):
+        if is_voxel_file(path):
+            continue  # its header stands for both
         if strip_suffix(path.name) != path.name:
             _add_nifti(path, root, scans, strangers)
         elif path.name != "DICOMDIR" and is_dicom(path):

@@ -1,12 +1,15 @@
 """What a series' description, or a file's name, says about it: its modality, or why it is left out.
 
 Descriptions are free text that differs between vendors, sites and languages, so the rules look for words that scanners and
-people put there. A series whose words say nothing may still be told by its timing (`by_timing`).
+people put there; those of the modalities are `brats3d.spellings`. A series whose words say nothing may still be identified by
+its timing (`by_timing`).
 """
 
 from __future__ import annotations
 
 import re
+
+from brats3d.spellings import normalise, weighting
 
 _START, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
 
@@ -44,27 +47,6 @@ LEFT_OUT: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 """Why a series is left out → the words that say so; the first that fits counts."""
 
-_FLAIR = re.compile(rf"flair|{_START}fla{_END}|{_START}t2f{_END}|dark fluid|tirm")
-_T1 = re.compile(rf"{_START}[a-z]{{0,2}}t1(?![0-9])|mp ?rage|{_START}(?:bravo|f?spgr|ir ?fspgr|3d ?tfe){_END}")
-_T2 = re.compile(rf"{_START}[a-z]{{0,2}}t2(?![0-9])")
-_CONTRAST = re.compile(
-    rf"{_START}t1(?:w|se|tse|tfe|mprage)*(?:c|ce|gd|gad|post|km|contrast|k)(?:w)?{_END}"
-    rf"|{_START}(?:gd|gado?\w*|contrast|kontrast|ce|c|km|enhanced|post ?(?:contrast|gad\w*|gd|c|km)?){_END}(?! ?op)"
-)
-_PLAIN = re.compile(rf"{_START}(?:pre|non|no|without|wo|w o|ohne|native|nativ|vor|before|sans|sin|senza|avant){_END}")
-
-
-def normalise(text: str) -> str:
-    """Return a description as lower-case words parted by single blanks; ``T2*`` becomes ``t2star``, ``+C`` becomes ``gd``."""
-    text = re.sub(r"t2\s*\*", "t2star", text.lower())
-    text = re.sub(r"\+\s*(?:c|gd|km|gad)(?![a-z])|(?<![a-z])c\s*\+", " gd ", text)
-    return " ".join(re.sub(r"[^a-z0-9]+", " ", text).split())
-
-
-def is_plain(text: str) -> bool:
-    """Return whether a description says that no contrast agent was given."""
-    return _PLAIN.search(normalise(text)) is not None
-
 
 def by_words(text: str) -> tuple[str | None, str]:
     """Return the modality that a description names, and why; None with the reason where it is none of the four.
@@ -81,17 +63,7 @@ def by_words(text: str) -> tuple[str | None, str]:
         found = pattern.search(words)
         if found:
             return None, f"{reason} ({found[0]!r})"
-    t1, flair, t2 = _T1.search(words), _FLAIR.search(words), _T2.search(words)
-    if t1 and t2 and not flair:
-        return None, f"both {t1[0]!r} and {t2[0]!r}"
-    if t1 and not (flair and t2):  # T1 FLAIR is T1-weighted
-        contrast, plain = _CONTRAST.search(words), _PLAIN.search(words)
-        if contrast and not plain:
-            return "t1ce", repr(contrast[0]) if t1[0] in contrast[0] else f"{t1[0]!r} and {contrast[0]!r}"
-        return "t1", repr(t1[0])
-    if flair:
-        return "flair", repr(flair[0])
-    return ("t2", repr(t2[0])) if t2 else (None, "")
+    return weighting(words)
 
 
 def by_timing(echo_ms: float | None, repetition_ms: float | None, inversion_ms: float | None) -> tuple[str | None, str]:

@@ -167,6 +167,11 @@ TREES = {
         "MSD Task01", "BRATS_001", None,
     ),
     "synthetic": (legacy("demo/scans/Phantom_003", "Phantom_003"), "synthetic heads", "Phantom_003", None),
+    "BIDS": (
+        [*(f"sub-01/ses-a/anat/sub-01_ses-a_{p}.nii.gz" for p in ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR")),
+         "derivatives/manual_masks/sub-01/ses-a/anat/sub-01_ses-a_label-tumor_dseg.nii.gz"],
+        "BIDS", "sub-01_ses-a", None,
+    ),
     "plain": (legacy("HGG/ward 7", "patient 12"), "plain", "patient 12", None),
 }  # fmt: skip
 
@@ -184,7 +189,8 @@ def test_a_years_tree(tmp_path: Path, year: str) -> None:
 
 
 def test_every_corpus_has_a_tree() -> None:
-    without = {"manifest", "BRATS_nnn", "BraTS 2024 MEN-RT"}  # no files; masks alone; one modality (test_finding.py)
+    # no files; masks alone; one modality (test_finding.py); needs what its dataset.json says (test_own_names.py)
+    without = {"manifest", "BRATS_nnn", "BraTS 2024 MEN-RT", "nnU-Net"}
     assert {corpus for _, corpus, _, _ in TREES.values()} == set(CORPORA) - without
 
 
@@ -351,12 +357,13 @@ def test_a_corpus_recognises_its_own_example() -> None:
     folders = {
         "BraTS 2023": "/x/BraTS2023", "BraTS 2024": "/x/BraTS2024", "BraTS 2025": "/x/BraTS2025", "TCGA-GBM": "/x/TCGA_GBM",
         "TCGA-LGG": "/x/TCGA_LGG", "BraTS-Africa": "/x/95_Glioma", "MSD Task01": "/x/imagesTr",
+        "nnU-Net": "/x/imagesTr",
     }  # fmt: skip
     for name, row in CORPORA.items():
         if row.example:
             stem = row.example.rsplit("/", 1)[-1].removesuffix(".mha").removesuffix(".nii.gz")
             folder = next((f for start, f in folders.items() if name.startswith(start)), "/x")
-            assert next(n for n, r in CORPORA.items() if r.match(stem, folder)) == name
+            assert next(n for n, r in CORPORA.items() if r.readings(stem, folder)) == name
 
 
 def test_cases_travel_to_other_processes(tmp_path: Path) -> None:

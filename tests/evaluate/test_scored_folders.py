@@ -36,6 +36,19 @@ def test_scores_are_those_of_the_arrays_and_stand_in_the_table(
         assert [float(v) if v else None for v in row[3:]] == pytest.approx(list(values.values()))
 
 
+def test_images_that_are_neither_masks_nor_labels_are_named(
+    folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folders[1] / "more").mkdir()
+    images.write(folders[1] / "more/BraTS2021_00001_brain_mask.nii.gz", label(8), GRID)
+    images.write(folders[0] / "case_seg.nii.gz", label(8), GRID)  # a label by its name, beside masks that are none
+    evaluate_cases(*folders, out=tmp_path / "out")
+    unused = [message for message in caplog.messages if "not used" in message]
+    assert len(unused) == 1
+    assert "1 image files" in unused[0]
+    assert "more/BraTS2021_00001_brain_mask.nii.gz" in unused[0]
+
+
 def test_summary_says_how_scores_are_spread_and_by_which_rules(folders: tuple[Path, Path], tmp_path: Path) -> None:
     predictions, references = folders
     without_tumour = np.zeros(SHAPE, np.uint8)

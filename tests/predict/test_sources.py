@@ -12,6 +12,7 @@ import pytest
 from hand_made import own_messages
 
 from brats3d.predict.sources import open_sources
+from brats3d.preprocess import build_store
 
 
 def test_a_header_that_contradicts_itself_is_said_once_per_case(
@@ -33,3 +34,14 @@ def test_a_header_that_contradicts_itself_is_said_once_per_case(
         assert [case.case for case in cases] == ["BraTS2021_00001", "BraTS2021_00002"]
         (said,) = own_messages(caplog)
         assert said.startswith("case BraTS2021_00001: the header of t1 has an sform and a qform that put corners 1.3 voxels")
+
+
+def test_ids_that_differ_in_letter_case_alone_are_said(
+    tmp_path: Path, make_case: Callable[..., dict[str, np.ndarray]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their masks would be one file on many systems."""
+    for name in ("P01", "p01"):
+        make_case(tmp_path / "scans" / name, name)
+        build_store(tmp_path / "scans" / name, out=tmp_path / name)
+    assert list(open_sources([tmp_path / "P01", tmp_path / "p01"], None)) == ["P01", "p01"]
+    assert "cases P01 and p01 differ in letter case alone" in caplog.messages[-1]

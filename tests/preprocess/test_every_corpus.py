@@ -131,6 +131,12 @@ CASES: dict[str, tuple[list[str], str, type]] = {
     "TCGA": (of("TCGA-02-0006_1996.08.23_", *TCGA_PARTS), "L17", np.uint8),
     "MSD Task01": (["Task01_BrainTumour/labelsTr/BRATS_001.nii.gz"], "LMSD", np.uint8),
     "synthetic heads": (legacy("Phantom_000/Phantom_000"), "L17", np.uint8),
+    "BIDS": (
+        [*of("sub-01/anat/sub-01_", "T1w", "ce-gadolinium_T1w", "T2w", "FLAIR"),
+         "derivatives/manual_masks/sub-01/anat/sub-01_label-tumor_dseg.nii.gz"], "L23", np.uint8),
+    "nnU-Net": (
+        [*of("Dataset137_BraTS/imagesTr/P1_", "0002", "0000", "0003", "0001"), "Dataset137_BraTS/labelsTr/P1.nii.gz"],
+        "LMSD", np.uint8),
     "plain": (legacy("ward/7"), "L23", np.uint8),
 }  # fmt: skip
 ONLY = {"BraTS 2024 MEN-RT": ("t1ce",)}
@@ -149,6 +155,11 @@ def lay_out(corpus: str, original: Original, root: Path) -> str:
             ' "labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}}'
         )
         return coding
+    if corpus == "nnU-Net":
+        (root / "Dataset137_BraTS/dataset.json").write_text(
+            '{"channel_names": {"0": "T1ce", "1": "FLAIR", "2": "T1", "3": "T2"}, "labels": {"background": 0,'
+            ' "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": [3]}, "file_ending": ".nii.gz"}'
+        )
     for modality, file in zip(MODALITIES, files[:-1], strict=True):
         if modality in ONLY.get(corpus, MODALITIES):
             write(root / file, original.images[modality], original.affine)

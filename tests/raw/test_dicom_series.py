@@ -27,6 +27,14 @@ def test_a_series_is_read_as_it_was_written(tmp_path: Path, turn: tuple[float, f
     np.testing.assert_allclose(volume.grid.affine, affine, atol=1e-4)
 
 
+def test_a_nifti_pair_is_one_series(tmp_path: Path) -> None:
+    for name in ("t1", "flair"):
+        nib.save(nib.Nifti1Pair(np.ones((9, 9, 9), np.int16), np.eye(4)), tmp_path / f"{name}.img")
+    (study,) = find_studies(tmp_path)
+    assert [(series.name, series.modality) for series in study.series] == [("flair.hdr", "flair"), ("t1.hdr", "t1")]
+    assert study.series[0].read().array.sum() == 9**3
+
+
 def test_one_study_of_many_series(tmp_path: Path) -> None:
     study = tmp_path / "case7"
     write_series(study / "a", "AX T1 SE")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from brats3d.raw.words import by_timing, by_words, normalise
+from brats3d.raw.words import by_timing, by_words
+from brats3d.spellings import normalise
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""FreeSurfer's volumes (``.mgz``, ``.mgh``) in.
+
+nibabel understands the header, of which 90 of 284 bytes are used; big-endian voxels follow, and behind them notes about the
+scan. What is packed is inflated to its end, so that gzip's checksum is compared.
+"""
+
+from __future__ import annotations
+
+import zlib
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from isal import isal_zlib
+
+from brats3d.errors import ImageError, first_line
+from brats3d.geometry import Grid
+from brats3d.images.stream import MOST_INFLATED
+from brats3d.images.volume import MAX_BYTES, SourceFile, Volume, check_grid, check_size
+
+FIELDS, HEADER = 90, 284
+GOOD_RAS = slice(28, 30)
+"""Where the header says whether it knows how the scan lies; nibabel fills in a default if not."""
+MOST_NOTES = 1 << 24
+"""Bytes that may follow the voxels."""
+GZIP = b"\x1f\x8b"
+
+
+def read_mgh(path: Path, room: np.ndarray | None = None) -> Volume:
+    """Read a ``.mgz`` or ``.mgh`` file; see `read`.
+
+    Args:
+        path: the file.
+        room: not used.
+
+    Raises:
+        ImageError: the file is truncated, damaged, of another kind, or absurdly large.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise ImageError(f"{path}: the file has {path.stat().st_size} bytes; expected a brain scan of at most {MAX_BYTES}.")
+    content = path.read_bytes()
+    try:
+        array, grid = _decoded(path, content)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as problem:  # nibabel and isal raise many kinds; each means the same to the user
+        raise ImageError(
+            f"{path}: cannot be read as FreeSurfer's MGH ({type(problem).__name__}: {first_line(problem)}); the file is"
+            " damaged, truncated or of another kind: copy it again from its source."
+        ) from problem
+    return Volume(array, grid, SourceFile(path.name, len(content), isal_zlib.crc32(content)))
+
+
+def _decoded(path: Path, content: bytes) -> tuple[np.ndarray, Grid]:
+    from nibabel.freesurfer.mghformat import MGHHeader
+
+    packed = content.startswith(GZIP)
+    inflate = isal_zlib.decompressobj(zlib.MAX_WBITS | 16)
+    start = inflate.decompress(content, HEADER) if packed else content[:HEADER]
+    if len(start) < HEADER:
+        raise EOFError(f"{len(start)} bytes where a header has {HEADER}")
+    header = MGHHeader(start[:FIELDS])
+    if not any(start[GOOD_RAS]):
+        raise ImageError(
+            f"{path}: does not say how the scan lies (goodRASFlag is 0), and so not which side is left; convert it again"
+            " from the scanner's files."
+        )
+    shape = tuple(int(n) for n in header["dims"])
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    kind = header.get_data_dtype()
+    check_size(path, shape, kind.itemsize)
+    x, y, z = shape[:3]
+    grid = check_grid(path, Grid((x, y, z), np.asarray(header.get_affine(), float)))
+    count = prod(shape) * kind.itemsize
+    if count > len(content) * MOST_INFLATED:
+        raise EOFError(f"{count} bytes are expected, more than a file of {len(content)} bytes holds")
+    rest = inflate.decompress(inflate.unconsumed_tail, count + MOST_NOTES) if packed else content[HEADER:]
+    if len(rest) < count or (packed and not inflate.eof):
+        raise EOFError(f"the voxels end after {len(rest)} bytes of {count}, or before their checksum")
+    array = np.frombuffer(rest[:count], kind).reshape(shape, order="F").astype(kind.newbyteorder("="))
+    return array, grid

@@ -1,0 +1,149 @@
+"""NIfTI pairs (``.hdr`` with ``.img``) in.
+
+Both files together are the image: either may be named, and what identifies it covers the bytes of both. Analyze 7.5, which has
+the same two suffixes, is refused: its header has no room to say which side is left, and programs disagree about it.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from isal import isal_zlib
+
+from brats3d.errors import ImageError, first_line
+from brats3d.images.nifti import FIRST, TOO_BAD, _Faults, _fitting, _grid, _layout, _step, _values
+from brats3d.images.stream import BUFFER, Stream, opened
+from brats3d.images.volume import SourceFile, Volume
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1PairHeader
+
+HEADERS, VOXELS = (".hdr", ".hdr.gz"), (".img", ".img.gz")
+
+
+def parts_of(path: Path | str) -> tuple[Path, ...]:
+    """Return the files that an image consists of: of a pair, header and voxels as far as they are there; else the file itself.
+
+    Args:
+        path: the image, or one file of it.
+    """
+    path = Path(path)
+    suffix = next((s for s in (*HEADERS, *VOXELS) if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        return (path,)
+    found = [path if suffix in suffixes else _beside(path, suffix, suffixes) for suffixes in (HEADERS, VOXELS)]
+    return tuple(part for part in found if part is not None)
+
+
+def fingerprint(path: Path | str) -> SourceFile:
+    """Return what identifies an image's content, the same as reading it does, without understanding anything of it.
+
+    Args:
+        path: the image; every byte of it is read, and of a pair both files.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    crc, size = 0, 0
+    for part in parts_of(path):
+        with part.open("rb") as file:
+            while block := file.read(BUFFER):
+                crc, size = isal_zlib.crc32(block, crc), size + len(block)
+    return SourceFile(Path(path).name, size, crc)
+
+
+def size_of(path: Path | str) -> int:
+    """Return an image's bytes on the disk, of a pair those of both files.
+
+    Raises:
+        OSError: a file cannot be looked at.
+    """
+    return sum(part.stat().st_size for part in parts_of(path))
+
+
+def is_voxel_file(path: Path | str) -> bool:
+    """Return whether a file only holds the voxels of a header beside it, so that the header stands for both."""
+    parts = parts_of(path)
+    return len(parts) == 2 and parts[1] == Path(path)
+
+
+def _beside(path: Path, suffix: str, others: tuple[str, ...]) -> Path | None:
+    """Return the other file of a pair; its suffix is in the letter case of the one given, else in small or capital letters."""
+    stem, written = path.name[: -len(suffix)], path.name[-len(suffix) :]
+    order = sorted(others, key=lambda other: other.endswith(".gz") != suffix.endswith(".gz"))
+    cases = (str.upper, str.lower) if written.isupper() else (str.lower, str.upper)
+    candidates = (path.with_name(stem + change(other)) for other in order for change in cases)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def read_pair(path: Path, room: np.ndarray | None = None) -> Volume:
+    """Read a NIfTI pair; see `read`.
+
+    Args:
+        path: the header, or the file of voxels.
+        room: memory for the voxels, used if it fits.
+
+    Raises:
+        ImageError: one of the two is missing, truncated or damaged, the header is Analyze's, or absurdly large.
+    """
+    parts = parts_of(path)
+    if len(parts) < 2:
+        other = "file of voxels (.img)" if parts[0].name.lower().endswith(HEADERS) else "header (.hdr)"
+        raise ImageError(f"{path}: no {other} of the same name beside it; expected both files of a NIfTI pair: copy both.")
+    try:
+        return _read(path, parts[0], parts[1], room)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as problem:  # as with single files: nibabel, zlib and isal raise many kinds
+        if isinstance(problem, OSError) and problem.errno:
+            raise
+        raise ImageError(
+            f"{path}: cannot be read as a NIfTI pair ({type(problem).__name__}: {first_line(problem)});"
+            " a file is damaged, truncated or of another kind: copy both again from their source."
+        ) from problem
+
+
+def _read(path: Path, header_file: Path, voxel_file: Path, room: np.ndarray | None) -> Volume:
+    with opened(header_file) as stream:
+        header, faults = _pair_header(header_file, stream)
+        first = stream.finish()
+    shape, kind = _layout(path, header)
+    grid = _grid(path, header, shape, faults)
+    with opened(voxel_file) as stream:
+        stream.skip(int(header["vox_offset"]))
+        raw = stream.take(prod(shape) * kind.itemsize, _fitting(room, shape, kind))
+        second = stream.finish()
+    source = SourceFile(path.name, first.bytes + second.bytes, isal_zlib.crc32_combine(first.crc32, second.crc32, second.bytes))
+    return Volume(_values(raw.view(kind).reshape(shape, order="F"), header), grid, source, _step(header, kind))
+
+
+def _pair_header(path: Path, stream: Stream) -> tuple[Nifti1PairHeader, list[str]]:
+    """Read the header and the extensions behind it, which say nothing of where voxels lie.
+
+    Returns:
+        The header as nibabel corrects it, and what it corrected.
+    """
+    from nibabel.nifti1 import Nifti1PairHeader
+    from nibabel.nifti2 import Nifti2PairHeader
+
+    block = stream.take(FIRST).tobytes()
+    longer = Nifti2PairHeader.sizeof_hdr in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big"))
+    kind: Any = Nifti2PairHeader if longer else Nifti1PairHeader
+    magic = block[4:7] if longer else block[344:347]
+    if magic in (b"n+1", b"n+2"):
+        raise ImageError(f"{path}: the header says that its voxels are in the same file; rename it to .nii.")
+    if magic not in (b"ni1", b"ni2"):
+        if FIRST not in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")):
+            raise ValueError("not a header of NIfTI or Analyze")
+        raise ImageError(
+            f"{path}: a header of Analyze 7.5 (no ni1 at its end), which does not say which side is left; expected a NIfTI"
+            " pair: convert it with the program that wrote it, and compare left and right."
+        )
+    block += stream.take(kind.sizeof_hdr - FIRST).tobytes()
+    stream.skip_rest()
+    header, faults = kind(block, check=False), _Faults()
+    header.check_fix(faults, TOO_BAD)
+    return header, faults

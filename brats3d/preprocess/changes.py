@@ -1,0 +1,106 @@
+"""What changed in a case's files and facts since it was stored: such a case is refused, and not taken for the old one."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from brats3d import images
+from brats3d.cases import MANIFEST, Case, binds
+from brats3d.errors import CaseError
+from brats3d.preprocess.coding import REGIONS_AS
+from brats3d.store import OPTIONAL_FACTS, StoredCase
+
+Source = Mapping[str, Any]
+WAY_OUT = "make it again with --force, or use another --out."
+
+
+def check_sources(stored: StoredCase, case: Case) -> None:
+    """Refuse a case whose files are not those that it was stored from: some were added, removed, or issued again.
+
+    They are told apart by name and size, and the label and what is newer than the stored case by their bytes: to read
+    all of a corpus again would take as long as making half of it.
+
+    Args:
+        stored: the stored case; one that records no sources may be of somebody's own making, and is taken as it is.
+        case: what was found now.
+
+    Raises:
+        CaseError: says what was added, removed or changed.
+        OSError: a file cannot be looked at.
+    """
+    recorded = stored.facts.sources
+    if not recorded:
+        return
+    before = _by_part(list(stored.modalities), recorded, labelled=stored.label is not None)
+    files = {**case.images, **({"label": case.label} if case.label else {})}
+    now = {part: file for part, file in files.items() if file.exists()}
+    made = stored.path.stat().st_mtime
+    said: dict[str, str] = {}
+    for part in dict.fromkeys([*before, *now]):
+        change = _change(case, part, before.get(part), now.get(part), made)
+        if change:
+            said.setdefault(change, part)
+    if said:
+        raise CaseError(f"{stored.path} was stored {'; it was stored '.join(said)}; {WAY_OUT}")
+
+
+def _by_part(
+    modalities: Sequence[str], sources: Sequence[Mapping[str, Any]], *, labelled: bool
+) -> dict[str, Mapping[str, Any]]:
+    """Return modality or ``label`` → the source that a case records for it: one for all modalities, or one for each."""
+    scans = sources[: len(sources) - labelled]
+    each = scans if len(scans) == len(modalities) else [scans[0]] * len(modalities) if scans else []
+    return dict(zip(modalities, each, strict=False)) | ({"label": sources[-1]} if labelled else {})
+
+
+def _change(case: Case, part: str, source: Source | None, file: Path | None, made: float) -> str:
+    """Return what changed of a modality or the label, behind the words "was stored"; empty if nothing did."""
+    named = "the label" if part == "label" else part
+    if source is None:
+        return f"without {named}, and {file.name} was added since" if file else ""
+    was = f"from {source['name']} of {source['bytes']} bytes"
+    if file is None:
+        return f"{was}, where now {case.id} has no such file: {named} was removed since"
+    size = images.size_of(file)
+    if (source["name"], source["bytes"]) != (file.name, size):
+        return f"{was}, where now {case.id} has {file.name} of {size} bytes: {named} was changed since"
+    known = source.get("crc32")
+    read = known is not None and (part == "label" or max(p.stat().st_mtime for p in images.parts_of(file)) > made)
+    if read and _crc32(file) != known:
+        return f"from {file.name}, where now that file has other bytes"
+    return ""
+
+
+def _crc32(file: Path) -> int:
+    crc = 0
+    for part in images.parts_of(file):
+        crc = zlib.crc32(part.read_bytes(), crc)
+    return crc
+
+
+def check_facts(stored: StoredCase, case: Case) -> None:
+    """Refuse a case of which names, tables or a manifest say something else than when it was stored.
+
+    Age, survival, resection and site that were not known then are no contradiction: nothing is made of them.
+
+    Args:
+        stored: the stored case.
+        case: what was found now.
+
+    Raises:
+        CaseError: says which fact differs.
+    """
+    for name in ("patient", "timepoint", "grade", *OPTIONAL_FACTS):
+        was, now = getattr(stored, name), getattr(case, name)
+        if now is not None and was != now and (was is not None or name not in OPTIONAL_FACTS):
+            _refuse(stored, f"with {name.replace('_', ' ')} {was}", f"{case.id} has {now}")
+    said = case.label_sets if case.corpus == MANIFEST and binds(case) else ()
+    if said and stored.label_set and stored.label_set not in (*said, REGIONS_AS):
+        _refuse(stored, f"with label set {stored.label_set}", f"the manifest says {' or '.join(said)}")
+
+
+def _refuse(stored: StoredCase, was: str, now: str) -> None:
+    raise CaseError(f"{stored.path} was stored {was}, where now {now}; {WAY_OUT}")
