@@ -144,7 +144,7 @@ def test_a_cluster_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 
 # A command over many cases of half a second each; what is begun leaves a file, what is finished another.
 COMMAND = """
-import sys, time
+import signal, sys, time
 from functools import partial
 from pathlib import Path
 from brats3d.console import run
@@ -162,6 +162,7 @@ def main(argv):
     return 0
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts jobs in the background has it ignored
     sys.exit(run(main, sys.argv[1:]))
 """
 
