@@ -6,6 +6,7 @@ else, many processes can fill one store, and a damaged file harms no other. Noth
 
 from brats3d.store.audit import AuditReport, Leak, audit_split
 from brats3d.store.case import CaseFacts, PreparedCase, TumourSample, summarise
+from brats3d.store.checksums import case_checksums, file_stamp
 from brats3d.store.duplicates import Duplicate, Duplicates, find_duplicates
 from brats3d.store.folder import Store, is_store, open_store
 from brats3d.store.listing import describe_store, write_listing
@@ -30,8 +31,10 @@ __all__ = [
     "StoredCase",
     "TumourSample",
     "audit_split",
+    "case_checksums",
     "case_path",
     "describe_store",
+    "file_stamp",
     "find_duplicates",
     "is_store",
     "merge_stores",

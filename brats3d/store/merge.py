@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from brats3d.errors import CaseError, NoCasesError, OptionError, OutputExistsErr
 from brats3d.files import write_file
 from brats3d.store.folder import Store, open_store
 from brats3d.store.pack import case_image, check_name
-from brats3d.store.read import StoredCase, reading
-from brats3d.store.write import CHUNK, case_path
+from brats3d.store.read import StoredCase, reading, slabs
+from brats3d.store.write import case_path
 
 NO_CONTENT = ("checksum", "created_with")
 """Root attributes that say nothing of the case itself."""
@@ -157,18 +157,8 @@ def _add(digest: Any, name: str, item: h5py.Dataset | h5py.Group) -> None:
     _add_attributes(digest, item)
     if isinstance(item, h5py.Dataset):
         digest.update(f"{item.dtype.str}{item.shape}".encode())
-        for part in _parts(item):
+        for part in slabs(item) if item.ndim >= 3 else [item[()]]:
             digest.update(_content(part))
-
-
-def _parts(item: h5py.Dataset) -> Iterator[np.ndarray]:
-    """Yield an array, a large one slab by slab, so that it is never in memory whole."""
-    if item.ndim < 3:
-        yield item[()]
-        return
-    lead = (slice(None),) * (item.ndim - 3)
-    for first in range(0, item.shape[-3], CHUNK):
-        yield item[(*lead, slice(first, first + CHUNK))]
 
 
 def _add_attributes(digest: Any, item: h5py.Dataset | h5py.Group) -> None:

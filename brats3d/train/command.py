@@ -74,7 +74,8 @@ def train_model(
         OptionError: an unknown recipe, key or value; a batch that the devices cannot share; a resumed run asked to change.
         OutputExistsError: the folder holds a run, and resume is not asked for.
         NoCasesError: the store holds no cases, or not those of the run's split.
-        TrainingError: a case has no label, is damaged, or cannot be used with this recipe.
+        TrainingError: a case has no label, is damaged, or cannot be used with this recipe; or cases have changed since the
+            run to be resumed began.
         HealthError: the run is doomed: the first-minutes check found so, or its loss is no number any more.
         ModelError: there is no whole training state to go on from.
         WorkerError: a reader process was killed.

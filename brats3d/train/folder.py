@@ -30,6 +30,7 @@ class RunFolder:
 
     recipe = property(lambda self: self.path / "recipe.toml", doc="The resolved recipe.")
     split = property(lambda self: self.path / "split.json", doc="All folds, and which one this run is.")
+    cases = property(lambda self: self.path / "cases.json", doc="Checksums of the fold's cases; older runs have none.")
     best = property(lambda self: self.path / "best.keras", doc="The model of the best validation.")
     last = property(lambda self: self.path / "last.keras", doc="The model of the last validation; a run ends with one.")
     checkpoint = property(lambda self: self.path / "checkpoint", doc="Training states.")
@@ -57,7 +58,7 @@ class RunFolder:
             return
         if not self.path.is_dir():
             raise OutputExistsError(f"{self.path} is a file; expected a folder for the run: give another --out.")
-        early = {p.name for p in (self.recipe, self.split, self.text, self.tensorboard, self.checkpoint)}
+        early = {p.name for p in (self.recipe, self.split, self.cases, self.text, self.tensorboard, self.checkpoint)}
         there = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
         if self.has_state or not there <= early:
             raise OutputExistsError(f"{self.path} holds a run already; use --resume to go on with it, or another --out.")

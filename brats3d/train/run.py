@@ -29,6 +29,7 @@ from brats3d.train.health import check_batches, check_learning
 from brats3d.train.networks import learning_network, multiply_rate, stock_network
 from brats3d.train.recipe import FOLDS, Recipe
 from brats3d.train.recorder import Recorder, RunParts, extra_callbacks
+from brats3d.train.same_cases import keep_known, known_cases, unchanged_cases
 from brats3d.train.state import load_state, restore
 from brats3d.train.validation import PROTOCOL, Scorer, mean_dice
 
@@ -52,13 +53,16 @@ def run_training(store: Path, recipe: Recipe, folder: RunFolder, progress: Progr
         Best epoch, validation and test scores.
 
     Raises:
-        NoCasesError: the store lacks cases of the run that goes on.
+        NoCasesError: the store lacks cases of the run that continues.
+        TrainingError: cases have changed since the run began.
         SpaceError: the disk is full; what is finished stays.
     """
     opened = open_store(store)
     split = load_split(folder.split) if resume else _new_split(opened, recipe)
     fold = split.folds[split.fold or 0]
     _check_there(opened, fold)
+    names = (*fold.train, *fold.validation, *fold.test)
+    before, known = unchanged_cases(folder, opened, names) if resume else (None, None)
     devices = pick_devices(recipe.training.replicas)
     check_batch(recipe.data.batch_size, len(devices.names))
     with closing(_dataset(opened, recipe, fold.train, len(devices.names))) as dataset:
@@ -66,6 +70,7 @@ def run_training(store: Path, recipe: Recipe, folder: RunFolder, progress: Progr
             folder.begin(recipe.to_toml(), split)
         with messages_in(folder.text), _first_cause(folder, dataset):
             log.info("machine: %s", describe_machine())
+            keep_known(folder, before, known or known_cases(opened, names))
             try:
                 parts = _parts(opened, recipe, folder, fold, dataset, devices)
                 record = _train(parts, devices, progress, resume=resume)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 from run_folders import PLAIN, Arguments, Train
 
 from brats3d.cases import load_split
 from brats3d.console import run
-from brats3d.errors import NoCasesError
-from brats3d.store import case_path, open_store, summarise, write_case
+from brats3d.errors import NoCasesError, OptionError
+from brats3d.store import PreparedCase, StoredCase, case_path, open_store, pack_store, summarise, write_case
 from brats3d.train import read_recipe
 from brats3d.train.__main__ import main
 from brats3d.train.folder import RunFolder
@@ -158,3 +161,90 @@ def test_a_store_that_lacks_cases_of_the_run_is_refused_at_once(
         NoCasesError, match=rf"store lacks 1 of the \d {part} cases of the run's split \({lost}\); give the store"
     ):
         train_model(tmp_path / "store", out=plain.run, resume=True)
+
+
+# --- the same cases --------------------------------------------------------------------------------------------------
+
+
+def make_again(store: Path, name: str, *, brighter: int = 0) -> None:
+    """Write a case of a store again with the other codec, its second modality brighter if asked."""
+    with open_store(store)[name] as case:
+        made = case_in_memory(case, brighter)
+    write_case(store, made, codec="gzip")
+
+
+def case_in_memory(case: StoredCase, brighter: int = 0) -> PreparedCase:
+    images, label = case.images[:], None if case.label is None else case.label[:]
+    images[1] += brighter * (images[1] != 0)
+    return summarise(case.facts, images, label, case.grid, case.source)
+
+
+def test_a_run_does_not_continue_on_cases_that_have_changed(
+    plain: Any, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("brats3d.train.run.pick_devices", lambda *_: pytest.fail("it went on"))
+    shutil.copytree(store, tmp_path / "store")
+    fold = load_split(Path(plain.run) / "split.json").folds[0]
+    relabelled, rebuilt, same = fold.train[0], fold.test[0], fold.train[1]
+    with h5py.File(case_path(tmp_path / "store", relabelled), "r+", locking=False) as file:
+        value = int(file["label"][16, 16, 10])
+        file["label"][16, 16, 10] = 1 if value != 1 else 2
+    make_again(tmp_path / "store", rebuilt, brighter=1)
+    make_again(tmp_path / "store", same)
+    before = {p: p.read_bytes() for p in Path(plain.run).rglob("*") if p.is_file()}
+    assert run(main, [str(tmp_path / "store"), "--out", plain.run, "--resume"]) == 2
+    said = capsys.readouterr().err
+    assert "2 of the 10 cases" in said
+    assert f"{relabelled} (label)" in said
+    assert f"{rebuilt} (t1ce)" in said
+    assert same not in said
+    assert {p: p.read_bytes() for p in Path(plain.run).rglob("*") if p.is_file()} == before
+
+
+def test_a_run_continues_on_the_same_cases_however_they_are_stored(
+    plain: Any, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from brats3d.train import train_model
+
+    class WentOnError(Exception):
+        pass
+
+    def go_on(*_: Any) -> None:
+        raise WentOnError
+
+    monkeypatch.setattr("brats3d.train.run.pick_devices", go_on)
+    shutil.copytree(store, tmp_path / "store")
+    for name in open_store(tmp_path / "store"):
+        make_again(tmp_path / "store", name)
+    with open_store(store)["Phantom_003"] as case:  # one more does no harm: it is in no fold of the run
+        write_case(tmp_path / "store", replace(case_in_memory(case), facts=replace(case.facts, case="Phantom_999")))
+    pack_store(tmp_path / "store", tmp_path / "packed.h5")
+    for other in (tmp_path / "store", tmp_path / "packed.h5"):
+        with pytest.raises(WentOnError):
+            train_model(other, out=plain.run, resume=True)
+
+
+def test_a_run_that_knows_nothing_of_its_cases_continues_with_one_warning(
+    plain: Any, train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(plain.run, tmp_path / "run")
+    (tmp_path / "run" / "cases.json").unlink()
+    assert train(tmp_path / "run").test == plain.test
+    warnings = [r.getMessage() for r in caplog.records if "checksums" in r.getMessage()]
+    assert len(warnings) == 1
+    assert str(tmp_path / "run") in warnings[0]
+    assert warnings[0] in (tmp_path / "run" / "run.log").read_text()
+    kept = [json.loads((folder / "cases.json").read_text()) for folder in (tmp_path / "run", Path(plain.run))]
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 2, "cases": {}}', '{"schema": 1, "cases": {"c1": {}}}'])
+def test_what_is_no_list_of_the_cases_is_refused_by_name(
+    plain: Any, train: Train, tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brats3d.train.run.pick_devices", lambda *_: pytest.fail("it went on"))
+    for name in ("recipe.toml", "split.json"):
+        shutil.copy(Path(plain.run) / name, tmp_path / name)
+    (tmp_path / "cases.json").write_text(content)
+    with pytest.raises(OptionError, match=r"cases\.json"):
+        train(tmp_path)

@@ -23,9 +23,17 @@ pytest.importorskip("keras")
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 
+@pytest.mark.parametrize("met", ["before the first epoch", "in it"])
 def test_a_case_that_is_damaged_ends_a_run_with_its_name(
-    store: Path, tmp_path: Path, arguments: Arguments, capsys: pytest.CaptureFixture[str]
+    store: Path,
+    tmp_path: Path,
+    arguments: Arguments,
+    met: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    if met == "in it":
+        monkeypatch.setattr("brats3d.train.run.known_cases", lambda *_: {})
     shutil.copytree(store, tmp_path / "store")
     settings = {**PLAIN, "training.validate_every": 9}
     train = load_split_of_seed(store).folds[0].train
@@ -61,7 +69,7 @@ def test_a_disk_that_is_full_at_the_first_state_leaves_a_folder_to_begin_anew_in
     with pytest.raises(SpaceError):
         train(tmp_path / "run", {"data.batches": 2, "training.validate_every": 1})
     left = {p.name for p in (tmp_path / "run").iterdir()}
-    assert left - {"tensorboard"} == {"recipe.toml", "split.json", "run.log"}
+    assert left - {"tensorboard"} == {"recipe.toml", "split.json", "cases.json", "run.log"}
     RunFolder(tmp_path / "run").check_new()
 
 
