@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import difflib
 import numbers
+import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -89,6 +91,34 @@ class ArrayError(BratsError, ValueError):
 def first_line(problem: BaseException) -> str:
     """Return the first line of an exception's text without its full stop, to be set into a sentence."""
     return (str(problem).splitlines() or [""])[0].strip().rstrip(".")
+
+
+def system_error(problem: BaseException) -> int | None:
+    """Return the number by which the system refused something, or None if it was not the system.
+
+    What h5py raises is of several kinds and often has the number in its text alone.
+
+    Args:
+        problem: what was raised.
+    """
+    if isinstance(problem, OSError) and problem.errno:
+        return problem.errno
+    found = re.search(r"\berrno = (\d+)", str(problem))
+    return (int(found[1]) or None) if found else None
+
+
+def system_words(problem: BaseException) -> str:
+    """Return what the system says, behind the name of the file if the exception has one; empty if it was not the system.
+
+    Args:
+        problem: what was raised.
+    """
+    number = system_error(problem)
+    if number is None:
+        return ""
+    # numbers below 0 are those of name servers
+    words = os.strerror(number) if number > 0 else str(getattr(problem, "strerror", None) or problem)
+    return f"{problem.filename}: {words}" if isinstance(problem, OSError) and problem.filename else words
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

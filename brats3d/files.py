@@ -31,6 +31,9 @@ PROCESS_DIGITS = 10
 LONGEST_SUFFIX = 16
 """A longer part behind a name's last dot is no file type, and stays with the stem."""
 
+UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
+"""What the system says where a drive does not know a request, such as to sync; some network and FUSE drives do not."""
+
 
 def files_below(folders: Iterable[Path | str]) -> Iterator[str]:
     """Yield the absolute path of every file below folders that is not hidden, in the order of their names.
@@ -78,6 +81,7 @@ def whole_file(path: Path | str, *, megabytes: float | None = None) -> Iterator[
 
     Raises:
         SpaceError: the disk is full; says how much is needed, where that is known.
+        OSError: the system refuses for another reason; names the file.
     """
     path = Path(path)
     remove_stale(path.parent, [path.name])
@@ -85,16 +89,26 @@ def whole_file(path: Path | str, *, megabytes: float | None = None) -> Iterator[
     temporary = path.with_name(f"{start}{os.getpid()}{end}")
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        _sync(temporary)
         os.replace(temporary, path)
     except OSError as problem:
         if problem.errno not in NO_SPACE:
+            if problem.errno and problem.filename in (None, str(temporary)):
+                problem.filename, problem.filename2 = str(path), None  # what the user knows
             raise
         needed = "make some" if megabytes is None else f"{max(megabytes, 0.1):.1f} MB are needed"
         raise SpaceError(f"{path}: no space left on the disk; {needed}.") from problem
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as written:
+        try:
+            os.fsync(written.fileno())
+        except OSError as problem:
+            if problem.errno not in UNKNOWN:
+                raise
 
 
 def write_file(path: Path | str, content: str | bytes) -> None:

@@ -7,6 +7,7 @@ import email.message
 import errno
 import json
 import logging
+import os
 import platform
 import signal
 import subprocess
@@ -215,9 +216,13 @@ def raising(problem: BaseException) -> Any:
         ),
         (OSError(errno.EROFS, "x"), 2, "error: Read-only file system; choose a place that can be written to.\n"),
         (OSError(errno.EIO, "x", "a"), 2, "error: a: Input/output error; check the disk.\n"),
-        (OSError(errno.EDQUOT, "x", "a"), 2, "error: a: Disk quota exceeded; make room"),
+        (OSError(errno.EDQUOT, "x", "a"), 2, "error: a: Disk quota exceeded; free some space"),
         (OSError(errno.EMFILE, "x", "a"), 2, "Too many open files; raise the limit (ulimit -n)"),
-        (OSError(errno.EINVAL, "Invalid argument"), 1, "OSError: [Errno 22] Invalid argument\nThis is a bug"),
+        (OSError(errno.EINVAL, "Invalid argument"), 2, "error: Invalid argument"),
+        *((OSError(n, "x", "out/a"), 2, f"error: out/a: {os.strerror(n)}") for n in sorted(errno.errorcode)),
+        (OSError(-2, "Name or service not known"), 2, "error: Name or service not known.\n"),
+        (RuntimeError("Can't write (file write failed: errno = 5, error message = 'x')"), 2, "error: Input/output error;"),
+        (RuntimeError("Can't decrement id ref count (errno = 0)"), 1, "This is a bug"),
         (OSError("no number"), 1, "OSError: no number\nThis is a bug in brats3d"),
         (
             ZeroDivisionError("division by zero"),

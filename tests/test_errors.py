@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import pickle
 
@@ -78,6 +79,24 @@ def test_check_whole(value: object) -> None:
     errors.check_whole("depth", 1, 1)
     with pytest.raises(errors.OptionError, match=r"^depth is .*; expected a whole number of at least 1\.$"):
         errors.check_whole("depth", value, 1)  # type: ignore[arg-type]
+
+
+HDF5 = "Unable to synchronously open object (file read failed: errno = {}, error message = 'Input/output error', offset = 8)"
+
+
+@pytest.mark.parametrize(
+    ("problem", "number", "words"),
+    [
+        (OSError(errno.EBUSY, "x", "a.h5"), errno.EBUSY, "a.h5: Device or resource busy"),
+        (OSError("a.h5 is damaged"), None, ""),
+        (KeyError(HDF5.format(5)), errno.EIO, "Input/output error"),
+        (OSError(HDF5.format(0)), None, ""),
+        (OSError(-3, "Temporary failure in name resolution"), -3, "Temporary failure in name resolution"),
+        (ValueError("no number"), None, ""),
+    ],
+)
+def test_the_system_is_told_from_other_faults(problem: Exception, number: int | None, words: str) -> None:
+    assert (errors.system_error(problem), errors.system_words(problem)) == (number, words)
 
 
 @pytest.mark.parametrize(("text", "line"), [("broken.\nread on", "broken"), ("", ""), (" a. ", "a")])

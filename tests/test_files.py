@@ -138,3 +138,30 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_bytes(TEXT.encode("latin-1"))
     with pytest.raises(UnicodeError, match="not text in UTF-8 or UTF-16; save it as UTF-8"):
         read_text(tmp_path / "ids.txt")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS])
+def test_a_drive_that_knows_no_sync_takes_the_file(path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_file(path, "new")
+    assert contents(path.parent) == {path.name: "new"}
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EBUSY, errno.EXDEV, errno.ETXTBSY, errno.ETIMEDOUT, errno.ENOTCONN])
+def test_what_the_system_refuses_names_the_file_and_leaves_what_was_there(
+    path: Path, step: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*places: object) -> None:
+        raise OSError(number, os.strerror(number), *([str(places[0]), None, str(places[1])] if step == "replace" else []))
+
+    before = contents(path.parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, refuse)
+        with pytest.raises(OSError, match=os.strerror(number)) as raised:
+            write_file(path, "new")
+    assert (raised.value.errno, raised.value.filename, raised.value.filename2) == (number, str(path), None)
+    assert contents(path.parent) == before

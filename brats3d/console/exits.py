@@ -1,7 +1,7 @@
 """From an exception to an exit code: the one place where that happens.
 
-0 all done; 1 a bug; 2 it cannot start or go on; 3 some cases were refused, the rest is done; 75 stopped by SIGTERM, can be
-resumed; 130 Ctrl-C.
+0 all done; 1 a bug; 2 it cannot start or continue; 3 some cases were refused, the rest is done; 75 stopped by SIGTERM, can be
+resumed; 130 Ctrl-C. Whatever the system refuses, with a number, is 2: its words say more than our traceback would.
 """
 
 from __future__ import annotations
@@ -19,26 +19,49 @@ from importlib import metadata
 from types import FrameType
 
 from brats3d.console.streams import say
-from brats3d.errors import BratsError
+from brats3d.errors import BratsError, system_error, system_words
 from brats3d.version import __version__
 
 EXIT_CODES = {"done": 0, "bug": 1, "cannot": 2, "refused": 3, "terminated": 75, "interrupted": 130}
 GO_ON = "what is finished stays. Give the same command again to go on (train: with --resume)."
 
+PERMISSION = "check who may read and write there"
+NETWORK = "check the network drive, then give the same command again"
 ADVICE: Mapping[int, str] = {
-    errno.EACCES: "check who may read and write there",
-    errno.EPERM: "check who may read and write there",
+    errno.EACCES: PERMISSION,
+    errno.EPERM: PERMISSION,
     errno.EROFS: "choose a place that can be written to",
-    errno.ENOSPC: "make room",
-    errno.EDQUOT: "make room, or ask for a larger quota",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or ask for a larger quota",
+    errno.EFBIG: "this drive or a limit (ulimit -f) does not allow files of that size: choose another place",
     errno.EIO: "check the disk",
+    errno.ENXIO: "check the disk",
+    errno.ENODEV: "check the disk",
+    errno.EBUSY: "end the program that uses it, or choose another place",
+    errno.ETXTBSY: "end the program that uses it, or choose another place",
+    errno.EXDEV: "it is mounted by itself, apart from its folder: choose another place",
+    errno.ENOSYS: "this drive cannot do what is needed: choose another place",
+    errno.ENOTSUP: "this drive cannot do what is needed: choose another place",
+    errno.EINVAL: "this drive cannot do what is needed: choose another place",
+    errno.ENOLCK: "this drive cannot do what is needed: choose another place",
+    errno.ENOENT: "check the name, and whether somebody moved it",
+    errno.EEXIST: "choose another name",
+    errno.EISDIR: "a folder is in the place of a file: choose another name",
+    errno.ENOTDIR: "a file is in the place of a folder: choose another place",
+    errno.ENOTEMPTY: "empty the folder, or choose another place",
+    errno.ELOOP: "a link leads back to itself: remove it",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "raise the limit (ulimit -n), or use fewer workers",
     errno.ENFILE: "end other programs, or use fewer workers",
-    errno.ESTALE: "check the network drive",
-    errno.ENOTDIR: "a file stands where a folder is expected: choose another place",
-    errno.ENAMETOOLONG: "choose a shorter name",
-}
-"""What the system refuses and the user can mend → how; any other `OSError` is a bug of ours."""
+    errno.EAGAIN: "end other programs, or use fewer workers",
+    errno.ENOMEM: "use fewer workers, or a machine with more memory",
+    **dict.fromkeys(
+        (errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED,
+         errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH),
+        NETWORK,
+    ),
+}  # fmt: skip
+"""What the system refuses → what the user can do about it, if we know."""
 
 
 class Terminated(BaseException):
@@ -96,11 +119,12 @@ def _told(problem: Exception) -> tuple[int, str]:
         return EXIT_CODES["cannot"], (
             "error: out of memory; what is finished stays: use fewer workers, smaller patches, or a machine with more memory."
         )
-    if isinstance(problem, BrokenPipeError):
+    if isinstance(problem, BrokenPipeError) and not problem.filename:
         return EXIT_CODES["cannot"], f"error: who read the output, or worked for this process, went away; {GO_ON}"
-    if isinstance(problem, OSError) and problem.errno is not None and problem.errno in ADVICE:
-        where = f"{problem.filename}: " if problem.filename else ""
-        return EXIT_CODES["cannot"], f"error: {where}{os.strerror(problem.errno)}; {ADVICE[problem.errno]}."
+    number = system_error(problem)
+    if number is not None:
+        advice = f"; {ADVICE[number]}" if number in ADVICE else ""
+        return EXIT_CODES["cannot"], f"error: {system_words(problem)}{advice}."
     return EXIT_CODES["bug"], (
         f"This is a bug in brats3d; please report it to {_where_to_report()} with this text: brats3d {__version__},"
         f" Python {platform.python_version()}, {platform.platform()}."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brats3d.errors import ModelError, first_line
+from brats3d.errors import ModelError, first_line, system_error
 from brats3d.files import write_file
 from brats3d.models.card import Card, card_from_json
 
@@ -155,7 +155,7 @@ def read_card(path: Path | str) -> Card:
     except ModelError:
         raise
     except Exception as problem:  # zipfile and its decompressors raise many kinds for a damaged archive
-        if isinstance(problem, OSError) and problem.errno:
+        if system_error(problem) is not None:
             raise  # the system's refusal
         raise ModelError(
             f"{path}: no Keras model, or a damaged one ({first_line(problem)}); expected a .keras archive: copy it again from"

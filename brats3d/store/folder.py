@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import h5py
 
 from brats3d.cases import select_ids
-from brats3d.errors import NoCasesError, first_line
+from brats3d.errors import NoCasesError, first_line, system_error
 from brats3d.store.read import StoredCase
 from brats3d.store.write import case_path
 
@@ -106,4 +107,7 @@ def _format(path: Path) -> str:
         with h5py.File(path, "r", locking=False) as file:
             return str(file.attrs.get("format"))
     except OSError as problem:
+        number = system_error(problem)
+        if number is not None:  # which says nothing about the file
+            raise OSError(number, os.strerror(number), str(path)) from problem
         return first_line(problem)

@@ -5,7 +5,10 @@ One file is what archives and copies over a network like; while a store grows, i
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import h5py
 import brats3d
 from brats3d.console import Progress, silent
 from brats3d.errors import OutputExistsError, StoreError
-from brats3d.files import whole_file
+from brats3d.files import UNKNOWN, whole_file
 from brats3d.store.folder import PACKED_FORMAT, Store, open_store
 from brats3d.store.read import StoredCase, reading
 from brats3d.store.write import SCHEMA, case_path
@@ -79,14 +82,54 @@ def pack_store(store: Path | str, out: Path | str, *, force: bool = False, progr
     needed = _bytes_needed(opened)
     with whole_file(out, megabytes=needed / 1e6) as temporary:
         _begin(temporary, needed)
-        with h5py.File(temporary, "r+", locking=False) as file:
+        with _Output(temporary, "r+b") as output, output.raising(), h5py.File(output, "r+") as file:
             for done, (name, case) in enumerate(opened.items(), 1):
                 with case:
                     check_name(case)
                     with reading(case.path):
                         file.copy(case.root, file, name=name)
+                output.check()
                 progress("packing", done, len(opened))
     return PackReport(str(store), str(out), tuple(opened), round(out.stat().st_size / 1e6, 2))
+
+
+class _Output(io.FileIO):
+    """A file that HDF5 writes to. What fails is kept in ``problem`` and not told to HDF5, which would end the process.
+
+    Seen with h5py 3.14 on drives that fail in the middle of a file: "double free", or a segmentation fault.
+    """
+
+    problem: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        try:
+            done = 0
+            while done < len(view):
+                done += super().write(view[done:])
+        except OSError as problem:
+            self.problem = self.problem or problem
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as problem:
+            self.problem = self.problem or problem
+            return self.tell() if size is None else size
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Raise what failed, on leaving, in place of whatever came of it."""
+        try:
+            yield
+        finally:
+            self.check()
+
+    def check(self) -> None:
+        """Raise what failed so far."""
+        if self.problem is not None:
+            raise self.problem
 
 
 def check_name(case: StoredCase) -> None:
@@ -107,14 +150,22 @@ def _bytes_needed(store: Store) -> int:
 def _begin(path: Path, size: int) -> None:
     """Make an empty packed store on a disk that then has room for all of it.
 
-    The room is taken at once, since HDF5 ends the process with a segmentation fault where it meets a full disk (h5py 3.14).
+    The room is taken at once: a full disk is better met now than after an hour.
     """
-    with h5py.File(path, "w", locking=False) as file:
+    with h5py.File(f"{path.name}.memory", "w", driver="core", backing_store=False) as file:  # a name that is never on the disk
         file.attrs["format"] = PACKED_FORMAT
         file.attrs["schema"] = SCHEMA
         file.attrs["created_with"] = f"brats3d {brats3d.__version__}"
-    with path.open("r+b") as raw:
-        os.posix_fallocate(raw.fileno(), 0, size)  # HDF5 cuts off what it did not need when it closes the file
+        file.flush()
+        content = file.id.get_file_image()
+    with path.open("wb") as raw:
+        raw.write(content)
+        raw.flush()
+        try:
+            os.posix_fallocate(raw.fileno(), 0, size)  # HDF5 cuts off what it did not need when it closes the file
+        except OSError as problem:
+            if problem.errno not in UNKNOWN:  # else the room is taken as it is needed
+                raise
 
 
 def case_image(case: StoredCase) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from brats3d.errors import StoreError, first_line
+from brats3d.errors import StoreError, first_line, system_error
 from brats3d.geometry import Box, Grid, box_at, crop_padded
 from brats3d.intensity import Histogram, histogram_from_arrays
 from brats3d.store.case import CaseFacts, KnownCase, TumourSample
@@ -176,7 +176,7 @@ def _open(path: Path) -> tuple[h5py.File, h5py.Group]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what h5py raises into a `StoreError`: the system's refusals carry an errno, damage does not.
+    """Turn what h5py raises into a `StoreError`: the system's refusals have a number, damage has none.
 
     Args:
         path: the case's file, as the message names it.
@@ -187,9 +187,10 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as problem:
-        if isinstance(problem, OSError) and problem.errno:
-            advice = "try again, or raise ulimit -n" if problem.errno in (errno.EMFILE, errno.ENFILE) else "try again"
-            raise StoreError(f"{path}: the case file cannot be read now ({os.strerror(problem.errno)}); {advice}.") from problem
+        number = system_error(problem)
+        if number is not None:
+            advice = "try again, or raise ulimit -n" if number in (errno.EMFILE, errno.ENFILE) else "try again"
+            raise StoreError(f"{path}: the case file cannot be read now ({os.strerror(number)}); {advice}.") from problem
         raise StoreError(
             f"{path}: the case file is damaged ({first_line(problem)}); delete it and run brats3d.preprocess again."
         ) from problem

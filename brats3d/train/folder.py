@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from brats3d.cases import Split
-from brats3d.errors import BratsError, OptionError, OutputExistsError, first_line
+from brats3d.errors import BratsError, OptionError, OutputExistsError, first_line, system_words
 from brats3d.files import write_file
 
 
@@ -154,10 +154,10 @@ def messages_in(path: Path) -> Iterator[None]:
 
 
 def _last_words(logger: logging.Logger, problem: BaseException) -> logging.LogRecord:
-    """Return the message that says why a run ended; a bug's comes with its traceback."""
+    """Return the message that says why a run ended; a bug's comes with its traceback, the system's refusal without."""
     if not isinstance(problem, Exception):  # Ctrl-C, SIGTERM
         text = f"the run was stopped ({type(problem).__name__})"
         return logger.makeRecord(logger.name, logging.WARNING, __file__, 0, text, (), None)
-    known = isinstance(problem, BratsError)
-    text = f"the run ended: {problem if known else f'{type(problem).__name__}: {first_line(problem)}'}"
+    known = str(problem) if isinstance(problem, BratsError) else system_words(problem)
+    text = f"the run ended: {known or f'{type(problem).__name__}: {first_line(problem)}'}"
     return logger.makeRecord(logger.name, logging.ERROR, __file__, 0, text, (), None if known else sys.exc_info())

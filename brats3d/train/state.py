@@ -18,7 +18,7 @@ import h5py
 import keras
 import numpy as np
 
-from brats3d.errors import ModelError, first_line
+from brats3d.errors import ModelError, first_line, system_error
 from brats3d.files import write_file
 
 log = logging.getLogger(__name__)
@@ -139,10 +139,11 @@ def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
         try:
             state = _read_state(path)
         except (OSError, KeyError, ValueError, RuntimeError) as problem:  # h5py raises all four for damaged files
-            if isinstance(problem, OSError) and problem.errno:  # the system's refusal says nothing about the file
+            number = system_error(problem)
+            if number is not None:  # the system's refusal says nothing about the file
                 raise ModelError(
-                    f"{path}: the training state cannot be read now ({os.strerror(problem.errno)}); mend that and try again,"
-                    " or delete the file to go on from the state before it."
+                    f"{path}: the training state cannot be read now ({os.strerror(number)}); fix that and try again,"
+                    " or delete the file to continue from the state before it."
                 ) from problem
             problems.append(f"{path.name}: {first_line(problem)}")
             continue

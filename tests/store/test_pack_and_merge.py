@@ -225,6 +225,33 @@ def test_a_disk_too_small_packs_nothing(tmp_path: Path, store: Path, monkeypatch
     assert asked[0] > sum(p.stat().st_size for p in store.iterdir())
 
 
+FULL = """
+import errno, os, resource, sys
+from brats3d.console import run
+from brats3d.store.__main__ import main
+def unknown(handle, offset, size):
+    raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+os.posix_fallocate = unknown  # as on drives that do not know it
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop()), resource.RLIM_INFINITY))
+sys.exit(run(main))
+"""
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 2])
+def test_a_drive_that_fails_in_the_middle_of_a_file_is_one_sentence(tmp_path: Path, store: Path, share: float) -> None:
+    packed, size = tmp_path / "all.h5", sum(p.stat().st_size for p in store.iterdir())
+    command = [sys.executable, "-c", FULL, str(store), "--quiet", "--pack", str(packed), str(int(share * size))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if share > 1:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert describe_store(packed, verify=True).refused == {}
+    else:
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {packed}: File too large; ")
+        assert done.stderr.count("\n") == 1
+        assert entries(tmp_path) == ["store"]
+
+
 KILLED = """
 import os, sys
 os.fsync = lambda handle: os.kill(os.getpid(), 9)

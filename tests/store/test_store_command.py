@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,3 +108,19 @@ def test_what_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str], fo
 def test_workers_below_one_are_refused(store: Path) -> None:
     with pytest.raises(OptionError, match="workers is 0; expected 1 or more"):
         describe_store(store, workers=0)
+
+
+@pytest.mark.parametrize("number", [errno.EBUSY, errno.EXDEV, errno.ENOSYS, errno.ETXTBSY, errno.ETIMEDOUT, errno.ENOTCONN])
+def test_what_the_system_refuses_is_exit_code_2_and_one_sentence(
+    store: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(old: object, new: object) -> None:
+        raise OSError(number, os.strerror(number), str(old), None, str(new))
+
+    before = sorted(p.name for p in store.iterdir())
+    monkeypatch.setattr(os, "replace", refuse)
+    assert run(main, [str(store), "--write", "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {store}/store.json: {os.strerror(number)}; ")
+    assert said.count("\n") == 1
+    assert sorted(p.name for p in store.iterdir()) == before

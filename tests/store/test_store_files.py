@@ -375,6 +375,16 @@ def test_a_refusal_of_the_system_is_not_called_damage(
         StoredCase(path)
 
 
+@pytest.mark.parametrize("part", ["histograms", "images"])
+def test_a_drive_that_goes_away_is_not_called_damage(tmp_path: Path, make_prepared: Make, part: str) -> None:
+    with StoredCase(write_case(tmp_path, make_prepared())) as case:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, case.root.file.id.get_vfd_handle())  # from here on HDF5 reads nothing more
+        os.close(nowhere)
+        with pytest.raises(StoreError, match=r"c0\.h5: the case file cannot be read now \(Bad file descriptor\)"):
+            _ = case.histograms if part == "histograms" else case.patch((0, 0, 0), (40, 37, 35))
+
+
 KILLED = """
 import os, pickle, sys
 from pathlib import Path

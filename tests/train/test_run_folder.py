@@ -84,6 +84,7 @@ def test_the_log_is_written_anew_and_an_empty_field_is_nothing(tmp_path: Path) -
     ("problem", "line", "traced"),
     [
         (HealthError("the loss is nan; lower the rate."), "ERROR the run ended: the loss is nan; lower the rate.", False),
+        (OSError(16, "x", "run/a"), "ERROR the run ended: run/a: Device or resource busy", False),
         (ZeroDivisionError("by zero"), "ERROR the run ended: ZeroDivisionError: by zero", True),
         (KeyboardInterrupt(), "WARNING the run was stopped (KeyboardInterrupt)", False),
     ],

@@ -171,7 +171,7 @@ def test_a_state_that_cannot_be_read_now_is_not_passed_over(two_states: Path, mo
         raise OSError(errno.EACCES, "Unable to open file (Permission denied)")
 
     monkeypatch.setattr(h5py, "File", refuse)
-    with pytest.raises(ModelError, match=r"state-00002\.h5: the training state cannot be read now \(Permission denied\); mend"):
+    with pytest.raises(ModelError, match=r"state-00002\.h5: the training state cannot be read now \(Permission denied\)"):
         state.load_state(two_states)
 
 
