@@ -10,10 +10,11 @@ Every refusal is one sentence: what was found, where, what was expected, what to
 from __future__ import annotations
 
 import difflib
+import math
 import numbers
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 ALL_ZERO = "all voxels are 0; expected a scan: check the file, or leave out the case."
@@ -161,8 +162,8 @@ def check_keys(where: str, found: Iterable[str], allowed: Iterable[str]) -> None
             raise OptionError(f"{where} has an unknown key {key!r}{nearest(key, allowed)}; known keys: {', '.join(allowed)}.")
 
 
-def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Refuse a number outside ``low`` to ``high`` (both included), NaN, and what is no number.
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Refuse a number outside ``low`` to ``high`` (both included), NaN, and anything that is not a number.
 
     Args:
         name: what the number is, as the user knows it.
@@ -174,23 +175,54 @@ def check_range(name: str, value: float, low: float, high: float = float("inf"))
         OptionError: names the value and the range.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
-        bounds = f"of at least {low}" if high == float("inf") else f"from {low} to {high}"
-        raise OptionError(f"{name} is {value!r}; expected a number {bounds}.")
+        raise OptionError(f"{name} is {value!r}; expected a number {_bounds(low, high)}.")
 
 
-def check_whole(name: str, value: int, low: int) -> None:
-    """Refuse what is no whole number of at least ``low``.
+def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
+    """Refuse anything that is not a whole number from ``low`` to ``high`` (both included): 2.0 and True are none.
 
     Args:
         name: what the number is, as the user knows it.
         value: the number found.
         low: the smallest that can be used.
+        high: the largest that can be used.
 
     Raises:
-        OptionError: names the value and the bound.
+        OptionError: names the value and the range.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
-        raise OptionError(f"{name} is {value!r}; expected a whole number of at least {low}.")
+    if not _is_whole(value, low, high):
+        raise OptionError(f"{name} is {value!r}; expected a whole number {_bounds(low, high)}.")
+
+
+def check_wholes(name: str, values: Sequence[int], low: int, high: float = math.inf, *, count: int | None = None) -> None:
+    """Refuse anything that is not a sequence of whole numbers from ``low`` to ``high`` (both included).
+
+    Args:
+        name: what the numbers are, as the user knows them.
+        values: the numbers found.
+        low: the smallest that can be used.
+        high: the largest that can be used.
+        count: how many there must be; None is any number of them.
+
+    Raises:
+        OptionError: names the values, their number and the range.
+    """
+    found: list[Any]
+    try:
+        found = list(values)
+    except TypeError:  # one number, None, ...
+        found = [None]
+    if not all(_is_whole(value, low, high) for value in found) or len(found) != (len(found) if count is None else count):
+        wanted = "whole numbers" if count is None else f"{count} whole numbers"
+        raise OptionError(f"{name} is {values!r}; expected {wanted} {_bounds(low, high)}.")
+
+
+def _is_whole(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and low <= int(value) <= high
+
+
+def _bounds(low: float, high: float) -> str:
+    return f"of at least {low}" if high == math.inf else f"from {low} to {high}"
 
 
 def check_shapes_equal(**shapes: tuple[int, ...]) -> None:

@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any, TypeVar
 
-from brats3d.errors import CaseError, MissingExtraError, OptionError, WorkerError, first_line
+from brats3d.errors import CaseError, MissingExtraError, OptionError, WorkerError, check_whole, first_line
 from brats3d.limits import core_count
 
 Item = TypeVar("Item")
@@ -33,10 +33,10 @@ def worker_count(workers: int | None, items: int) -> int:
     """Return how many processes to use: ``workers``, or one a core; never more than there are items.
 
     Raises:
-        OptionError: a number below 1.
+        OptionError: not a whole number of at least 1.
     """
-    if workers is not None and workers < 1:
-        raise OptionError(f"workers is {workers}; expected 1 or more.")
+    if workers is not None:
+        check_whole("workers", workers, 1)
     return max(1, min(workers or core_count(), items))
 
 

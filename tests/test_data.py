@@ -107,14 +107,14 @@ def test_augmentation_is_on_unless_it_is_none(store: Path) -> None:
             "a batch of 3 does not divide by 2 replicas; use a batch_size of 2 or 4",
         ),
         ({"batch_size": 1, "replicas": 4}, OptionError, "a batch of 1 does not divide by 4 replicas; use a batch_size of 4"),
-        ({"batch_size": 0}, OptionError, "a batch of 0 does not divide by 1 replicas; use a batch_size of 1"),
+        ({"batch_size": 0}, OptionError, "batch_size is 0; expected a whole number of at least 1"),
         ({"cases": None}, LabelError, "case bare of .* has no label; expected labelled cases: leave it out of the cases"),
         ({"cases": ["c1", "c9"]}, OptionError, "1 of the 2 cases asked for are not among the 6 of the store .*: c9"),
         ({"cases": []}, NoCasesError, "no case of .* is asked for"),
         ({"patch_size": (9, 8)}, ArrayError, r"patch_size is \(9, 8\); expected three numbers of voxels"),
         ({"patch_size": (9, 0, 8)}, ArrayError, r"patch_size is \(9, 0, 8\)"),
         ({"foreground": 1.5}, OptionError, "foreground is 1.5; expected a number from 0 to 1"),
-        ({"batches": 0}, OptionError, "batches is 0; expected a number of at least 1"),
+        ({"batches": 0}, OptionError, "batches is 0; expected a whole number of at least 1"),
         ({"readers": -1}, OptionError, "readers is -1"),
         ({"regions": ("WT", "RC")}, OptionError, "case c0 is labelled with L17, which does not define RC"),
     ],
@@ -124,6 +124,60 @@ def test_what_cannot_be_read_is_refused_before_training(
 ) -> None:
     with pytest.raises(problem, match=says):
         dataset(store, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("batch_size", value) for value in (1.5, True, "2", float("nan"), None, -2)),
+        *((name, value) for name in ("batches", "replicas", "readers") for value in (2.0, True, "2", float("nan"))),
+        *(("patch_size", value) for value in ((9, 8, 6.5), (9, 8, True), 9, "986", None)),
+        *(("seed", value) for value in (1.5, -1, None)),
+        *((name, value) for name in ("spacing_mm", "foreground", "memory_mb") for value in ("1", True, float("nan"), -1)),
+        *(("regions", value) for value in ("WT", (), ("WT", "WT"), None, (1,))),
+        ("normalisation", "clamped_zscor"),
+        ("augmentation", {"shift": 0.1}),
+        ("cases", "c1"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_by_name(store: Path, name: str, value: object) -> None:
+    with pytest.raises((OptionError, ArrayError)) as refusal:
+        dataset(store, **{name: value})
+    assert f"{name} is {value!r}" in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_whole_numbers_may_be_those_of_numpy(store: Path, kind: type) -> None:
+    data = dataset(store, patch_size=np.array([9, 8, 6], kind), batch_size=kind(2), batches=kind(3), seed=kind(4))
+    other = dataset(store, batches=3, seed=4)
+    np.testing.assert_array_equal(data[kind(1)][0], other[1][0])
+    data.close()
+    other.close()
+
+
+def test_an_unknown_setting_offers_the_nearest(store: Path) -> None:
+    with pytest.raises(OptionError, match=r"PatchDataset has an unknown key 'spacing' \(did you mean 'spacing_mm'\?\)"):
+        dataset(store, spacing=2.0)
+    with pytest.raises(TypeError, match="store"):
+        dataset(store, store=store)
+
+
+def test_it_has_a_length_and_items_from_both_ends(store: Path) -> None:
+    data = dataset(store, batches=3)
+    assert len(data) == data.num_batches == 3
+    for index in (-3, -2, -1):
+        np.testing.assert_array_equal(data[index][0], data[3 + index][0])
+    for index in (3, -4):
+        with pytest.raises(IndexError, match=rf"batch {index} of an epoch of 3; expected -3 to 2"):
+            data[index]
+    for wrong in (1.0, True, "1", slice(2), None):
+        with pytest.raises(TypeError, match="the index of a batch is .*; expected a whole number"):
+            data[wrong]  # type: ignore[index]
+    for epoch in (-1, 1.5, True):
+        with pytest.raises(OptionError, match=rf"epoch is {epoch}; expected a whole number of at least 0"):
+            data.set_epoch(epoch)  # type: ignore[arg-type]
+    assert data.problem is None
+    data.close()
 
 
 def test_a_store_that_is_none_or_damaged_is_refused(store: Path, tmp_path: Path) -> None:

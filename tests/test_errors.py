@@ -99,6 +99,22 @@ def test_the_system_is_told_from_other_faults(problem: Exception, number: int | 
     assert (errors.system_error(problem), errors.system_words(problem)) == (number, words)
 
 
+@pytest.mark.parametrize("value", [3, -1, 0.0, True, "1", None, float("nan")])
+def test_a_whole_number_has_a_range(value: object) -> None:
+    errors.check_whole("fold", 2, 0, 2)
+    with pytest.raises(errors.OptionError, match=rf"^fold is {value!r}; expected a whole number from 0 to 2\.$"):
+        errors.check_whole("fold", value, 0, 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("values", [(0, 3), (0.0,), (True,), 1, None, "12", (1, 2, 2)])
+def test_check_wholes(values: object) -> None:
+    errors.check_wholes("flips", (), 0, 2)
+    errors.check_wholes("flips", [2, 1], 0, 2, count=2)
+    with pytest.raises(errors.OptionError) as refusal:
+        errors.check_wholes("flips", values, 0, 2, count=2)  # type: ignore[arg-type]
+    assert str(refusal.value) == f"flips is {values!r}; expected 2 whole numbers from 0 to 2."
+
+
 @pytest.mark.parametrize(("text", "line"), [("broken.\nread on", "broken"), ("", ""), (" a. ", "a")])
 def test_the_first_line_of_an_exception(text: str, line: str) -> None:
     assert errors.first_line(ValueError(text)) == line

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from brats3d.cases.splits import PARTS, load_split
-from brats3d.errors import OptionError, check_option, check_range, nearest
+from brats3d.errors import OptionError, check_option, check_whole, nearest
 from brats3d.files import read_text
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def _from_split(name: str, part: str, fold: int | None) -> list[str]:
     number = split.fold if fold is None else fold
     if number is None:
         raise OptionError(f"{name} does not record which of its {len(split.folds)} folds is meant; use a run's split.json.")
-    check_range("fold", number, 0, len(split.folds) - 1)
+    check_whole("fold", number, 0, len(split.folds) - 1)
     ids: tuple[str, ...] = getattr(split.folds[number], part)
     if not ids:
         raise OptionError(f"{name}: the {part} part of fold {number} holds no case id.")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from brats3d.cases.case import Case
-from brats3d.errors import OptionError, check_keys, check_range
+from brats3d.errors import OptionError, check_keys, check_whole
 from brats3d.files import write_file
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,11 @@ def make_split(cases: Iterable[Case | tuple[str, str, str | None]], *, folds: in
         The split; the same for the same ids, patients, grades, folds and seed.
 
     Raises:
-        OptionError: there are fewer patients than folds, too few for a training case in every fold, or an id twice.
+        OptionError: there are fewer patients than folds, too few for a training case in every fold, or an id twice; or the
+            folds or the seed are not whole numbers in range.
     """
-    check_range("folds", folds, 2, 1000)
+    check_whole("folds", folds, 2, 1000)
+    check_whole("seed", seed, 0)
     rows = [(c.id, c.patient, c.grade) if isinstance(c, Case) else c for c in cases]
     patients = _patients(rows)
     alone = sum(case == patient for case, patient, _ in rows)
@@ -180,5 +182,5 @@ def _parsed(path: Path, content: Any) -> Split:
             f"{path}: the split is incomplete ({problem!r}); expected {', '.join(PARTS)} in every fold."
         ) from problem
     if split.fold is not None:
-        check_range(f"{path}: fold", split.fold, 0, len(folds) - 1)
+        check_whole(f"{path}: fold", split.fold, 0, len(folds) - 1)
     return split

@@ -9,20 +9,25 @@ number of times.
 from __future__ import annotations
 
 import logging
+import operator
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from brats3d.errors import ArrayError, LabelError, NoCasesError, OptionError, check_range
+from brats3d.errors import LabelError, NoCasesError, OptionError, check_keys, check_whole
 from brats3d.patches import Augmentation, PatchPlan, ReaderPool
 from brats3d.regions import label_set
 from brats3d.store import Store, open_store
 
 log = logging.getLogger(__name__)
+
+SETTINGS = tuple(f.name for f in fields(PatchPlan) if f.name not in ("store", "cases", "patch_size"))
+"""Keywords of `PatchDataset` that go into its plan."""
 
 
 class PatchDataset(keras.utils.PyDataset):
@@ -30,7 +35,7 @@ class PatchDataset(keras.utils.PyDataset):
 
     Pass ``callbacks=[dataset.epoch_setter()]`` to ``fit`` and every epoch has its own patches; without it, all epochs see the
     same ones (one warning where they are augmented). Pass ``shuffle=False``: patches are random already, and what is read
-    ahead is the next batch in order (one warning otherwise). Batches are always full.
+    ahead is the next batch in order (one warning otherwise). Batches are always full; ``len`` is their number per epoch.
 
     Example:
         >>> train = PatchDataset("STORE", cases, patch_size=(128, 128, 128), batch_size=2)  # doctest: +SKIP
@@ -51,9 +56,9 @@ class PatchDataset(keras.utils.PyDataset):
             memory_mb). Augmentation is on with its defaults unless ``augmentation=None`` is given.
 
     Raises:
-        OptionError: the batch does not divide by the replicas, a setting is out of range, a case is not in the store, or has
-            other modalities than the first.
-        ArrayError: the patch size is no three positive numbers.
+        OptionError: the batch does not divide by the replicas, a setting is unknown (the nearest is offered), out of range or
+            of another type, a case is not in the store, or has other modalities than the first.
+        ArrayError: the patch size is not three whole numbers of at least 1.
         NoCasesError: the store does not exist, or no case is asked for.
         LabelError: a case has no label.
         StoreError: a case file is damaged.
@@ -73,20 +78,22 @@ class PatchDataset(keras.utils.PyDataset):
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=2)
         opened = store if isinstance(store, Store) else open_store(store)
+        if isinstance(cases, str):
+            raise OptionError(f"cases is {cases!r}; expected a list of case ids, such as [{cases!r}].")
         chosen = tuple(opened.select(None if cases is None else list(cases)))
         if not chosen:
             raise NoCasesError(f"no case of {opened.path} is asked for; name some, or leave cases out for all {len(opened)}.")
-        if len(patch_size) != 3 or min(patch_size) < 1:
-            raise ArrayError(f"patch_size is {tuple(patch_size)}; expected three numbers of voxels, such as (128, 128, 128).")
         check_batch(batch_size, replicas)
-        check_range("foreground", plan.get("foreground", 0), 0, 1)
+        batch_size = int(batch_size)  # NumPy's small types would overflow
+        if batches is not None:
+            check_whole("batches", batches, 1)
+        check_whole("readers", readers, 0)
+        check_keys("PatchDataset", plan, SETTINGS)
         plan.setdefault("augmentation", Augmentation())
-        x, y, z = (int(n) for n in patch_size)
-        self.plan = PatchPlan(opened.path, chosen, (x, y, z), **plan)
+        self.plan = PatchPlan(opened.path, chosen, patch_size, **plan)  # type: ignore[arg-type]  # it takes any three
         _check_cases(opened, self.plan)
         self.batch_size = batch_size
-        self.batches = max(1, len(chosen) // batch_size) if batches is None else batches
-        check_range("batches", self.batches, 1, float("inf"))
+        self.batches = max(1, len(chosen) // batch_size) if batches is None else int(batches)
         self.epoch = 0
         self.waited = 0.0
         self.problem: Exception | None = None
@@ -101,19 +108,24 @@ class PatchDataset(keras.utils.PyDataset):
         """Batches per epoch."""
         return self.batches
 
+    def __len__(self) -> int:
+        return self.batches
+
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return batch ``index`` of the current epoch.
+        """Return batch ``index`` of the current epoch; below 0 it counts from the epoch's end.
 
         Returns:
             images (B, X, Y, Z, M) float32, normalised; targets (B, X, Y, Z, R) uint8, or float32 on an averaged grid.
 
         Raises:
+            IndexError: the epoch has no such batch.
+            TypeError: the index is not a whole number.
             StoreError: a case file is damaged.
             ImageError: a modality cannot be normalised.
             GridError: the case's voxels do not make whole blocks of the plan's spacing.
-            OptionError: no normalisation has the plan's name.
             WorkerError: a reader process was killed.
         """
+        index = self._batch_number(index)
         if not self._order_warned and index not in (0, 1, self._last, self._last + 1):  # 0 and 1: Keras looks at shapes first
             log.warning("batches are asked for out of order, so reading ahead is in vain: pass shuffle=False to fit.")
             self._order_warned = True
@@ -127,8 +139,22 @@ class PatchDataset(keras.utils.PyDataset):
         finally:
             self.waited += time.monotonic() - began
 
+    def _batch_number(self, index: int) -> int:
+        """Return a batch's number, counted from the epoch's start."""
+        if isinstance(index, bool) or not hasattr(index, "__index__"):
+            raise TypeError(f"the index of a batch is {index!r}; expected a whole number.")
+        number = operator.index(index)
+        if not -self.batches <= number < self.batches:
+            raise IndexError(f"batch {number} of an epoch of {self.batches}; expected {-self.batches} to {self.batches - 1}.")
+        return number % self.batches
+
     def set_epoch(self, epoch: int) -> None:
-        """Make the following batches those of an epoch, counted from 0."""
+        """Make the following batches those of an epoch, counted from 0.
+
+        Raises:
+            OptionError: the epoch is not a whole number of at least 0.
+        """
+        check_whole("epoch", epoch, 0)
         self.epoch = epoch
         self._epoch_was_set = True
 
@@ -173,9 +199,12 @@ def check_batch(batch_size: int, replicas: int) -> None:
     Keras accepts some uneven batches and weighs their samples wrongly, and crashes on others.
 
     Raises:
-        OptionError: names both numbers and the nearest batch sizes that work.
+        OptionError: one of them is not a whole number of at least 1; or they do not divide: names both, and the nearest batch
+            sizes that do.
     """
-    if batch_size < 1 or batch_size % replicas:
+    check_whole("batch_size", batch_size, 1)
+    check_whole("replicas", replicas, 1)
+    if batch_size % replicas:
         below, above = batch_size // replicas * replicas, (batch_size // replicas + 1) * replicas
         fits = f"{below} or {above}" if below else f"{above}"
         raise OptionError(f"a batch of {batch_size} does not divide by {replicas} replicas; use a batch_size of {fits}.")

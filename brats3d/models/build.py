@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from brats3d.errors import OptionError, check_whole
+from brats3d.errors import OptionError, check_whole, check_wholes
 from brats3d.models.layers import NamedLayers
 from brats3d.models.networks import NETWORKS, check_size, network_options, stride
 
@@ -43,9 +43,12 @@ def build_model(
         518157
     """
     chosen = network_options(name, options)
-    if len(input_shape) != 4 or not isinstance(input_shape[3], int) or input_shape[3] < 1:
+    if not isinstance(input_shape, list | tuple) or len(input_shape) != 4:
         raise OptionError(f"input_shape is {input_shape!r}; expected (X, Y, Z, M) with a number of modalities M.")
+    check_whole("M of input_shape", input_shape[3], 1)
+    check_wholes("input_shape", [n for n in input_shape[:3] if n is not None], 1)
     check_whole("regions", regions, 1)
+    check_whole("seed", seed, 0)
     check_size("input_shape", input_shape[:3], stride(name, options))
     layers = NamedLayers(slope=getattr(chosen, "slope", 0.0), epsilon=chosen.epsilon, seed=seed)
     images = keras.Input(input_shape, name="images")

@@ -31,7 +31,7 @@ class Card:
         stride: what every spatial size of the input must be divisible by.
         regions: the output channels, in order.
         label_set: coding of the training labels; None where they had several.
-        thresholds: a region is where its probability is above its threshold.
+        thresholds: a region is where its probability is above its threshold; one per region, 0.5 each if none are given.
         patch_size: voxels of the training patches, in the model's own grid; the window's size where one is needed.
         window: ``where_needed`` shows the network the whole brain at once where memory allows; ``always`` slides a window of
             the patches' size, because instance normalisation depends on how much is seen at once.
@@ -54,7 +54,7 @@ class Card:
     spacing_mm: float = 1.0
     regions: tuple[str, ...] = REGIONS
     label_set: str | None = None
-    thresholds: tuple[float, ...] = (0.5, 0.5, 0.5)
+    thresholds: tuple[float, ...] = ()
     window: str = "where_needed"
     flips: tuple[int, ...] = ()
     postprocessing: Mapping[str, Any] = field(default_factory=dict)
@@ -75,6 +75,7 @@ class Card:
             if isinstance(getattr(self, name), str):
                 raise OptionError(f"the card's {name} is {getattr(self, name)!r}; expected a list.")
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "thresholds", self.thresholds or (0.5,) * len(self.regions))
         for name in _MAPPINGS:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         for name, (fits, expected) in _CHECKS.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brats3d.errors import check_option, check_range
+from brats3d.errors import check_range, check_wholes
 from brats3d.intensity import CLIP_SD
 
 
@@ -33,8 +33,7 @@ class Augmentation:
     gamma: float = 0.3
 
     def __post_init__(self) -> None:
-        for axis in self.flip_axes:
-            check_option("an axis of flip_axes", axis, (0, 1, 2))
+        check_wholes("flip_axes", self.flip_axes, 0, 2)
         check_range("intensity_probability", self.intensity_probability, 0, 1)
         check_range("shift", self.shift, 0, 5)
         check_range("scale", self.scale, 0, 0.9)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.errors import OptionError, WorkerError
+from brats3d.errors import WorkerError, check_whole
 from brats3d.parallel import shown_level, start_worker
 from brats3d.patches.reader import CaseReader, PatchPlan
 from brats3d.patches.slots import Slots, Written
@@ -68,14 +68,14 @@ class ReaderPool:
         readers: 0 reads in threads of this process; N in N processes.
 
     Raises:
-        OptionError: fewer than 0 readers.
+        OptionError: the batch size or the readers are not a whole number in range.
         StoreError: the first case's file is damaged.
     """
 
     def __init__(self, plan: PatchPlan, batch_size: int, readers: int = 0) -> None:
-        if readers < 0:
-            raise OptionError(f"readers is {readers}; expected 0 (threads) or a number of processes.")
-        self._size = batch_size
+        check_whole("batch_size", batch_size, 1)
+        check_whole("readers", readers, 0)
+        self._size, readers = int(batch_size), int(readers)
         self._jobs: dict[Key, _Job] = {}
         self._dropped: dict[int, _Job] = {}
         self._lock = Lock()
@@ -83,7 +83,7 @@ class ReaderPool:
         self._slots: Slots | None = None
         self._free: list[int] = []
         self._executor: Executor
-        batch_bytes = _batch_bytes(plan, batch_size)
+        batch_bytes = _batch_bytes(plan, self._size)
         self.ahead = max(1, min(max(AHEAD, 2 * readers), int(AHEAD_BYTES // batch_bytes) - 1))
         if readers:
             context = multiprocessing.get_context("spawn")

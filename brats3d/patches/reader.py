@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from brats3d import geometry, regions
-from brats3d.errors import LabelError
-from brats3d.intensity import Scaling
+from brats3d.errors import ArrayError, LabelError, OptionError, check_option, check_range, check_whole, check_wholes
+from brats3d.intensity import NORMALISATIONS, Scaling
 from brats3d.patches.augment import Augmentation, apply_change, draw_change
 from brats3d.patches.positions import case_of, draw_corner, draw_target
 from brats3d.store import StoredCase, case_path
@@ -37,6 +37,10 @@ class PatchPlan:
         augmentation: None changes nothing.
         seed: of all randomness.
         memory_mb: how much of the averaged cases a reader may keep in memory (used only where they are averaged).
+
+    Raises:
+        OptionError: a setting has a value or a type that cannot be used.
+        ArrayError: the patch size is not three whole numbers of at least 1.
     """
 
     store: Path
@@ -49,6 +53,27 @@ class PatchPlan:
     augmentation: Augmentation | None = None
     seed: int = 0
     memory_mb: float = 4000.0
+
+    def __post_init__(self) -> None:
+        try:
+            check_wholes("patch_size", self.patch_size, 1, count=3)
+        except OptionError as problem:
+            raise ArrayError(
+                f"patch_size is {self.patch_size!r}; expected three numbers of voxels, such as (128, 128, 128)."
+            ) from problem
+        object.__setattr__(self, "patch_size", tuple(int(n) for n in self.patch_size))
+        names = self.regions if isinstance(self.regions, list | tuple) else ()
+        if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise OptionError(f"regions is {self.regions!r}; expected different names of regions, such as ('WT', 'TC').")
+        object.__setattr__(self, "regions", tuple(names))
+        if self.spacing_mm is not None:
+            check_range("spacing_mm", self.spacing_mm, 0.1, 20)
+        check_option("normalisation", self.normalisation, NORMALISATIONS)
+        check_range("foreground", self.foreground, 0, 1)
+        if self.augmentation is not None and not isinstance(self.augmentation, Augmentation):
+            raise OptionError(f"augmentation is {self.augmentation!r}; expected None or an Augmentation.")
+        check_whole("seed", self.seed, 0)
+        check_range("memory_mb", self.memory_mb, 0)
 
 
 class Sample(NamedTuple):
@@ -93,7 +118,7 @@ class CaseReader:
             LabelError: a case has no label.
             ImageError: a modality cannot be normalised.
             GridError: the case's voxels do not make whole blocks of the plan's spacing.
-            OptionError: its label set lacks a region, or no normalisation has the plan's name.
+            OptionError: its label set lacks a region.
         """
         plan = self.plan
         rng = np.random.default_rng([plan.seed, epoch, index])

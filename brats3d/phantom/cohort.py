@@ -58,13 +58,14 @@ def write_cohort(
         The case folders, in order.
 
     Raises:
-        OptionError: fewer than one case; nothing is written.
+        OptionError: fewer than one case, or the seed is not a whole number of at least 0; nothing is written.
         OutputExistsError: a case folder is there already; nothing is written.
         ArrayError: the shape has not three axes of at least 16 voxels; nothing is written.
         SpaceError: the disk is full; cases finished before stay.
         ImageError: a file does not read back as written (a failing disk).
     """
     check_whole("cases", cases, 1)
+    check_whole("seed", seed, 0)
     check_shape(shape)
     folders = [Path(out) / f"Phantom_{number:03d}" for number in range(cases)]
     present = [folder for folder in folders if folder.exists()]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from brats3d.errors import ArrayError, OptionError, check_range
+from brats3d.errors import ArrayError, OptionError, check_range, check_wholes
 
 if TYPE_CHECKING:
     import keras
@@ -87,8 +87,7 @@ def window(predictor: Predictor, patch_size: Size, overlap: float = 0.5) -> Pred
         OptionError: a size below 1, or an overlap out of range.
     """
     check_range("overlap", overlap, 0.0, 0.95)
-    if len(patch_size) != 3 or min(patch_size) < 1:
-        raise OptionError(f"patch_size is {patch_size!r}; expected three numbers of voxels of at least 1.")
+    check_wholes("patch_size", patch_size, 1, count=3)
 
     def predict(images: np.ndarray) -> np.ndarray:
         shape = images.shape[1:]
@@ -172,7 +171,8 @@ def flips(predictor: Predictor, axes: Sequence[int]) -> Predictor:
     Raises:
         OptionError: an axis that is none of them, or twice the same.
     """
-    if not set(axes) <= {0, 1, 2} or len(set(axes)) != len(axes):
+    check_wholes("flips", axes, 0, 2)
+    if len(set(axes)) != len(axes):
         raise OptionError(f"flips is {tuple(axes)!r}; expected different axes out of 0, 1, 2.")
     if not axes:
         return predictor

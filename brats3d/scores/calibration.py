@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.errors import ArrayError, check_range, check_shapes_equal
+from brats3d.errors import ArrayError, check_shapes_equal, check_whole
 
 BINS = 10
 
@@ -42,7 +42,7 @@ class Reliability:
         Raises:
             OptionError: so many bins cannot be.
         """
-        check_range("bins", bins, 1, 1000)
+        check_whole("bins", bins, 1, 1000)
         return cls((0,) * bins, (0,) * bins, (0.0,) * bins)
 
     def __add__(self, other: Reliability) -> Reliability:
@@ -123,7 +123,7 @@ def reliability(
             too).
         OptionError: so many bins cannot be.
     """
-    check_range("bins", bins, 1, 1000)
+    check_whole("bins", bins, 1, 1000)
     probabilities, mask = np.asarray(probabilities), np.asarray(mask)
     masks = {"mask": mask} if within is None else {"mask": mask, "within": np.asarray(within)}
     check_shapes_equal(probabilities=probabilities.shape, **{name: array.shape for name, array in masks.items()})

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.errors import check_range
+from brats3d.errors import check_range, check_whole
 from brats3d.scores.paired import DECIMALS, Sets, check_metrics, direction, shared_cases, value_table
 from brats3d.scores.statistics import RESAMPLES, mean_interval, mean_of
 
@@ -139,7 +139,8 @@ def compare_sets(
         NoCasesError: no case is in all sets.
         ArrayError: a value is infinite or NaN.
     """
-    check_range("resamples", resamples, 1, 1e6)
+    check_whole("resamples", resamples, 1, 1_000_000)
+    check_whole("seed", seed, 0)
     metrics = check_metrics(metrics)
     shared = shared_cases(sets, regions)
     tables = {(r, m): value_table(sets, shared, r, m) for r in shared.regions for m in metrics}

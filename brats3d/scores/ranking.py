@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.errors import OptionError, check_option, check_range
+from brats3d.errors import OptionError, check_option, check_whole
 from brats3d.scores.comparison import COMPARED
 from brats3d.scores.paired import Sets, Shared, check_metrics, direction, shared_cases, value_table
 
@@ -148,7 +148,8 @@ def rank_sets(
         ArrayError: a value is infinite or NaN.
     """
     check_option("ties", ties, TIES)
-    check_range("permutations", permutations, 1, 1e7)
+    check_whole("permutations", permutations, 1, 10_000_000)
+    check_whole("seed", seed, 0)
     metrics = check_metrics(metrics)
     shared = shared_cases({name: sets[name] for name in sorted(sets)}, regions)
     doubled = _doubled_ranks_by_case(sets, shared, metrics, ties)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brats3d.errors import ArrayError, check_range
+from brats3d.errors import ArrayError, check_range, check_whole
 
 RESAMPLES = 2000
 """Bootstrap samples where nobody says otherwise; another seed moves the ends of an interval by a few per cent of its width."""
@@ -74,7 +74,7 @@ def describe(values: Sequence[float | None], *, resamples: int = RESAMPLES, seed
 
     Raises:
         ArrayError: a value is infinite or NaN.
-        OptionError: ``resamples`` is less than 1.
+        OptionError: ``resamples`` or ``seed`` is not a whole number in range.
     """
     known = np.array([value for value in values if value is not None], float)
     if not np.isfinite(known).all():
@@ -125,9 +125,10 @@ def mean_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int =
         Lower and upper end; None and None of fewer than 2 values.
 
     Raises:
-        OptionError: ``resamples`` is less than 1.
+        OptionError: ``resamples`` or ``seed`` is not a whole number in range.
     """
-    check_range("resamples", resamples, 1, 1e6)
+    check_whole("resamples", resamples, 1, 1_000_000)
+    check_whole("seed", seed, 0)
     n = len(values)
     if n < 2:
         return None, None

@@ -62,7 +62,8 @@ def train_model(
         fold: which fifth of the patients is left for the test, 0 to 4; the recipe's own where none is given.
         seed: of weights, dropout, patches and split; the recipe's own where none is given.
         precision: float32, or mixed precision on a GPU; the recipe's own where none is given.
-        settings: keys of the recipe to change, such as training.epochs=30 network.options.base_filters=8.
+        settings: keys of the recipe to change, as key=value or section.key=value with values as in TOML or lists as WT,TC; such
+            as training.epochs=30 network.options.base_filters=8 regions=WT,TC prediction.flips=[].
         resume: go on with the run in this folder from its last finished epoch; recipe and split are the run's own, and of
             the settings only optimiser.learning_rate may be another.
         progress: called as epochs end.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import tomli_w
 
-from brats3d.errors import OptionError, check_option, check_range
+from brats3d.errors import OptionError, check_option, check_range, check_whole, check_wholes
 from brats3d.intensity import NORMALISATIONS
 from brats3d.losses import loss_options
 from brats3d.models import WINDOWS, check_size, network_options, stride
@@ -58,12 +59,13 @@ class Data:
     memory_mb: float = 4000.0
 
     def __post_init__(self) -> None:
-        check_range("data.batch_size", self.batch_size, 1, 1024)
-        check_range("data.batches", self.batches, 1, 1_000_000)
+        check_wholes("data.patch_size", self.patch_size, 1, count=3)
+        check_whole("data.batch_size", self.batch_size, 1, 1024)
+        check_whole("data.batches", self.batches, 1, 1_000_000)
         check_range("data.spacing_mm", self.spacing_mm, 0.1, 20)
         check_option("data.normalisation", self.normalisation, NORMALISATIONS)
         check_range("data.foreground", self.foreground, 0, 1)
-        check_range("data.readers", self.readers, 0, 1024)
+        check_whole("data.readers", self.readers, 0, 1024)
         check_range("data.memory_mb", self.memory_mb, 0, 1e9)
 
 
@@ -125,7 +127,7 @@ class Schedule:
         check_range("schedule.decay", self.decay, 0.01, 1)
         check_range("schedule.power", self.power, 0, 10)
         check_range("schedule.factor", self.factor, 0.01, 1)
-        check_range("schedule.patience", self.patience, 1, 100_000)
+        check_whole("schedule.patience", self.patience, 1, 100_000)
 
 
 @dataclass(frozen=True)
@@ -155,15 +157,15 @@ class Training:
     fold: int = 0
 
     def __post_init__(self) -> None:
-        check_range("training.epochs", self.epochs, 1, 1_000_000)
-        check_range("training.validate_every", self.validate_every, 1, 1_000_000)
-        check_range("training.validate_cases", self.validate_cases, 1, 1_000_000)
-        check_range("training.early_stop", self.early_stop, 0, 1_000_000)
+        check_whole("training.epochs", self.epochs, 1, 1_000_000)
+        check_whole("training.validate_every", self.validate_every, 1, 1_000_000)
+        check_whole("training.validate_cases", self.validate_cases, 1, 1_000_000)
+        check_whole("training.early_stop", self.early_stop, 0, 1_000_000)
         check_option("training.precision", self.precision, PRECISIONS)
-        check_range("training.replicas", self.replicas, 0, 1024)
-        check_range("training.health_steps", self.health_steps, 0, 1000)
-        check_range("training.seed", self.seed, 0, 2**31)
-        check_range("training.fold", self.fold, 0, FOLDS - 1)
+        check_whole("training.replicas", self.replicas, 0, 1024)
+        check_whole("training.health_steps", self.health_steps, 0, 1000)
+        check_whole("training.seed", self.seed, 0, 2**31)
+        check_whole("training.fold", self.fold, 0, FOLDS - 1)
 
 
 @dataclass(frozen=True)
@@ -173,22 +175,37 @@ class Prediction:
     Attributes:
         window: ``where_needed`` (the whole brain at once where memory allows) or ``always`` (windows of the patches' size).
         flips: spatial axes mirrored at prediction.
-        thresholds: probability above which a voxel belongs to WT, TC, ET.
+        thresholds: probability above which a voxel belongs to a region: one for all regions, or one per region.
     """
 
     window: str = "where_needed"
     flips: tuple[int, ...] = ()
-    thresholds: tuple[float, ...] = (0.5, 0.5, 0.5)
+    thresholds: tuple[float, ...] = (0.5,)
 
     def __post_init__(self) -> None:
         check_option("prediction.window", self.window, WINDOWS)
-        for axis in self.flips:
-            check_range("prediction.flips", axis, 0, 2)
+        check_wholes("prediction.flips", self.flips, 0, 2)
         if len(set(self.flips)) < len(self.flips):
             raise OptionError(f"prediction.flips is {list(self.flips)}; expected different axes out of 0, 1, 2.")
+        if not isinstance(self.thresholds, list | tuple) or not self.thresholds:
+            raise OptionError(f"prediction.thresholds is {self.thresholds!r}; expected one for all regions, or one per region.")
         for threshold in self.thresholds:
-            if not 0 <= threshold < 1:
-                raise OptionError(f"prediction.thresholds has {threshold!r}; expected numbers from 0 to below 1.")
+            check_range("a number in prediction.thresholds", threshold, 0, 1)
+            if threshold == 1:
+                raise OptionError("prediction.thresholds has 1; no probability is above that: expected numbers below 1.")
+
+
+SECTIONS: Mapping[str, type] = MappingProxyType({
+    "network": Network,
+    "data": Data,
+    "augmentation": Augmentation,
+    "loss": Loss,
+    "optimiser": Optimiser,
+    "schedule": Schedule,
+    "training": Training,
+    "prediction": Prediction,
+})  # fmt: skip
+"""Section of a recipe → what it holds."""
 
 
 @dataclass(frozen=True)
@@ -218,24 +235,32 @@ class Recipe:
     regions: tuple[str, ...] = REGIONS
 
     def __post_init__(self) -> None:
+        for name, kind in SECTIONS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise OptionError(f"{name} is {getattr(self, name)!r}; expected {kind.__name__}(...).")
+        if not isinstance(self.regions, list | tuple):
+            raise OptionError(f"regions is {self.regions!r}; expected names such as {REGIONS}.")
         check_size("data.patch_size", self.data.patch_size, stride(self.network.name, dict(self.network.options)))
         for region in self.regions:
             check_option("regions", region, REGIONS)
         if not self.regions or len(set(self.regions)) < len(self.regions):
             raise OptionError(f"regions is {list(self.regions)}; expected different regions out of {', '.join(REGIONS)}.")
-        if len(self.prediction.thresholds) != len(self.regions):
-            found, names = list(self.prediction.thresholds), ", ".join(self.regions)
-            raise OptionError(f"prediction.thresholds is {found}; expected one per region, which are {names}.")
+        names = ", ".join(self.regions)
+        if len(self.prediction.thresholds) not in (1, len(self.regions)):
+            found = list(self.prediction.thresholds)
+            raise OptionError(f"prediction.thresholds is {found}; expected one for all regions, or one per region: {names}.")
         weights = self.loss.options.get("weights")
         if weights is not None and len(weights) != len(self.regions):
-            names = ", ".join(self.regions)
-            raise OptionError(f"the loss's weights are {list(weights)}; expected one per region, which are {names}.")
+            raise OptionError(f"loss.options.weights is {list(weights)}; expected one per region: {names}.")
 
     def resolved(self) -> Recipe:
-        """Return the recipe with the options of network and loss written out, those left at their defaults too."""
+        """Return the recipe with everything written out: all options of network and loss, and a threshold per region."""
         network = replace(self.network, options=asdict(network_options(self.network.name, dict(self.network.options))))
         loss = replace(self.loss, options=loss_options(self.loss.name, dict(self.loss.options)))
-        return replace(self, network=network, loss=loss)
+        thresholds = self.prediction.thresholds
+        if len(thresholds) == 1:
+            thresholds = thresholds * len(self.regions)
+        return replace(self, network=network, loss=loss, prediction=replace(self.prediction, thresholds=thresholds))
 
     def to_toml(self) -> str:
         """Return the recipe as TOML that `read_recipe` gives back; `resolved` before writes out every option too."""

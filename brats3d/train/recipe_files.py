@@ -14,20 +14,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from brats3d.errors import OptionError, check_keys, check_option
-from brats3d.patches import Augmentation
 from brats3d.regions import REGIONS
-from brats3d.train.recipe import Data, Loss, Network, Optimiser, Prediction, Recipe, Schedule, Training
-
-_PARTS: Mapping[str, type] = {
-    "network": Network,
-    "data": Data,
-    "augmentation": Augmentation,
-    "loss": Loss,
-    "optimiser": Optimiser,
-    "schedule": Schedule,
-    "training": Training,
-    "prediction": Prediction,
-}
+from brats3d.train.recipe import SECTIONS, Recipe
 
 
 def shipped_recipes() -> list[str]:
@@ -77,7 +65,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
 def _from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
     check_keys(f"recipe {where}", tables, [f.name for f in fields(Recipe)])
     parts: dict[str, Any] = {
-        name: _part(kind, tables.get(name, {}), f"recipe {where} [{name}]") for name, kind in _PARTS.items()
+        name: _part(kind, tables.get(name, {}), f"recipe {where} [{name}]") for name, kind in SECTIONS.items()
     }
     if "regions" in tables:
         if not _fits(tables["regions"], tuple[str, ...]):
@@ -113,37 +101,74 @@ def _fits(value: Any, hint: Any) -> bool:
 def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Return a recipe with some keys changed.
 
+    Thresholds that are equal follow the number of regions.
+
     Args:
         recipe: the recipe to start from.
-        settings: each ``section.key=value`` with the value as in TOML; bare words are taken as text.
+        settings: each ``key=value`` or ``section.key=value``, with the value as in TOML. Bare words are text, and values with
+            commas between them are a list: ``regions=WT,TC`` is ``regions=["WT","TC"]``.
 
     Raises:
         OptionError: a setting of another form, an unknown section or key, or a value out of range.
     """
     tables = recipe.as_tables()
-    for setting in settings:
-        path, _, value = setting.partition("=")
-        section, _, key = path.strip().partition(".")
-        if not value or not key:
-            raise OptionError(f"setting {setting!r} is not of the form section.key=value, such as training.epochs=30.")
-        check_option(f"the section of {setting!r}", section, _PARTS)
-        *inner, last = key.split(".")
-        table = tables[section]
-        for name in inner:
-            table = table.setdefault(name, {})
-            if not isinstance(table, dict):
-                raise OptionError(
-                    f"setting {setting!r} goes into {name}, which is {table!r}; expected a table such as options."
-                )
-        table[last] = _toml_value(value.strip())
+    changed = {_change(tables, setting) for setting in settings}
+    thresholds = recipe.prediction.thresholds
+    if "regions" in changed and not changed & {"prediction", "prediction.thresholds"} and len(set(thresholds)) == 1:
+        tables["prediction"]["thresholds"] = list(thresholds[:1])
     return _from_tables(tables, "with --settings")
 
 
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+def _change(tables: dict[str, Any], setting: str) -> str:
+    """Change one key of a recipe's tables and return its address."""
+    address, _, text = (part.strip() for part in setting.partition("="))
+    *sections, last = address.split(".")
+    if not text or not all([*sections, last]):
+        raise OptionError(
+            f"setting {setting!r} is not of the form key=value or section.key=value, such as regions=WT,TC or"
+            " training.epochs=30."
+        )
+    _check_first(setting, [*sections, last][0])
+    table = tables
+    for name in sections:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise OptionError(f"setting {setting!r} goes into {name}, which is {table!r}; expected a table such as options.")
+    value = _value(text)
+    table[last] = [value] if _is_list(sections, last) and not isinstance(value, list) else value
+    return address
+
+
+def _check_first(setting: str, word: str) -> None:
+    """Refuse a setting whose first word is neither a section nor a key of a recipe."""
+    known = [f.name for f in fields(Recipe)]
+    meant = [f"{section}.{word}" for section, kind in SECTIONS.items() if word in get_type_hints(kind)]
+    if word not in known and meant:
+        raise OptionError(f"setting {setting!r} does not say the section of {word!r}; expected {' or '.join(meant)}.")
+    check_option(f"the section of {setting!r}", word, known)
+
+
+def _is_list(sections: Sequence[str], key: str) -> bool:
+    """Return whether a recipe has a list under a key."""
+    kind: type = Recipe
+    for name in sections:
+        kind = SECTIONS.get(name, object) if kind is Recipe else object
+    return get_origin(get_type_hints(kind).get(key)) is tuple
+
+
+def _value(text: str) -> Any:
+    """Return a value as in TOML; with bare words for text, and without the brackets of a list if it has commas.
+
+    A shell takes quotes away: ``regions=["WT"]`` arrives as ``regions=[WT]``.
+    """
+    listed = text.startswith("[") and text.endswith("]")
+    for candidate in (text, text if listed else f"[{text}]"):
+        try:
+            return tomllib.loads(f"value = {candidate}")["value"]
+        except tomllib.TOMLDecodeError:
+            pass
+    words = (text[1:-1] if listed else text).split(",")
+    return [_value(word.strip()) for word in words if word.strip()] if listed or len(words) > 1 else text
 
 
 def with_training(recipe: Recipe, **changes: Any) -> Recipe:

@@ -109,7 +109,7 @@ def test_cases_are_taken_as_found() -> None:
         (cohort(2, 0), 2, "found 2 patients"),
         (cohort(4, 0), 5, "found 4 patients for 5 folds; ask for at most 4 folds"),
         (cohort(3, 0), 2, "2 folds of 3 patients leave none to train on; ask for 3 folds"),
-        (cohort(9, 0), 1, "folds is 1; expected a number from 2"),
+        (cohort(9, 0), 1, "folds is 1; expected a whole number from 2"),
         ([("a1", "a", None), ("a2", "a", None), ("a3", "a", None)], 3, "found 1 patients"),
         ([*cohort(5, 0), *cohort(1, 0)], 5, "case Brats18_TCIA01_100_1 is there 2 times"),
     ],

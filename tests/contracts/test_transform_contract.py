@@ -124,9 +124,11 @@ def test_a_sample_in_a_batch_is_the_sample_alone(tmp_path: Path, make_prepared: 
 @pytest.mark.parametrize(
     ("strengths", "says"),
     [
-        ({"flip_axes": (0, 3)}, "an axis of flip_axes is 3; expected one of: 0, 1, 2"),
-        ({"flip_axes": (0.5,)}, "an axis of flip_axes is 0.5"),
-        ({"flip_axes": (-1,)}, "an axis of flip_axes is -1"),
+        ({"flip_axes": (0, 3)}, r"flip_axes is \(0, 3\); expected whole numbers from 0 to 2"),
+        ({"flip_axes": (0.5,)}, r"flip_axes is \(0.5,\)"),
+        ({"flip_axes": (-1,)}, r"flip_axes is \(-1,\)"),
+        ({"flip_axes": (True,)}, r"flip_axes is \(True,\)"),
+        ({"flip_axes": 1}, "flip_axes is 1; expected whole numbers"),
         ({"intensity_probability": 1.2}, "intensity_probability is 1.2; expected a number from 0 to 1"),
         ({"shift": -0.1}, "shift is -0.1; expected a number from 0 to 5"),
         ({"shift": float("nan")}, "shift is nan"),

@@ -294,7 +294,7 @@ def test_a_full_disk_is_said_and_leaves_no_results(
 BAD_OPTIONS = [
     (["--protocol", "lesionwise"], "invalid choice"),
     (["--label-set", "L71"], "label set is 'L71' .did you mean 'L17'"),
-    (["--workers", "0"], "workers is 0; expected 1 or more"),
+    (["--workers", "0"], "workers is 0; expected"),
     (["--cases", "nowhere.txt"], "nowhere.txt: cannot be read"),
 ]
 

@@ -163,7 +163,7 @@ def test_other_refusals() -> None:
         reliability(probabilities, mask.astype(np.uint8))
     with pytest.raises(ArrayError, match="^the array within is of type int64; expected bool: "):
         reliability(probabilities, mask, within=within.astype(np.int64))
-    with pytest.raises(OptionError, match="^bins is 0; expected a number from 1 to 1000.$"):
+    with pytest.raises(OptionError, match="^bins is 0; expected a whole number from 1 to 1000.$"):
         reliability(probabilities, mask, bins=0)
     with pytest.raises(ArrayError, match="^found 10 and 15 bins; expected as many in both to add them.$"):
         Reliability.empty() + Reliability.empty(15)

@@ -189,7 +189,7 @@ def test_as_dict_is_plain_and_says_how() -> None:
         ({"a": {}}, {}, OptionError, r"^found 1 set of predictions \(a\)"),
         ({"a": {"x": {}}, "b": {"y": {}}}, {}, NoCasesError, "^no case is in all of the sets"),
         (sets_of(BY_HAND), {"ties": "max"}, OptionError, "^ties is 'max'; expected one of: average, min.$"),
-        (sets_of(BY_HAND), {"permutations": 0}, OptionError, "^permutations is 0; expected a number from 1 to "),
+        (sets_of(BY_HAND), {"permutations": 0}, OptionError, "^permutations is 0; expected a whole number from 1 to "),
         (sets_of(BY_HAND), {"metrics": ["dice", "predicted_ml"]}, OptionError, "^the metric to compare is 'predicted_ml'"),
         (sets_of(BY_HAND), {"metrics": ["dice", "lesion_dice"]}, OptionError,
          "^lesion_dice is undefined in all 2 cases of all sets; expected a metric that the protocol defines: leave it out.$"),

@@ -135,7 +135,7 @@ def test_what_is_no_number_is_refused(wrong: float, text: str) -> None:
 
 
 def test_no_resamples_are_refused() -> None:
-    with pytest.raises(OptionError, match="^resamples is 0; expected a number from 1 to "):
+    with pytest.raises(OptionError, match="^resamples is 0; expected a whole number from 1 to "):
         describe([0.5, 0.6], resamples=0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from brats3d.errors import OptionError
+from brats3d.patches import Augmentation
 from brats3d.train import Recipe, change_recipe, read_recipe, shipped_recipes
-from brats3d.train.recipe import Data, Training
+from brats3d.train.recipe import Data, Prediction, Schedule, Training
 from brats3d.train.recipe_files import parse_recipe, with_training
 
 ODD = """
@@ -119,9 +120,10 @@ def test_an_empty_recipe_is_the_default() -> None:
         ("regions = ['WT', 'TC', 'WT']", "regions is ['WT', 'TC', 'WT']; expected different regions out of WT, TC, ET"),
         ("regions = []", "regions is []; expected different regions"),
         ("regions = 'WT'", "regions = 'WT'; expected a list such as ['WT', 'TC', 'ET']"),
-        ("regions = ['WT']", "prediction.thresholds is [0.5, 0.5, 0.5]; expected one per region, which are WT"),
-        ("[loss.options]\nweights = [1, 2]", "the loss's weights are [1, 2]; expected one per region, which are WT, TC, ET"),
-        ("[training]\nfold = 5", "training.fold is 5; expected a number from 0 to 4"),
+        ("regions = ['WT']\nprediction.thresholds = [0.5, 0.5]", "prediction.thresholds is [0.5, 0.5]; expected one for all"),
+        ("prediction.thresholds = []", "prediction.thresholds is (); expected one for all regions, or one per region"),
+        ("[loss.options]\nweights = [1, 2]", "loss.options.weights is [1, 2]; expected one per region: WT, TC, ET"),
+        ("[training]\nfold = 5", "training.fold is 5; expected a whole number from 0 to 4"),
         ("data = 3", "recipe here [data] is 3; expected a table of keys such as patch_size"),
         ("[network]\noptions = [1]", "recipe here [network] has options = [1]; expected a value such as {}"),
         ("[network]\nname = 3", "recipe here [network] has name = 3; expected a value such as 'isensee2017'"),
@@ -134,14 +136,14 @@ def test_an_empty_recipe_is_the_default() -> None:
         ("[data]\npatch_size = 32", "has patch_size = 32; expected a value such as (128, 128, 128)"),
         ("[augmentation]\nflip_axes = ['x']", "recipe here [augmentation] has flip_axes = ['x']"),
         ("[optimiser]\nlearning_rate = nan", "optimiser.learning_rate is nan; expected a number from 1e-09 to 10"),
-        ("[training]\nepochs = 0", "training.epochs is 0; expected a number from 1 to 1000000"),
+        ("[training]\nepochs = 0", "training.epochs is 0; expected a whole number from 1 to 1000000"),
         ("[data]\nforeground = 1.5", "data.foreground is 1.5; expected a number from 0 to 1"),
-        ("[data]\nreaders = -1", "data.readers is -1; expected a number from 0"),
+        ("[data]\nreaders = -1", "data.readers is -1; expected a whole number from 0"),
         ("[schedule]\nname = 'linear'", "schedule.name is 'linear'"),
-        ("[prediction]\nflips = [3]", "prediction.flips is 3; expected a number from 0 to 2"),
+        ("[prediction]\nflips = [3]", "prediction.flips is (3,); expected whole numbers from 0 to 2"),
         ("[prediction]\nflips = [0, 0]", "prediction.flips is [0, 0]; expected different axes out of 0, 1, 2"),
-        ("[prediction]\nthresholds = [0.5, 0.5, 2]", "prediction.thresholds has 2; expected numbers from 0 to below 1"),
-        ("[prediction]\nthresholds = [1.0, 0.5, 0.5]", "prediction.thresholds has 1.0; expected numbers from 0 to below 1"),
+        ("[prediction]\nthresholds = [0.5, 0.5, 2]", "a number in prediction.thresholds is 2; expected"),
+        ("[prediction]\nthresholds = [1.0, 0.5, 0.5]", "prediction.thresholds has 1; "),
         ("x = = 3", "recipe here is not TOML (Invalid value"),
     ],
 )  # fmt: skip
@@ -191,6 +193,16 @@ def value(recipe: Recipe, address: str) -> Any:
         ("network.options={base_filters=4, depth=4}", {"base_filters": 4, "depth": 4}),
         ("loss.options.smooth = 2.5", 2.5),
         ("prediction.flips=[]", ()),
+        ("prediction.flips=1", (1,)),
+        ("prediction.flips=2,0", (2, 0)),
+        ("prediction.thresholds=0.25", (0.25,)),
+        ("data.patch_size=16,32,48", (16, 32, 48)),
+        ("loss.options.weights=1,2,3", [1, 2, 3]),
+        ("regions=WT", ("WT",)),
+        ("regions=ET, WT", ("ET", "WT")),
+        ('regions=["TC", "WT"]', ("TC", "WT")),
+        ("regions=[TC]", ("TC",)),
+        ("augmentation={shift=0.125}", Augmentation(shift=0.125)),
     ],
 )
 def test_settings_change_one_key_and_no_other(setting: str, expected: Any) -> None:
@@ -200,10 +212,29 @@ def test_settings_change_one_key_and_no_other(setting: str, expected: Any) -> No
     assert value(after, address) == expected
     assert type(value(after, address)) is type(expected)
     old, new = tomllib.loads(before.to_toml()), tomllib.loads(after.to_toml())
-    section, key, *_ = address.split(".")
-    assert old[section][key] != new[section][key]
-    old[section][key] = new[section][key]
+    section, _, key = address.partition(".")
+    key = key.split(".")[0]
+    for tables in (old, new):
+        tables[section] = {k: v for k, v in tables[section].items() if key and k != key} if key else None
     assert old == new
+    assert after != before
+
+
+def test_thresholds_follow_the_regions_unless_they_differ() -> None:
+    recipe = read_recipe("cpu_small")
+    for base in (recipe, recipe.resolved()):
+        changed = change_recipe(base, ["regions=WT,TC"])
+        assert changed.resolved().prediction.thresholds == (0.5, 0.5)
+        lower = change_recipe(base, ["prediction.thresholds=0.25", "regions=WT"])
+        assert lower.resolved().prediction.thresholds == (0.25,)
+    assert recipe.resolved().prediction.thresholds == (0.5, 0.5, 0.5)
+    assert replace(recipe, regions=("WT",)).resolved().prediction.thresholds == (0.5,)
+    several = change_recipe(recipe, ["prediction.thresholds=0.25,0.5,0.75"])
+    assert several.resolved().prediction.thresholds == (0.25, 0.5, 0.75)
+    with pytest.raises(OptionError, match=r"prediction.thresholds is \[0.25, 0.5, 0.75\]; .* one per region: WT"):
+        change_recipe(several, ["regions=WT"])
+    with pytest.raises(OptionError, match=r"loss.options.weights is \[1, 2, 3\]; .* one per region: WT"):
+        change_recipe(recipe, ["loss.options.weights=1,2,3", "regions=WT"])
 
 
 def test_later_settings_win_and_none_changes_nothing() -> None:
@@ -215,13 +246,23 @@ def test_later_settings_win_and_none_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("epochs=3", "setting 'epochs=3' is not of the form section.key=value"),
-        ("training.epochs", "setting 'training.epochs' is not of the form section.key=value"),
-        ("training.epochs=", "is not of the form section.key=value, such as training.epochs=30"),
+        ("epochs=3", "setting 'epochs=3' does not say the section of 'epochs'; expected training.epochs"),
+        ("name=sgd", "expected network.name or loss.name or optimiser.name or schedule.name"),
+        ("training.epochs", "setting 'training.epochs' is not of the form key=value or section.key=value"),
+        ("training.epochs=", "setting 'training.epochs=' is not of the form"),
+        ("=3", "setting '=3' is not of the form"),
+        ("training.=3", "setting 'training.=3' is not of the form"),
+        ("region=WT", "the section of 'region=WT' is 'region' (did you mean 'regions'?)"),
+        ("regions=WX", "regions is 'WX'"),
+        ("regions=WT,WT", "regions is ['WT', 'WT']"),
+        ("regions=[]", "regions is []"),
+        ("regions=3", "regions = [3]"),
+        ("regions.WT=3", "goes into regions, which is ['WT', 'TC', 'ET']; expected a table"),
+        ("data=3", "[data] is 3; expected a table of keys"),
         ("trainin.epochs=3", "the section of 'trainin.epochs=3' is 'trainin' (did you mean 'training'?)"),
         ("training.epoch=3", "unknown key 'epoch' (did you mean 'epochs'?)"),
         ("training.epochs=abc", "has epochs = 'abc'; expected a value such as 300"),
-        ("training.epochs=-1", "training.epochs is -1; expected a number from 1"),
+        ("training.epochs=-1", "training.epochs is -1; expected a whole number from 1"),
         ("training.epochs.more=5", "setting 'training.epochs.more=5' goes into epochs, which is 28; expected a table"),
         ("data.patch_size.x=3", "goes into patch_size, which is [48, 64, 48]; expected a table"),
         ("data.patch_size=[48, 64, 40]", "data.patch_size is (48, 64, 40); the network's stride is 16"),
@@ -232,6 +273,34 @@ def test_settings_that_cannot_be_used(setting: str, sentence: str) -> None:
     with pytest.raises(OptionError) as refusal:
         change_recipe(change_recipe(read_recipe("cpu_small"), ["training.epochs=28", "data.patch_size=[48,64,48]"]), [setting])
     assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        (Data, {"batch_size": 1.5}),
+        (Data, {"batches": "100"}),
+        (Data, {"readers": float("nan")}),
+        (Data, {"spacing_mm": float("nan")}),
+        (Data, {"patch_size": 64}),
+        (Data, {"patch_size": (64, 64, 48.0)}),
+        (Training, {"epochs": True}),
+        (Training, {"seed": 0.5}),
+        (Schedule, {"patience": 2.5}),
+        (Prediction, {"flips": 1}),
+        (Prediction, {"thresholds": ("0.5",)}),
+        (Prediction, {"thresholds": (True,)}),
+        (Prediction, {"thresholds": 0.5}),
+        (Recipe, {"regions": "WT"}),
+        (Recipe, {"data": {"batch_size": 1}}),
+    ],
+)
+def test_parts_made_in_python_are_checked_too(part: type, values: dict[str, Any]) -> None:
+    ((name, value),) = values.items()
+    with pytest.raises(OptionError) as refusal:
+        part(**values)
+    assert name in str(refusal.value)
+    assert repr(value[0] if name == "thresholds" and isinstance(value, tuple) else value) in str(refusal.value)
 
 
 def test_seed_and_precision_replace_the_recipes_own_where_they_are_given() -> None:

@@ -108,7 +108,7 @@ def test_where_there_is_no_run_there_is_nothing_to_resume(
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--fold", "5"], "training.fold is 5; expected a number from 0 to 4"),
+        (["--fold", "5"], "training.fold is 5; expected a whole number from 0 to 4"),
         (["--settings", "data.batch_size=2", "training.replicas=7"], "training.replicas is 7; visible devices: cpu:0"),
         (["--recipe", "cpu_smal"], "recipe is 'cpu_smal' (did you mean 'cpu_small'?)"),
     ],
