@@ -207,14 +207,25 @@ def check_wholes(name: str, values: Sequence[int], low: int, high: float = math.
     Raises:
         OptionError: names the values, their number and the range.
     """
-    found: list[Any]
+    if not are_whole(values, low, high, count=count):
+        wanted = "whole numbers" if count is None else f"{count} whole numbers"
+        raise OptionError(f"{name} is {values!r}; expected {wanted} {_bounds(low, high)}.")
+
+
+def are_whole(values: Any, low: float, high: float = math.inf, *, count: int | None = None) -> bool:
+    """Return whether something is a sequence of whole numbers in a range.
+
+    Args:
+        values: anything.
+        low: the smallest that can be used.
+        high: the largest that can be used.
+        count: how many there must be; None is any number of them.
+    """
     try:
         found = list(values)
     except TypeError:  # one number, None, ...
-        found = [None]
-    if not all(_is_whole(value, low, high) for value in found) or len(found) != (len(found) if count is None else count):
-        wanted = "whole numbers" if count is None else f"{count} whole numbers"
-        raise OptionError(f"{name} is {values!r}; expected {wanted} {_bounds(low, high)}.")
+        return False
+    return count in (None, len(found)) and all(_is_whole(value, low, high) for value in found)
 
 
 def _is_whole(value: Any, low: float, high: float) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from brats3d.errors import OptionError, check_keys, check_option
+from brats3d.errors import OptionError, check_keys, check_option, check_range
 
 LOSS_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({
     "dice": MappingProxyType({"smooth": 1e-5, "weights": None}),
@@ -44,8 +45,9 @@ def check_factor(name: str, value: Any) -> None:
     Raises:
         OptionError: names the value.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise OptionError(f"{name} is {value!r}; expected a number of at least 0.")
+    check_range(name, value, 0)
+    if math.isinf(value):
+        raise OptionError(f"{name} is {value!r}; expected a finite number.")
 
 
 def check_weights(weights: Sequence[float] | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from brats3d.errors import ArrayError, OptionError, check_option
+from brats3d.errors import ArrayError, OptionError, check_option, check_range
 from brats3d.regions import REGIONS
 
 SPATIAL = (1, 2, 3)
@@ -40,7 +40,8 @@ class RegionDice(keras.metrics.Mean):
         for channel in regions:
             check_option("a channel of RegionDice", channel, REGIONS)
         check_option("region of RegionDice", region, ("mean", *regions))
-        if not 0 < threshold < 1:
+        check_range("threshold", threshold, 0, 1)
+        if threshold in (0, 1):
             raise OptionError(f"threshold is {threshold!r}; expected a probability between 0 and 1.")
         super().__init__(name=name or f"dice_{region.lower()}", dtype="float32")
         self.region, self.regions, self.threshold = region, tuple(regions), float(threshold)

@@ -126,7 +126,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType({
     "spacing_mm": (lambda v: _is_number(v) and 0 < v < 100, "millimetres above 0"),
     "regions": (lambda v: bool(v) and _are_names(v), "different names of regions"),
     "thresholds": (lambda v: all(_is_number(t) and 0 <= t < 1 for t in v), "numbers from 0 to below 1"),
-    "flips": (lambda v: set(v) <= {0, 1, 2} and len(set(v)) == len(v), "different axes out of 0, 1, 2"),
+    "flips": (lambda v: all(_is_whole(a) and 0 <= a <= 2 for a in v) and len(set(v)) == len(v), "different axes out of 0, 1, 2"),
     "training_cases": (_are_names, "different case ids"),
     "created_with": (_is_text, "text"),
     "licence": (_is_text, "text"),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from brats3d import geometry, regions
-from brats3d.errors import ArrayError, LabelError, OptionError, check_option, check_range, check_whole, check_wholes
+from brats3d.errors import ArrayError, LabelError, OptionError, are_whole, check_option, check_range, check_whole
 from brats3d.intensity import NORMALISATIONS, Scaling
 from brats3d.patches.augment import Augmentation, apply_change, draw_change
 from brats3d.patches.positions import case_of, draw_corner, draw_target
@@ -55,12 +55,8 @@ class PatchPlan:
     memory_mb: float = 4000.0
 
     def __post_init__(self) -> None:
-        try:
-            check_wholes("patch_size", self.patch_size, 1, count=3)
-        except OptionError as problem:
-            raise ArrayError(
-                f"patch_size is {self.patch_size!r}; expected three numbers of voxels, such as (128, 128, 128)."
-            ) from problem
+        if not are_whole(self.patch_size, 1, count=3):
+            raise ArrayError(f"patch_size is {self.patch_size!r}; expected three numbers of voxels, such as (128, 128, 128).")
         object.__setattr__(self, "patch_size", tuple(int(n) for n in self.patch_size))
         names = self.regions if isinstance(self.regions, list | tuple) else ()
         if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):

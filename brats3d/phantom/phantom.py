@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brats3d.errors import ArrayError
+from brats3d.errors import ArrayError, are_whole
 from brats3d.geometry import bounding_box, box_slices
 from brats3d.phantom.fields import Lattice
 from brats3d.phantom.head import anatomy, brain_depth, draw_head
@@ -37,8 +37,8 @@ def check_shape(shape: tuple[int, int, int]) -> None:
     Raises:
         ArrayError: the shape has not three axes of at least 16 voxels.
     """
-    if len(shape) != 3 or min(shape) < MIN_VOXELS:
-        raise ArrayError(f"the phantom's shape is {tuple(shape)}; expected three axes of at least {MIN_VOXELS} voxels.")
+    if not are_whole(shape, MIN_VOXELS, count=3):
+        raise ArrayError(f"the phantom's shape is {shape!r}; expected three axes of at least {MIN_VOXELS} voxels.")
 
 
 def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_SHAPE) -> Phantom:

@@ -111,6 +111,8 @@ def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     Raises:
         OptionError: a setting of another form, an unknown section or key, or a value out of range.
     """
+    if isinstance(settings, str):
+        raise OptionError(f"settings is {settings!r}; expected a list of settings, such as [{settings!r}].")
     tables = recipe.as_tables()
     changed = {_change(tables, setting) for setting in settings}
     thresholds = recipe.prediction.thresholds

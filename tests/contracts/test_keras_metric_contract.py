@@ -128,7 +128,8 @@ def test_refusals() -> None:
         RegionDice("et")
     with pytest.raises(OptionError, match="a channel of RegionDice is 'RC'"):
         RegionDice("mean", ("WT", "RC"))
-    with pytest.raises(OptionError, match="threshold is 1"):
-        RegionDice(threshold=1)
+    for threshold in (1, float("nan"), "0.5", True):
+        with pytest.raises(OptionError, match=f"threshold is {threshold!r}"):
+            RegionDice(threshold=threshold)  # type: ignore[arg-type]
     with pytest.raises(ArrayError, match=r"y_true \(3, 6, 7, 8, 2\).*\(batch, X, Y, Z, 3\) for the regions WT, TC, ET"):
         RegionDice().update_state(y[..., :2], z)

@@ -198,6 +198,9 @@ def test_probabilities_are_refused(name: str) -> None:
         (lambda: build_loss("dice", smoth=1), "loss dice has an unknown key 'smoth' (did you mean 'smooth'?)"),
         (lambda: build_loss("bce", smooth=1), "loss bce has an unknown key 'smooth'"),
         (lambda: build_loss("dice", smooth=-1), "smooth is -1; expected a number of at least 0"),
+        (lambda: build_loss("dice", smooth=float("nan")), "smooth is nan"),
+        (lambda: build_loss("dice", smooth=float("inf")), "smooth is inf"),
+        (lambda: build_loss("dice", smooth=True), "smooth is True"),
         (lambda: LOSSES["dice_bce"](dice="1"), "dice is '1'; expected a number"),
     ],
 )

@@ -63,6 +63,7 @@ def test_a_card_comes_back_from_json() -> None:
         ({"label_set": "L18"}, "the card's label_set is 'L18'"),
         ({"thresholds": (0.5,)}, "1 thresholds for the regions WT, TC, ET"),
         ({"thresholds": (0.5, 0.5, 1.0)}, "the card's thresholds is (0.5, 0.5, 1.0); expected numbers from 0 to below 1"),
+        ({"flips": (True,)}, "the card's flips is (True,); expected different axes"),
         ({"flips": (0, 0)}, "the card's flips is (0, 0); expected different axes"),
         ({"window": "allways"}, "the card's window is 'allways' (did you mean 'always'?)"),
         ({"schema": 2}, "the card's schema is 2; expected schema 1"),
@@ -72,6 +73,11 @@ def test_what_no_card_says(fields: dict[str, Any], sentence: str) -> None:
     with pytest.raises(OptionError) as refusal:
         card(**fields)
     assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize("regions", [("WT",), ("ET", "WT"), ("WT", "TC", "ET")])
+def test_thresholds_are_a_half_each_unless_given(regions: tuple[str, ...]) -> None:
+    assert card(regions=regions).thresholds == (0.5,) * len(regions)
 
 
 def test_a_network_of_ones_own_may_have_a_card() -> None:

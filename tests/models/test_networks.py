@@ -264,6 +264,8 @@ def test_settings_of_the_layers() -> None:
         ("isensee2017", {"depth": True}, "depth is True; expected a whole number of at least 2"),
         ("isensee2017", {"depth": 3}, "segmentation_levels is 3; a network of depth 3 has 2 decoder levels"),
         ("isensee2017", {"dropout": 1.0}, "dropout is 1.0; expected a number from 0.0 to 0.99"),
+        ("isensee2017", {"seed": 1.5}, "seed is 1.5; expected a whole number of at least 0"),
+        ("isensee2017", {"input_shape": (None, None, None, True)}, "M of input_shape is True; expected a whole number"),
         ("isensee2017", {"slope": "0.3"}, "slope is '0.3'; expected a number"),
         ("isensee2017", {"epsilon": 0}, "epsilon is 0; expected a number from 1e-12"),
         (

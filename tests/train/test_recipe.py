@@ -237,6 +237,11 @@ def test_thresholds_follow_the_regions_unless_they_differ() -> None:
         change_recipe(recipe, ["loss.options.weights=1,2,3", "regions=WT"])
 
 
+def test_settings_are_a_list() -> None:
+    with pytest.raises(OptionError, match=r"settings is 'training.epochs=3'; expected a list of settings"):
+        change_recipe(read_recipe("cpu_small"), "training.epochs=3")
+
+
 def test_later_settings_win_and_none_changes_nothing() -> None:
     recipe = read_recipe("cpu_small")
     assert change_recipe(recipe, []) == recipe
