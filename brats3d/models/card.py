@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from brats3d.errors import BratsError, ModelError, OptionError, check_keys, check_option
+from brats3d.errors import BratsError, ModelError, OptionError, are_whole, check_keys, check_option
 from brats3d.intensity import NORMALISATIONS
 from brats3d.models.networks import NETWORKS, check_size, stride
 from brats3d.regions import LABEL_SETS, REGIONS
@@ -126,7 +126,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType({
     "spacing_mm": (lambda v: _is_number(v) and 0 < v < 100, "millimetres above 0"),
     "regions": (lambda v: bool(v) and _are_names(v), "different names of regions"),
     "thresholds": (lambda v: all(_is_number(t) and 0 <= t < 1 for t in v), "numbers from 0 to below 1"),
-    "flips": (lambda v: all(_is_whole(a) and 0 <= a <= 2 for a in v) and len(set(v)) == len(v), "different axes out of 0, 1, 2"),
+    "flips": (lambda v: are_whole(v, 0, 2) and len(set(v)) == len(v), "different axes out of 0, 1, 2"),
     "training_cases": (_are_names, "different case ids"),
     "created_with": (_is_text, "text"),
     "licence": (_is_text, "text"),
