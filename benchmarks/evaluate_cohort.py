@@ -52,7 +52,7 @@ def family(pid: int) -> list[int]:
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+            parents[int(status.parent.name)] = int(status.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
         except OSError:
             continue  # it has ended meanwhile
     found = [pid]
@@ -63,7 +63,7 @@ def family(pid: int) -> list[int]:
 
 def peak_mb(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:")), 0)

@@ -23,15 +23,15 @@ def test_quick_demo(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    rows = list(csv.DictReader((tmp_path / "d" / "scores" / "scores.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "d" / "scores" / "scores.csv").read_text(encoding="utf-8").splitlines()))
     assert {row["case"] for row in rows} == set(result["test_cases"])
     whole = [float(row["dice"]) for row in rows if row["region"] == "WT"]
     assert result["dice"]["WT"] == pytest.approx(sum(whole) / len(whole))
     for name in result["test_cases"]:
         assert (tmp_path / "d" / "masks" / f"{name}.nii.gz").is_file()
-        assert name not in json.loads((tmp_path / "d" / "run" / "split.json").read_text())["folds"][0]["train"]
+        assert name not in json.loads((tmp_path / "d" / "run" / "split.json").read_text(encoding="utf-8"))["folds"][0]["train"]
     assert (tmp_path / "d" / "picture.png").read_bytes().startswith(b"\x89PNG")
-    made = json.loads((tmp_path / "d" / "demo.json").read_text())
+    made = json.loads((tmp_path / "d" / "demo.json").read_text(encoding="utf-8"))
     assert (made["made_by"], made["size"], made["seed"]) == ("brats3d.demo", "quick", 0)
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert again.returncode == 2
@@ -59,7 +59,7 @@ def test_what_no_demo_made_is_never_removed(part: str, force: bool, tmp_path: Pa
     work.write_text("[1, 2]")
     with pytest.raises(OutputExistsError, match=rf"{tmp_path} holds {part}, which no demo made; choose another --out\."):
         run_demo(out=tmp_path, force=force)
-    assert {p: p.read_text() for p in tmp_path.rglob("*") if p.is_file()} == {work: "[1, 2]"}
+    assert {p: p.read_text(encoding="utf-8") for p in tmp_path.rglob("*") if p.is_file()} == {work: "[1, 2]"}
 
 
 @pytest.mark.usefixtures("only_begins")
@@ -81,7 +81,7 @@ def test_force_removes_what_a_demo_left_and_nothing_else(tmp_path: Path) -> None
     with pytest.raises(Stopped):
         run_demo(out=out, force=True)
     assert {p.name for p in out.iterdir()} == {"demo.json", "notes.txt"}
-    assert (elsewhere / "case.h5").read_text() == "mine"
+    assert (elsewhere / "case.h5").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_file_in_the_demos_place_and_an_unknown_size(tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ def test_a_full_disk_leaves_the_older_picture(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(figure, "savefig", full)
     with pytest.raises(SpaceError, match=r"curves\.png: no space left on the disk"):
         save(figure, path)
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("curves.png", "an older picture")]
+    assert [(p.name, p.read_text(encoding="utf-8")) for p in tmp_path.iterdir()] == [("curves.png", "an older picture")]
 
 
 def test_drawing_leaves_no_global_state() -> None:

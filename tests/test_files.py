@@ -27,7 +27,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {p.name: p.read_text() for p in folder.iterdir()}
+    return {p.name: p.read_text(encoding="utf-8") for p in folder.iterdir()}
 
 
 @pytest.mark.parametrize("content", ["α\n", "α\n".encode()])

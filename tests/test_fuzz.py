@@ -54,7 +54,7 @@ def read_all(folder: Path) -> None:
     from brats3d.errors import ImageError
 
     images.read(min(folder.iterdir()))  # so that all is imported
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
     for path in sorted(folder.iterdir()):
         start = time.process_time()

@@ -208,7 +208,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 def alive(pid: int) -> bool:
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] != "Z"  # an orphan nobody has reaped is dead

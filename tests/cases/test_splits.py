@@ -131,7 +131,7 @@ def test_written_is_read(tmp_path: Path) -> None:
     for split in (made, chosen):
         split.save(tmp_path / "split.json")
         assert load_split(str(tmp_path / "split.json")) == split
-    content = json.loads((tmp_path / "split.json").read_text())
+    content = json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))
     assert list(content) == ["schema", "seed", "fold", "folds"]
     assert (content["schema"], content["seed"], content["fold"]) == (1, 11, 2)
     assert [list(fold) for fold in content["folds"]] == [["test", "validation", "train"]] * 5

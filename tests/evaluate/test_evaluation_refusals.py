@@ -38,7 +38,10 @@ def test_a_case_on_one_side_only_is_refused_by_name_with_exit_code_3(
     assert f"refused {FIRST}: there is a reference, but no prediction in {predictions}; predict it" in printed.err
     assert f"refused BraTS2021_00007: there is a prediction, but no reference in {references}; add it" in printed.err
     assert "1 cases scored, 2 refused" in printed.out
-    assert set(json.loads((tmp_path / "out" / "summary.json").read_text())["refused"]) == {FIRST, "BraTS2021_00007"}
+    assert set(json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["refused"]) == {
+        FIRST,
+        "BraTS2021_00007",
+    }
 
 
 def test_nothing_in_common_is_an_error_that_lists_what_is_there(
@@ -190,16 +193,16 @@ def test_results_are_not_overwritten_without_force(
     out = tmp_path / "out"
     line = [*map(str, folders), "--out", str(out)]
     assert run(main, line) == 0
-    before = (out / "scores.csv").read_text()
+    before = (out / "scores.csv").read_text(encoding="utf-8")
     images.write(folders[0] / f"{FIRST}.nii.gz", label(5), GRID)
     assert run(main, line) == 2
     assert (
         f"{out} holds scores.csv, lesions.csv, summary.json, report.html already; choose another --out, or use --force"
         in capsys.readouterr().err
     )
-    assert (out / "scores.csv").read_text() == before
+    assert (out / "scores.csv").read_text(encoding="utf-8") == before
     assert run(main, [*line, "--force"]) == 0
-    assert (out / "scores.csv").read_text() != before
+    assert (out / "scores.csv").read_text(encoding="utf-8") != before
     with pytest.raises(OutputExistsError, match=r"scores.csv is a file; expected a folder"):
         evaluate_cases(*folders, out=out / "scores.csv")
 
@@ -342,4 +345,6 @@ def test_two_workers_give_the_same_and_load_no_framework(folders: tuple[Path, Pa
     ended = subprocess.run(line, capture_output=True, text=True, check=False)
     assert (ended.stdout.strip(), ended.returncode) == ("[]", 0), ended.stderr
     evaluate_cases(*folders, out=tmp_path / "one")
-    assert (tmp_path / "one" / "scores.csv").read_text() == (tmp_path / "two" / "scores.csv").read_text()
+    assert (tmp_path / "one" / "scores.csv").read_text(encoding="utf-8") == (tmp_path / "two" / "scores.csv").read_text(
+        encoding="utf-8"
+    )

@@ -20,7 +20,7 @@ Folders = tuple[Path, Path]
 
 
 def table(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(path.read_text().splitlines()))
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def test_all_protocols_stand_side_by_side(folders: Folders, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_another_set_of_predictions_is_compared_case_by_case(folders: Folders, t
     for number, case in enumerate((FIRST, SECOND)):
         images.write(other / f"{case}.nii.gz", label(number + 5), GRID)  # the references themselves
     found = evaluate_cases(*folders, out=tmp_path / "out", against=[other])
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert [place["name"] for place in summary["ranking"]["places"]] == ["better", "masks"]
     (row,) = [r for r in summary["comparison"]["rows"] if (r["region"], r["metric"]) == ("WT", "dice")]
     gain = [1 - expected(n)["WT"].dice for n in (0, 1)]
@@ -92,7 +92,7 @@ def test_groups_come_from_a_table(folders: Folders, tmp_path: Path) -> None:
 def test_probabilities_are_compared_with_the_references(folders: Folders, tmp_path: Path) -> None:
     predictions, _ = folders
     write_list(predictions, {FIRST: "L17", SECOND: "L17"})
-    listed = json.loads((predictions / "predictions.json").read_text())
+    listed = json.loads((predictions / "predictions.json").read_text(encoding="utf-8"))
     (predictions / "probabilities").mkdir()
     for number, case in enumerate((FIRST, SECOND)):
         masks = region_masks(label(number + 5), LABEL_SETS["L17"])

@@ -26,7 +26,7 @@ def test_scores_are_those_of_the_arrays_and_stand_in_the_table(
     found = evaluate_cases(*folders, out=out, protocol=protocol)
     assert found.of() == {FIRST: expected(0, protocol), SECOND: expected(1, protocol)}
     assert files_of(out) == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
-    rows = list(csv.reader((out / "scores.csv").read_text().splitlines()))
+    rows = list(csv.reader((out / "scores.csv").read_text(encoding="utf-8").splitlines()))
     assert rows[0][:9] == ["case", "region", "protocol", "dice", "hd95_mm", "sensitivity", "specificity", "precision", "iou"]
     regions = ("WT", "TC", "NETC", "SNFH", "ET") if protocol == "brats2024" else ("WT", "TC", "ET")
     assert [r[:3] for r in rows[1:]] == [[c, r, protocol] for c in (FIRST, SECOND) for r in regions]
@@ -57,7 +57,7 @@ def test_summary_says_how_scores_are_spread_and_by_which_rules(folders: tuple[Pa
     images.write(predictions / "BraTS2021_00004.nii.gz", label(9), GRID)
     images.write(references / "BraTS2021_00004_seg.nii.gz", without_tumour, GRID)
     evaluate_cases(predictions, references, out=tmp_path / "out")
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert (summary["schema"], list(summary["protocols"]), summary["n"], summary["refused"]) == (2, ["casewise"], 4, {})
     card = summary["protocols"]["casewise"]
     assert "surface elements" in card["hd95"]
@@ -76,7 +76,7 @@ def test_summary_says_how_scores_are_spread_and_by_which_rules(folders: tuple[Pa
     hd95 = sum((expected(0)["WT"].hd95_mm, expected(1)["WT"].hd95_mm, 2 * diagonal)) / 4
     assert whole["hd95_mm"]["mean"] == pytest.approx(hd95)
     assert (whole["hd95_mm"]["n"], whole["sensitivity"]["n"]) == (4, 3)
-    last = list(csv.DictReader((tmp_path / "out" / "scores.csv").read_text().splitlines()))[-1]
+    last = list(csv.DictReader((tmp_path / "out" / "scores.csv").read_text(encoding="utf-8").splitlines()))[-1]
     assert (last["sensitivity"], last["dice"], last["precision"]) == ("", "0.0", "0.0")
 
 

@@ -181,8 +181,8 @@ def test_what_looks_wrong_is_said_once_in_summary_and_report(tmp_path: Path, cap
         assert words in swapped
     assert THIRD not in swapped
     assert caplog.text.count(swapped) == 1
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["warnings"] == [swapped]
-    assert "of 3 cases" in (tmp_path / "out" / "report.html").read_text()
+    assert json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["warnings"] == [swapped]
+    assert "of 3 cases" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_regions_that_a_protocol_does_not_score_are_named_once(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ Folders = tuple[Path, Path]
 def write_probabilities(predictions: Path, regions: tuple[str, ...], *, recorded: bool = True, grid: Grid = GRID) -> None:
     """Write probabilities that are 0.85 in the reference's regions and 0.15 elsewhere, in the order of the regions."""
     write_list(predictions, {FIRST: "L17", SECOND: "L17"}, **({"regions": list(regions)} if recorded else {}))
-    listed = json.loads((predictions / "predictions.json").read_text())
+    listed = json.loads((predictions / "predictions.json").read_text(encoding="utf-8"))
     (predictions / "probabilities").mkdir()
     for number, case in enumerate((FIRST, SECOND)):
         masks = region_masks(label(number + 5), LABEL_SETS["L17"], regions)
@@ -81,12 +81,12 @@ def test_a_region_without_probabilities_is_named_in_log_summary_and_report(
     with caplog.at_level(logging.WARNING):
         evaluation = evaluate_cases(*folders, out=tmp_path / "out", calibration=True)
     assert evaluation.of() == {FIRST: expected(0), SECOND: expected(1)}
-    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    summary = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
     assert {region: row["ece"] for region, row in summary["calibration"].items()} == pytest.approx({"WT": 0.15})
     (note,) = summary["calibration_notes"]
     assert "TC, ET" in note
     assert caplog.messages.count(note) == 1
-    assert note in (tmp_path / "out/report.html").read_text()
+    assert note in (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
 def test_probabilities_that_cannot_be_used_refuse_their_case(folders: Folders) -> None:
@@ -118,16 +118,16 @@ def test_probabilities_on_another_grid_are_brought_over_with_their_masks(folders
 
 def test_cases_of_training_patients_are_marked(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_list(folders[0], {FIRST: "L17", SECOND: "L17"})
-    listed = json.loads((folders[0] / "predictions.json").read_text())
+    listed = json.loads((folders[0] / "predictions.json").read_text(encoding="utf-8"))
     listed["cases"][SECOND]["trained_on"] = True
     (folders[0] / "predictions.json").write_text(json.dumps(listed))
     assert main([*map(str, folders), "--out", str(tmp_path / "out")]) == 0
     (said,) = (line for line in capsys.readouterr().err.splitlines() if "trained on" in line)
     assert f"1 of the cases scored, such as {SECOND}," in said
-    assert json.loads((tmp_path / "out/summary.json").read_text())["trained_on"] == [SECOND]
-    rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines()))
+    assert json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))["trained_on"] == [SECOND]
+    rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text(encoding="utf-8").splitlines()))
     assert {(row["case"], row["trained_on"]) for row in rows} == {(FIRST, "0"), (SECOND, "1")}
-    page = (tmp_path / "out/report.html").read_text()
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert f"<dt>seen in training</dt><dd>{SECOND}</dd>" in page
 
 
@@ -135,7 +135,7 @@ def test_a_stopped_evaluation_knows_files_by_their_content(folders: Folders, tmp
     """Of the same size and time: an archive that is unpacked keeps times, and all uncompressed masks have one size."""
     write_probabilities(folders[0], ("WT", "TC", "ET"))
     listing = folders[0] / "predictions.json"
-    listed = json.loads(listing.read_text())
+    listed = json.loads(listing.read_text(encoding="utf-8"))
     listed["cases"][FIRST] |= {"file": "mask.nii", "probabilities": "mask4.nii"}
     listing.write_text(json.dumps(listed))
     reference = folders[1] / FIRST / f"{FIRST}_seg.nii"

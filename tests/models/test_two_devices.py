@@ -70,7 +70,7 @@ def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-c", SCRIPT, str(Path(brats3d.__file__).parents[1])]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=300)
-    logs, arrays = json.loads((tmp_path / "found.json").read_text()), np.load(tmp_path / "found.npz")
+    logs, arrays = json.loads((tmp_path / "found.json").read_text(encoding="utf-8")), np.load(tmp_path / "found.npz")
     assert [logs[k]["replicas"] for k in ("one", "two", "dropped")] == [1, 2, 2]
     for key in ("loss", "dice_mean"):
         assert logs["two"][key] == pytest.approx(logs["one"][key], abs=1e-5)

@@ -203,7 +203,7 @@ def named_segments() -> set[str]:
 def shared_megabytes() -> float:
     """How much unnamed shared memory this process has mapped."""
     total = 0
-    for line in Path("/proc/self/maps").read_text().splitlines():
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
         if "pym-" in line:
             first, last = line.split()[0].split("-")
             total += int(last, 16) - int(first, 16)

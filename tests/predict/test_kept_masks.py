@@ -47,7 +47,7 @@ def test_a_mask_stays_only_if_it_is_whole_and_of_the_same_scans(
     model = make_model(rows=(0, 1, 3))
     arguments = [str(model), str(folder), "--out", str(out), "--probabilities", "--json"]
     assert main(arguments) == 0
-    listed = json.loads((out / "predictions.json").read_text())["cases"]
+    listed = json.loads((out / "predictions.json").read_text(encoding="utf-8"))["cases"]
     source = folder / SAME / f"{SAME}_t1.nii"
     first = {"name": source.name, "bytes": source.stat().st_size, "crc32": zlib.crc32(source.read_bytes())}
     assert listed[SAME]["sources"][0] == first
@@ -96,7 +96,7 @@ def test_masks_of_an_earlier_version_are_kept_with_one_warning(
         make_case(tmp_path / "scans", name, seed=10 * i)
     model, out = make_model(), tmp_path / "out"
     predict_cases(model, [tmp_path / "scans"], out=out)
-    listed = json.loads((out / "predictions.json").read_text())
+    listed = json.loads((out / "predictions.json").read_text(encoding="utf-8"))
     del listed["regions"]
     for entry in listed["cases"].values():
         for key in ("bytes", "crc32", "sources"):
@@ -107,7 +107,7 @@ def test_masks_of_an_earlier_version_are_kept_with_one_warning(
     assert (report.kept, report.predicted, report.refused) == (names[:2], names[2:], {})
     (said,) = (message for message in own_messages(caplog) if "earlier version" in message)
     assert f"2 of the masks that are kept, such as that of {SAME}," in said
-    again = json.loads((out / "predictions.json").read_text())
+    again = json.loads((out / "predictions.json").read_text(encoding="utf-8"))
     assert again["regions"] == ["WT", "TC", "ET"]
     assert [name for name, entry in again["cases"].items() if "sources" in entry] == [CUT]
 
@@ -164,6 +164,6 @@ def test_cases_of_training_patients_are_marked_and_said_once(
     assert set(report.trained_on) == set(trained)
     (said,) = (message for message in own_messages(caplog) if "trained on" in message)
     assert said.startswith("3 of the 5 cases, such as BraTS2021_00001, ")
-    listed = json.loads((tmp_path / "out/predictions.json").read_text())["cases"]
+    listed = json.loads((tmp_path / "out/predictions.json").read_text(encoding="utf-8"))["cases"]
     assert {name for name, entry in listed.items() if entry.get("trained_on") is True} == set(trained)
     assert all("trained_on" not in listed[name] for name in new)

@@ -73,7 +73,7 @@ def test_what_stands_beside_the_masks(tmp_path: Path, make_case: Any, make_model
     out = tmp_path / "out/deep"
     mask = (out / "BraTS2021_00001.nii.gz").read_bytes()
     assert files(out) == {"BraTS2021_00001.nii.gz", "probabilities/BraTS2021_00001.nii.gz", "predictions.json"}
-    assert json.loads((out / "predictions.json").read_text()) == {
+    assert json.loads((out / "predictions.json").read_text(encoding="utf-8")) == {
         "schema": 1,
         "model": {"file": "model.keras", "checksum": report.model["checksum"]},
         "regions": ["WT", "TC", "ET"],
@@ -155,7 +155,7 @@ def test_how_the_network_saw_each_case_is_recorded(
         make_case(tmp_path / "scans", name, seed=i)
     with caplog.at_level(logging.WARNING):
         predict_cases(make_model(window=window), [tmp_path / "scans"], out=tmp_path / "out")
-    listed = json.loads((tmp_path / "out/predictions.json").read_text())["cases"]
+    listed = json.loads((tmp_path / "out/predictions.json").read_text(encoding="utf-8"))["cases"]
     assert {case: entry["passes"] for case, entry in listed.items()} == dict.fromkeys(listed, passes)
     sentence = "case {}: one pass does not fit into memory; predicted in windows of 8×8×8, which differs a little."
     assert caplog.messages == [sentence.format(case) for case in listed if said]
@@ -176,7 +176,7 @@ def test_stopped_in_its_first_case_it_goes_on(
         with pytest.raises(KeyboardInterrupt):
             predict_cases(model, [tmp_path / "scans"], out=out)
     assert files(out) == {"predictions.json", "left.nii.gz"}
-    assert json.loads((out / "predictions.json").read_text())["cases"] == {}
+    assert json.loads((out / "predictions.json").read_text(encoding="utf-8"))["cases"] == {}
     with pytest.raises(OutputExistsError, match="predicted with other settings"):
         predict_cases(model, [tmp_path / "scans"], out=out, label_set="L23")
     assert predict_cases(model, [tmp_path / "scans"], out=out).predicted == ("BraTS2021_00000",)

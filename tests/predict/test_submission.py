@@ -183,6 +183,6 @@ def test_the_zip(tmp_path: Path, make_case: Any, make_model: Any) -> None:
     assert list(again.refused) == [small]
     with zipfile.ZipFile(plain / "submission.zip") as archive:
         assert archive.namelist() == [f"{good}.nii.gz", f"{after}.nii.gz"]
-    assert set(json.loads((plain / "predictions.json").read_text())["cases"]) == {good, after, small}
+    assert set(json.loads((plain / "predictions.json").read_text(encoding="utf-8"))["cases"]) == {good, after, small}
     with pytest.raises(OutputExistsError, match="all 3 cases"):
         predict_cases(model, [tmp_path / "scans"], out=plain, submission=True)

@@ -502,7 +502,7 @@ def test_a_file_in_the_stores_place(tmp_path: Path, cohort: dict) -> None:
     (tmp_path / "store").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"store is a file; expected the folder of a store"):
         build_store(tmp_path / "source", out=tmp_path / "store")
-    assert (tmp_path / "store").read_text() == "mine"
+    assert (tmp_path / "store").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_damaged_case_file_is_named_and_the_others_are_made(tmp_path: Path, cohort: dict, command: Callable) -> None:
@@ -598,7 +598,7 @@ def test_the_real_cases_are_stored_as_they_are(tmp_path: Path, real_data: Path) 
     report = build_store(source, out=store, workers=2)
     assert (report.written, report.refused) == (tuple(names), {})
     table = {}
-    for line in readme.read_text().splitlines() if readme.is_file() else []:
+    for line in readme.read_text(encoding="utf-8").splitlines() if readme.is_file() else []:
         cells = [c.strip() for c in line.strip("|").split("|")]
         if cells[0] in names and len(cells) == 13:
             table[cells[0]] = [float(ml) for ml in cells[9].split("/")]

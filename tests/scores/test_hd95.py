@@ -125,7 +125,7 @@ def test_hd95_of_boxes_worked_out_by_hand() -> None:
 
 @pytest.fixture(scope="module")
 def golden(real_data: Path) -> dict:
-    return json.loads((real_data / "metrics" / "lesionwise_cases.json").read_text())
+    return json.loads((real_data / "metrics" / "lesionwise_cases.json").read_text(encoding="utf-8"))
 
 
 def paint(shape: list[int], boxes: list[dict]) -> np.ndarray:

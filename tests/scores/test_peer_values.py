@@ -11,7 +11,7 @@ from boxes import paint
 from brats3d.scores import region_scores
 from brats3d.scores.surfaces import border_surface, largest_distance, mean_distance, measure, surface_dice
 
-STORED = json.loads(Path(__file__).with_name("peer_values.json").read_text())
+STORED = json.loads(Path(__file__).with_name("peer_values.json").read_text(encoding="utf-8"))
 PAIRS = {pair["name"]: pair for pair in STORED["pairs"]}
 
 

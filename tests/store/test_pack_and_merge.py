@@ -184,7 +184,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, store: Path) -> None:
         pack_store(store, packed)
     with pytest.raises(OutputExistsError, match=r"store is a folder; expected the name of a file, such as .*store\.h5"):
         pack_store(store, store)
-    assert packed.read_text() == "mine"
+    assert packed.read_text(encoding="utf-8") == "mine"
     pack_store(store, packed, force=True)
     assert list(open_store(packed)) == list(CASES)
     with pytest.raises(OutputExistsError, match=r"store holds all 3 cases of .*all\.h5 already"):
@@ -266,7 +266,7 @@ def test_a_kill_while_packing_leaves_what_was_and_the_next_run_clears_up(tmp_pat
     if before:
         packed.write_text("mine")
     assert subprocess.run([sys.executable, "-c", KILLED, str(store), str(packed)], check=False).returncode == -9
-    assert (packed.read_text() if before else packed.exists()) == ("mine" if before else False)
+    assert (packed.read_text(encoding="utf-8") if before else packed.exists()) == ("mine" if before else False)
     assert len([e for e in entries(tmp_path) if e.startswith(".all.")]) == 1
     pack_store(store, packed, force=True)
     assert entries(tmp_path) == ["all.h5", "store"]
@@ -360,7 +360,7 @@ def test_the_listing_is_kept_and_is_never_the_only_copy(
     (store / "c0.h5").write_text("damaged")
     assert run(main, [str(store), "--write", "--quiet"]) == 3
     assert capsys.readouterr().out.splitlines()[-1] == f"kept in {store}/store.json"
-    text = (store / "store.json").read_text()
+    text = (store / "store.json").read_text(encoding="utf-8")
     kept = json.loads(text)
     assert kept["cases"] == describe_store(store).cases
     assert list(kept["refused"]) == ["c0"]

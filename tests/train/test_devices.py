@@ -122,7 +122,7 @@ def folder(
     command = [sys.executable, "-c", SCRIPT, json.dumps(runs), str(store)]
     done = subprocess.run(command, cwd=folder, env=environment, check=False, timeout=900, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
-    return folder, json.loads((folder / "found.json").read_text()), done.stderr
+    return folder, json.loads((folder / "found.json").read_text(encoding="utf-8")), done.stderr
 
 
 def weights(run: Path) -> np.ndarray:
@@ -161,7 +161,7 @@ def test_with_dropout_two_devices_resume_exactly(folder: tuple[Path, dict[str, A
     path = folder[0]
     undisturbed, stopped = weights(path / "dropped"), weights(path / "stopped")
     assert np.isfinite(undisturbed).all()
-    assert "going on after epoch 1" in (path / "stopped" / "run.log").read_text()
+    assert "going on after epoch 1" in (path / "stopped" / "run.log").read_text(encoding="utf-8")
     np.testing.assert_array_equal(undisturbed, stopped)
     assert loss(path / "dropped") == loss(path / "stopped")
     assert loss(path / "dropped") != pytest.approx(loss(path / "two"), abs=1e-5)

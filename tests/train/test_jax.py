@@ -101,7 +101,7 @@ def test_two_devices_on_jax_train_and_score_as_one_does(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "SingleDeviceSharding" not in done.stderr, "networks of one device got into the distribution, or the other way"
-    found = json.loads((tmp_path / "found.json").read_text())
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert (found["picked"], found["codes"]) == (["cpu:0", "cpu:1"], {"one": 0, "two": 0})
     assert found["left"], "the distribution outlived the run"
     assert found["after"] == 1

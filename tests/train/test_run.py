@@ -36,7 +36,9 @@ def test_a_doomed_run_is_stopped_with_exit_code_2_and_may_be_begun_anew(doomed: 
     assert code == 2
     assert left == {"recipe.toml", "split.json", "run.log"}
     assert plain.run == str(folder)
-    assert "ERROR the run ended: the loss on one fixed batch does not fall in 3 steps" in (folder / "run.log").read_text()
+    assert "ERROR the run ended: the loss on one fixed batch does not fall in 3 steps" in (folder / "run.log").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_folder_holds_what_the_architecture_says(plain: Any) -> None:
@@ -47,7 +49,7 @@ def test_the_folder_holds_what_the_architecture_says(plain: Any) -> None:
         "log.csv", "curves.png", "validation/scores.csv", "test/scores.csv", "run.log",
     }  # fmt: skip
     assert (folder / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    text = (folder / "run.log").read_text()
+    text = (folder / "run.log").read_text(encoding="utf-8")
     assert all(f"epoch {epoch}: " in text for epoch in range(1, 5))
     assert "epoch 0" not in text
     assert "test: WT" in text
@@ -248,7 +250,7 @@ def test_a_run_that_gets_no_better_cuts_its_rate_and_stops_early_also_when_it_wa
     assert [row["epoch"] for row in found] == ["1", "2", "3", "4"]
     assert len({row["val_dice_mean"] for row in found}) == 1
     assert (result.epochs, result.best_epoch) == (4, 1)
-    assert "stopping early: no better validation in the last 3" in (folder / "run.log").read_text()
+    assert "stopping early: no better validation in the last 3" in (folder / "run.log").read_text(encoding="utf-8")
     assert not math.isnan(result.test_mean["mean"])
     # A run that has ended goes on no more.
     assert train(folder) == result

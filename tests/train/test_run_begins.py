@@ -144,7 +144,7 @@ def test_a_file_in_the_place_of_the_folder_is_one_sentence(
     assert str(tmp_path / out) in said
     assert said.startswith("error: ")
     assert "\n" not in said
-    assert (tmp_path / "file").read_text() == "somebody's work"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "somebody's work"
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
@@ -233,8 +233,8 @@ def test_a_run_that_knows_nothing_of_its_cases_continues_with_one_warning(
     warnings = [r.getMessage() for r in caplog.records if "checksums" in r.getMessage()]
     assert len(warnings) == 1
     assert str(tmp_path / "run") in warnings[0]
-    assert warnings[0] in (tmp_path / "run" / "run.log").read_text()
-    kept = [json.loads((folder / "cases.json").read_text()) for folder in (tmp_path / "run", Path(plain.run))]
+    assert warnings[0] in (tmp_path / "run" / "run.log").read_text(encoding="utf-8")
+    kept = [json.loads((folder / "cases.json").read_text(encoding="utf-8")) for folder in (tmp_path / "run", Path(plain.run))]
     assert kept[0] == kept[1]
 
 

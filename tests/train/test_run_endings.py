@@ -47,7 +47,7 @@ def test_a_case_that_is_damaged_ends_a_run_with_its_name(
     said = capsys.readouterr().err
     assert "Traceback" not in said
     assert f"{late}.h5: the case file is damaged" in said
-    assert f"{late}.h5: the case file is damaged" in (tmp_path / "run" / "run.log").read_text()
+    assert f"{late}.h5: the case file is damaged" in (tmp_path / "run" / "run.log").read_text(encoding="utf-8")
 
 
 def load_split_of_seed(store: Path) -> Any:
@@ -97,11 +97,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_a_lower_rate_goes_on(
             train(folder, settings)
     assert sorted(p.name for p in (folder / "checkpoint").iterdir()) == ["state-00001.h5", "state-00002.h5"]
     assert not (folder / "last.keras").exists(), "epoch 3 is validated, but not where its loss is no number"
-    assert "ERROR the run ended: the loss of epoch 3 is nan" in (folder / "run.log").read_text()
+    assert "ERROR the run ended: the loss of epoch 3 is nan" in (folder / "run.log").read_text(encoding="utf-8")
     result = train(folder, asked=("optimiser.learning_rate=1e-3",))
     assert result.epochs == 4
     assert [float(r["learning_rate"]) for r in rows(folder / "log.csv")] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3], rel=1e-6)
-    assert "the recipe's learning rate is 0.001 from here on; it was 0.01" in (folder / "run.log").read_text()
+    assert "the recipe's learning rate is 0.001 from here on; it was 0.01" in (folder / "run.log").read_text(encoding="utf-8")
     assert read_recipe(str(folder / "recipe.toml")).optimiser.learning_rate == 1e-3
     assert train(folder) == result
 
@@ -125,7 +125,7 @@ def test_a_run_in_mixed_float16_resumes_exactly_and_saves_float32(train: Train, 
 
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped", MIXED, precision="mixed_float16", progress=stop_after_one)
-    assert "WARNING the run was stopped (KeyboardInterrupt)" in (tmp_path / "stopped" / "run.log").read_text()
+    assert "WARNING the run was stopped (KeyboardInterrupt)" in (tmp_path / "stopped" / "run.log").read_text(encoding="utf-8")
     train(tmp_path / "stopped")
     train(tmp_path / "undisturbed", MIXED, precision="mixed_float16")
     assert_the_same_run(tmp_path / "stopped", tmp_path / "undisturbed", epochs=2)

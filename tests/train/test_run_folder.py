@@ -31,7 +31,7 @@ def stopped(tmp_path: Path) -> RunFolder:
 
 def test_a_run_that_never_finished_an_epoch_may_be_begun_anew(stopped: RunFolder) -> None:
     stopped.begin("[data]", SPLIT)
-    assert stopped.recipe.read_text() == "[data]"
+    assert stopped.recipe.read_text(encoding="utf-8") == "[data]"
     assert not stopped.tensorboard.exists()
     stopped.open_old()
 
@@ -42,7 +42,7 @@ def test_what_somebody_may_want_to_keep_is_not_written_over(stopped: RunFolder, 
     (stopped.path / name).write_text("x")
     with pytest.raises(OutputExistsError, match=r"run holds a run already; use --resume to go on with it, or another --out\."):
         stopped.begin("[data]", SPLIT)
-    assert stopped.recipe.read_text() == "[training]"
+    assert stopped.recipe.read_text(encoding="utf-8") == "[training]"
     assert (stopped.tensorboard / "events").exists()
 
 
@@ -99,7 +99,7 @@ def test_the_text_says_why_a_run_ended(
 
     with pytest.raises(type(problem)):
         run_of_one_epoch()
-    said = (tmp_path / "run.log").read_text()
+    said = (tmp_path / "run.log").read_text(encoding="utf-8")
     assert "INFO epoch 1" in said
     assert line in said
     assert ("Traceback" in said) == traced
