@@ -35,7 +35,8 @@ from brats3d.store import open_store
 pool = ReaderPool(PatchPlan(store=Path("STORE"), cases=tuple(open_store("STORE")), patch_size=(8, 8, 8)), 1, 1)
 pool.get(0, 0, 1)
 (child,) = [c.pid for c in multiprocessing.active_children()]
-told = dict(pair.split("=", 1) for pair in Path(f"/proc/{child}/environ").read_text(encoding="utf-8").split("\\0") if "=" in pair)
+environment = Path(f"/proc/{child}/environ").read_bytes().decode().split("\\0")
+told = dict(pair.split("=", 1) for pair in environment if "=" in pair)
 print("seen", told.get("TF_ENABLE_ONEDNN_OPTS"))
 pool.close()
 """
