@@ -109,6 +109,7 @@ class Unfinished:
                 file.write(text)
         except OSError as problem:
             if problem.errno not in NO_SPACE:
+                problem.filename = problem.filename or str(self.path)  # a write that fails does not name its file
                 raise
             raise SpaceError(f"{self.path}: no space left on the disk; make some and start again.") from problem
 

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.network, pytest.mark.slow]
 def test_a_doomed_run_is_stopped_with_exit_code_2_and_may_be_begun_anew(doomed: tuple[Path, int, set[str]], plain: Any) -> None:
     folder, code, left = doomed
     assert code == 2
-    assert left == {"recipe.toml", "split.json", "run.log"}
+    assert left == {"recipe.toml", "split.json", "cases.json", "run.log"}
     assert plain.run == str(folder)
     assert "ERROR the run ended: the loss on one fixed batch does not fall in 3 steps" in (folder / "run.log").read_text(
         encoding="utf-8"
@@ -45,8 +45,8 @@ def test_the_folder_holds_what_the_architecture_says(plain: Any) -> None:
     folder = Path(plain.run)
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert {p for p in found if not p.startswith("tensorboard/")} == {
-        "recipe.toml", "split.json", "best.keras", "last.keras", "checkpoint/state-00003.h5", "checkpoint/state-00004.h5",
-        "log.csv", "curves.png", "validation/scores.csv", "test/scores.csv", "run.log",
+        "recipe.toml", "split.json", "cases.json", "best.keras", "last.keras", "checkpoint/state-00003.h5",
+        "checkpoint/state-00004.h5", "log.csv", "curves.png", "validation/scores.csv", "test/scores.csv", "run.log",
     }  # fmt: skip
     assert (folder / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     text = (folder / "run.log").read_text(encoding="utf-8")
