@@ -166,6 +166,26 @@ def fitting_sets(values: Iterable[int]) -> str:
     return f"the values would fit {fitting}"
 
 
+def whole_tumour_doubt(values: Iterable[int], coding: LabelSet) -> str:
+    """Return as words what labels without any value but 1 become in a coding of several tissues; empty if there is no doubt.
+
+    Programs write whole-tumour masks as 0 and 1. Read in the coding of a year, all of such a tumour is one tissue, such as
+    necrosis, and TC equals WT. One label may be like that by nature, so this asks for the values of all labels at hand.
+
+    Args:
+        values: the values of the labels, together.
+        coding: what they are taken for.
+    """
+    found = {int(value) for value in values} - {0}
+    if found != {1} or len(coding.tissues) == 1:
+        return ""
+    within = " and ".join(region for region in REGIONS if 1 in coding.regions.get(region, ()))
+    without = " and ".join(region for region in REGIONS if 1 not in coding.regions.get(region, ()))
+    return f"no value but 1, which {coding.name} reads as {coding.tissues[1]} (in {within}" + (
+        f"; {without} empty)" if without else ")"
+    )
+
+
 def check_values(label: np.ndarray, coding: LabelSet) -> None:
     """Refuse a label that holds values its label set does not know.
 

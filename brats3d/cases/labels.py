@@ -57,7 +57,8 @@ def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Se
             f" know; {fitting_sets(found)}."
         )
     agreeing = {_meaning(name, found) for name in fitting}
-    if binds(case) and agreeing and _meaning(requested, found) not in agreeing:
+    whole_tumour = len(coding.tissues) == 1 and set(found) <= {0, 1}  # a mask of one value has no coding to contradict
+    if binds(case) and not whole_tumour and agreeing and _meaning(requested, found) not in agreeing:
         what = "manifest" if case.corpus == MANIFEST else f"name of {case.id}"
         raise LabelError(
             f"{option} {requested} contradicts the {what}: {_expected(case)}, and its values {found} agree with"
