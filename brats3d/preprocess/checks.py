@@ -1,7 +1,8 @@
 """What is wrong with one case: one table of checks.
 
-A *refusal* means that the case cannot be used as it is without harm: a modality is not what its name says, or does not lie
-where the others do. A *warning* names what is suspicious or unusual and takes the case. Each refusal can be accepted by name.
+A *refusal* is for what is certain, and cannot be used as it is without harm: values, counts and places of voxels say it. What
+the look of the images alone suggests is a *warning*, never a refusal: it names what is suspicious or unusual, and the case is
+taken. Each refusal can be accepted by name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 
 from brats3d.errors import CaseError, check_option
 from brats3d.preprocess import faults
-from brats3d.preprocess.faults import Evidence
+from brats3d.preprocess.evidence import Evidence
 from brats3d.store import PreparedCase
 
 
@@ -56,16 +57,18 @@ _MISTAKEN = ("background", "copied", "unregistered", "mirrored")
 CHECKS: Mapping[str, Check] = MappingProxyType({
     "background": Check("refuse", "the background is a constant other than 0", faults.find_background),
     "copied": Check("refuse", "one modality stands in place of another", faults.find_copied),
-    "unregistered": Check("refuse", "a modality does not lie on the others", faults.find_unregistered),
-    "mirrored": Check("refuse", "a modality is mirrored left and right", faults.find_mirrored, ("unregistered",)),
     "skull": Check("refuse", "the scans are not skull-stripped", faults.find_skull, ("background",), spared=("MEN-RT", "PED")),
-    "label_outside": Check("refuse", "the label lies outside the brain", faults.find_label_outside),
+    "label_outside": Check("refuse", "most of the label lies outside the brain", faults.find_label_outside),
+    "label_beyond": Check("warn", "a part of the label lies outside the brain", faults.find_label_beyond),
+    "unregistered": Check("warn", "a modality may not lie on the others", faults.find_unregistered, ("copied",)),
+    "mirrored": Check("warn", "a modality may be mirrored", faults.find_mirrored, ("copied", "unregistered")),
+    "bright_rim": Check("warn", "skull may be left", faults.find_bright_rim, ("background", "skull")),
     "swapped": Check("warn", "two modalities may be swapped", faults.find_swapped, _MISTAKEN),
     "misplaced": Check("warn", "the label marks what looks like normal brain; it may be mirrored", faults.find_misplaced,
                        ("background", "label_outside")),
     "partial": Check("warn", "a modality covers only part of the brain", faults.find_partial, ("unregistered",)),
     "spacing": Check("warn", "the voxels are not 1 mm", faults.find_spacing),
-    "cropped": Check("warn", "the brain was cut off", faults.find_cropped, ("background", "skull")),
+    "cropped": Check("warn", "the brain was cut off", faults.find_cropped, ("background", "skull", "bright_rim")),
     "normalised": Check("warn", "the intensities were normalised before", faults.find_normalised, ("background",)),
     "year": Check("warn", "a label value contradicts the year that the name says", faults.find_year),
 })  # fmt: skip

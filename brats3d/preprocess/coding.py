@@ -1,11 +1,14 @@
 """Which coding a case's label has: names, values and images together, and across a cohort.
 
-`detective` says what the images speak for; here the names join in, and doubt becomes a refusal that says what settles it.
+`detective` says what the images speak for; here the names join in. What is certain is refused: values that no label set of
+the name's year has. A name that says the year decides, and images that contradict it give a warning: they only suggest. Where
+no name decides, the images choose among the codings; if they leave the choice open, a refusal says what settles it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,8 +16,9 @@ from brats3d.cases import Case, binds, settle_label_set
 from brats3d.errors import ArrayError, LabelError
 from brats3d.preprocess.cohort import coding_outliers
 from brats3d.preprocess.detective import Verdict, detect_coding, detect_features, evidence, kinds_of, reading
+from brats3d.preprocess.kinds import seen_on_images
 from brats3d.preprocess.tissue import CodingFeatures, ValueFeatures, coding_features
-from brats3d.regions import LABEL_SETS
+from brats3d.regions import LABEL_SETS, whole_tumour_doubt
 
 __all__ = [
     "REGIONS_AS",
@@ -34,6 +38,9 @@ REGIONS_AS = "LMSD"
 CONTRADICTED = 0.01
 """A coding is contradicted where its reading has no more probability than this, and another one is sure that reads two values
 or more differently: a core without a rim looks like oedema, and some tumour barely enhances, but exchanged values are two."""
+LIKELY = 0.8
+"""A plain name's usual coding is taken, with a warning, from this probability on: a tumour without oedema leaves some doubt. Of
+39 cases under plain names, 38 are sure and the last has 0.87; of labels in codings that nobody knows, 3 % lie between."""
 
 
 def settle_coding(
@@ -46,9 +53,9 @@ def settle_coding(
 ) -> Verdict:
     """Settle the coding of a case's label from names, values and images together.
 
-    A name that says the year decides, unless the images surely speak for another reading; where it allows several readings,
-    or the name is plain, the images decide. A request settles every doubt; where the images contradict it, or speak for a
-    coding that nobody knows, the verdict's ``warning`` says so.
+    A name that says the year decides; where it allows several readings, or the name is plain, the images decide. A request
+    settles every doubt. If the images surely contradict what was decided without them or speak for a coding that nobody knows,
+    or a mask of the whole tumour may be taken for one tissue, the verdict's ``warning`` says so.
 
     Args:
         case: the case; only its names count.
@@ -61,7 +68,7 @@ def settle_coding(
         The verdict; its ``label_set`` is never None.
 
     Raises:
-        LabelError: names, values and images contradict one another or leave a doubt; says what would settle it.
+        LabelError: the values contradict the names, or names, values and images leave a doubt; says what would settle it.
         OptionError: the requested label set does not exist.
     """
     return settle_features(case, coding_features(label, images), requested, option=option)
@@ -82,7 +89,7 @@ def settle_features(
         The verdict; its ``label_set`` is never None.
 
     Raises:
-        LabelError: names, values and images contradict one another or leave a doubt; says what would settle it.
+        LabelError: the values contradict the names, or names, values and images leave a doubt; says what would settle it.
         OptionError: the requested label set does not exist.
     """
     values = [0, *features]
@@ -90,28 +97,39 @@ def settle_features(
     if requested is not None:
         return _confirmed(settle_label_set(case, values, requested, option=option), features, "asked for")
     if not binds(case):
-        return _decided(case, detect_features(features, expected=case.label_sets), option)
+        return _decided(case, features, detect_features(features, expected=case.label_sets), option)
     if not named:
         _refuse(case, features, option)
     if len({reading(name, features) for name in named}) > 1:
-        return _decided(case, detect_features(features, named, expected=named), option)
+        return _decided(case, features, detect_features(features, named, expected=named), option)
     verdict = _confirmed(named[0], features, f"{case.corpus} by its name")
     if verdict.warning and not verdict.stranger:
-        raise LabelError(
-            f"the label of {case.id} contradicts its name: {case.corpus} labels follow {LABEL_SETS[named[0]].title}, but by"
-            f" the images {verdict.warning}; look at the case, and where the name is right, say so with {option} {named[0]}."
+        return replace(
+            verdict,
+            warning=f"the label contradicts its name: {case.corpus} labels follow {LABEL_SETS[named[0]].title}, but by the"
+            f" images {verdict.warning}; it is read as {named[0]}: look at the case, and convert its label or leave it out",
+        )
+    single = whole_tumour_doubt(features, LABEL_SETS[named[0]])
+    if single:
+        return replace(
+            verdict, warning=f"the label holds {single}; if it is a mask of the whole tumour, say so with {option} GTV"
         )
     return verdict
 
 
-def _decided(case: Case, verdict: Verdict, option: str) -> Verdict:
-    """Return a verdict that is sure, or refuse the case."""
+def _decided(case: Case, features: CodingFeatures, verdict: Verdict, option: str) -> Verdict:
+    """Return a verdict that is sure, or likely and usual, which its warning then says; or refuse the case."""
     if verdict.sure:
         return verdict
     likeliest = sorted(verdict.scores, key=lambda name: -verdict.scores[name])[:3]
+    likeliest += ["GTV"] * (set(features) == {1} and "GTV" not in likeliest)
     settles = (
         f"say which it is with {option} {' or '.join(likeliest)}" if likeliest else "check that the file is a tumour label"
     )
+    usual = verdict.label_set if verdict.label_set in case.label_sets and not verdict.stranger else None
+    if usual and verdict.scores[usual] >= LIKELY and any(seen_on_images(seen) for seen in features.values()):
+        return replace(verdict, warning=f"the label is read as {usual}, but its name does not tell, and {verdict.sentence()};"
+                       f" if it is another, {settles}")  # fmt: skip
     raise LabelError(
         f"what the label of {case.id} means is in doubt, and its name does not tell: {verdict.sentence()}; {settles}."
     )

@@ -1,7 +1,8 @@
 """Cases whose coding is not that of their cohort: a value that behaves as another one does everywhere else.
 
 The cohort itself says how each value behaves (median and spread over the cases), so no table is needed, and a coding that
-nobody knows is compared as well. A case stands out where giving its values other numbers makes it like the rest.
+nobody knows is compared as well. A case stands out if exchanging its values, or renumbering one that no other case has, makes
+it like the rest. That a value behaves like one that the case lacks says nothing: without oedema, the core forms the outside.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ FURTHEST = 3.0
 UNKNOWN = 4.0
 """What a value costs that the cohort does not have: as much as one that differs by two spreads in every feature."""
 GAIN = 1.0
-"""Renumbering must bring a case's values closer to the cohort's by this much each, in mean squared spreads."""
+"""Exchanging values must bring them closer to the cohort's by this much each, in mean squared spreads. Of 39 cases of three
+years no exchange gains more than 0; with two values exchanged on purpose, 104 of 117 gain as much."""
+GAIN_OF_UNKNOWN = 1.5
+"""The same if a value is renumbered that the cohort does not have. Enhancing tumour under another number gains 1.7 or more."""
 
 
 def coding_outliers(features: Mapping[str, CodingFeatures]) -> dict[str, str]:
@@ -83,7 +87,7 @@ def _distance(seen: ValueFeatures, norm: Norm) -> float:
 
 
 def _best_names(own: CodingFeatures, values: list[int], norms: Mapping[int, Norm]) -> dict[int, int]:
-    """Return value → the cohort's value that it behaves like, where that differs and fits clearly better; else empty."""
+    """Return value → the cohort's value that it behaves like, if they differ and it fits clearly better; else empty."""
     names = [*norms, *(value for value in values if value not in norms)]
     cost = {(v, n): _distance(own[v], norms[n]) if n in norms else UNKNOWN for v in values for n in names}
     choices = [
@@ -92,8 +96,11 @@ def _best_names(own: CodingFeatures, values: list[int], norms: Mapping[int, Norm
     ]  # fmt: skip
     best = min(choices, key=lambda choice: sum(cost[pair] for pair in zip(values, choice, strict=True)))
     changed = {v: n for v, n in zip(values, best, strict=True) if v != n}
-    gained = sum(cost[v, v] - cost[v, n] for v, n in changed.items())
-    return changed if changed and gained / len(changed) >= GAIN else {}
+    unknown = not changed.keys() <= norms.keys()
+    if not changed or not (unknown or changed.keys() == set(changed.values())):
+        return {}
+    gained = sum(cost[v, v] - cost[v, n] for v, n in changed.items()) / len(changed)
+    return changed if gained >= (GAIN_OF_UNKNOWN if unknown else GAIN) else {}
 
 
 def _sentence(case: str, own: CodingFeatures, renamed: Mapping[int, int], norms: Mapping[int, Norm]) -> str:

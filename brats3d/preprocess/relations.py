@@ -28,11 +28,13 @@ class Lattice:
 
     Attributes:
         values: modality → (x, y, z) intensities as they came.
+        first: (3,) voxel of its first point.
         step: n.
         voxel_ml: volume that a lattice point stands for.
     """
 
     values: Mapping[str, np.ndarray]
+    first: np.ndarray
     step: int
     voxel_ml: float
 
@@ -40,6 +42,14 @@ class Lattice:
     def brain(self) -> np.ndarray:
         """Where any modality is not 0: (x, y, z) bool."""
         return np.logical_or.reduce([v != 0 for v in self.values.values()])
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Return the voxels of lattice points.
+
+        Args:
+            points: (N, 3) indices of points.
+        """
+        return self.first + self.step * points
 
 
 def brain_lattice(
@@ -54,9 +64,10 @@ def brain_lattice(
         spacing_mm: of the voxels.
     """
     inside = images[(slice(None), *box_slices(brain_box))]
-    step = lattice_step(inside.shape[1:])
-    points = inside[(slice(None), *lattice_slices(inside.shape[1:]))].astype(np.float32)
-    return Lattice(dict(zip(modalities, points, strict=True)), step, step**3 * float(np.prod(spacing_mm)) / 1000)
+    step, slices = lattice_step(inside.shape[1:]), lattice_slices(inside.shape[1:])
+    points = inside[(slice(None), *slices)].astype(np.float32)
+    first = np.asarray(brain_box)[:, 0] + [each.start for each in slices]
+    return Lattice(dict(zip(modalities, points, strict=True)), first, step, step**3 * float(np.prod(spacing_mm)) / 1000)
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -188,6 +199,8 @@ PAIRS = (("t1", "t1ce"), ("t1", "t2"), ("t1", "flair"), ("t1ce", "t2"), ("t1ce",
 DARK_SHARE = 0.08
 """So much of the brain, the darkest in t1, is taken for fluid."""
 RANKED_VOXELS = 6_000
+BRIGHTEST_PERCENT = 99.8
+"""Percentile at which vessels and tumour that take up contrast agent are looked for: they are few voxels."""
 
 
 @dataclass(frozen=True)
@@ -199,15 +212,18 @@ class Likeness:
         fluid: how much brighter the third is than the fourth, in ranks of the brain, where the first is darkest.
         contrast: upper tail of second minus first against its lower tail, in robust sd: vessels and tumour take up contrast
             agent.
+        brightest: logarithm of how much further the brightest voxels of the second lie above its median than those of the
+            first, in robust sd.
     """
 
     alike: float
     fluid: float
     contrast: float
+    brightest: float
 
     @property
     def score(self) -> float:
-        """All three together; about 1 to 2 for what the names say."""
+        """The first three together; about 1 to 2 for what the names say."""
         return self.alike + self.fluid + 0.1 * float(np.clip(self.contrast, -3, 3))
 
 
@@ -218,17 +234,19 @@ def likenesses(lattice: Lattice) -> dict[tuple[str, str] | None, Likeness]:
         lattice: of a case that has all four modalities.
 
     Returns:
-        None → as named, pair of modalities → with those two exchanged; empty where no brain is covered by all four.
+        None → as named, pair of modalities → with those two exchanged; empty if no brain is covered by all four.
     """
     inside = np.logical_and.reduce([v != 0 for v in lattice.values.values()]) & ~rim(lattice.brain)
     points = np.flatnonzero(inside)
-    points = points[:: max(1, -(-len(points) // RANKED_VOXELS))]
-    samples = {m: v.ravel()[points] for m, v in lattice.values.items()}
-    references = {m: reference_of(sample) for m, sample in samples.items()}
-    if points.size == 0 or None in references.values():
+    whole = {m: v.ravel()[points] for m, v in lattice.values.items()}
+    references = {m: reference for m, sample in whole.items() if (reference := reference_of(sample))}
+    if points.size == 0 or len(references) < len(MODALITIES):
         return {}
+    tops = {m: references[m].z(np.percentile(sample, (BRIGHTEST_PERCENT,)))[0] for m, sample in whole.items()}
+    heights = {m: float(np.log(max(top, 1e-6))) for m, top in tops.items()}
+    samples = {m: sample[:: max(1, -(-len(points) // RANKED_VOXELS))] for m, sample in whole.items()}
     ranks = {m: np.argsort(np.argsort(sample)) / len(sample) for m, sample in samples.items()}
-    z = {m: reference.z(samples[m]) for m, reference in references.items() if reference is not None}
+    z = {m: references[m].z(samples[m]) for m in MODALITIES}
 
     def likeness(t1: str, t1ce: str, t2: str, flair: str) -> Likeness:
         fluid = ranks[t1] < DARK_SHARE
@@ -237,6 +255,7 @@ def likenesses(lattice: Lattice) -> dict[tuple[str, str] | None, Likeness]:
             float(np.corrcoef(ranks[t1], ranks[t1ce])[0, 1]),
             float((ranks[t2][fluid] - ranks[flair][fluid]).mean()),
             float(high + low - 2 * middle),
+            heights[t1ce] - heights[t1],
         )
 
     found: dict[tuple[str, str] | None, Likeness] = {None: likeness(*MODALITIES)}
