@@ -20,23 +20,23 @@ from brats3d.regions import LABEL_SETS, MODALITIES
 
 MOST_BRAIN_ML = 2300.0  # stripped brains 1172 to 1749, heads with air 6200
 COPY_CORRELATION = 0.9995  # t1 and t1ce of one patient at most 0.88; a copy that was rescaled and rounded 0.9998
-LEAST_GAIN = 1.6  # XXX
-LEAST_MOVE_MM, LEAST_TURN = 5.0, 5.0  # less is within what registration leaves: moved by 2 mm, sound cases gain up to 1.8
-LEAST_CONTAINMENT = 0.9  # sound cases 0.997 to 1 (0.97); moved 10 mm at most 0.90, 20 mm 0.81
+LEAST_GAIN = 1.6  # what fits poorly gains 1.0 to 1.2 elsewhere (1.5); moved 10 mm 2.2 or more, turned 10 degrees 1.5 or more
+LEAST_MOVE_MM, LEAST_TURN = 5.0, 5.0  # less is what registration leaves: moved by 2 mm, sound cases gain up to 1.8
+LEAST_CONTAINMENT = 0.9  # sound cases 0.997 to 1 (0.97); moved 10 mm at most 0.9, 20 mm 0.81
 LEAST_MIRROR_GAIN = 1.1  # sound cases 0.05 to 0.54 (0.7), pairs alone 0.85; mirrored 1.2 or more
-MOST_RIM_SD = 1.2  # sound cases -2.9 to 0.1 (0.3), flair alone to 0.8; a ring of fat 1.7 to 6.6
-LEAST_CONTRAST = 1.2  # sound cases 0.0 to 7.7 (-3.3), t1 and t1ce exchanged the same with the other sign
-LEAST_BRIGHTER = 0.4  # sound cases 0.2 to 2.0 (-0.9), exchanged the same with the other sign; below both limits none of 780
+MOST_RIM_SD = 1.2  # sound cases -3.2 to 0.1 (0.3), flair alone to 0.8; a ring of fat 1.6 to 4.2
+LEAST_CONTRAST = 1.2  # sound cases -0.1 to 7.7 (-3.3), t1 and t1ce exchanged the same with the other sign
+LEAST_BRIGHTER = 0.4  # sound cases 0.2 to 2.0 (-0.9), exchanged the same with the other sign; of 780 none is beyond both
 LEAST_SWAP_GAIN = 0.3  # t2 and flair: sound cases -1.6 to -0.2 (0.0), exchanged the same with the other sign
-LEAST_UNUSUAL_GAIN = 0.75  # other pairs, which are seldom exchanged: sound cases to 0.11 (0.73)
+LEAST_UNUSUAL_GAIN = 0.8  # other pairs, which are seldom exchanged: sound cases to 0.11 (0.73), t1 and t2 exchanged 0.7 to 2.3
 LEAST_COVERAGE = 0.9  # sound cases 0.96 to 1
-LARGEST_END = 0.4  # rounded ends 0 to 0.24; cut a quarter off 0.52 to 0.7
+LARGEST_END = 0.4  # sound cases 0.03 to 0.23; a fifth cut off 0.28 to 0.84
 MOST_OUTSIDE = 0.05  # sound cases 0; a brain stripped 6 mm too deep 0.21
 MOSTLY_OUTSIDE = 0.5
 SPACING_TOLERANCE = 0.05
 MOST_NEGATIVE_PERCENT = 1.0
 MOST_BACKGROUND = 0.2
-LEAST_TUMOUR_SD = 0.5  # of a median over all of a label, in flair or t2; sound cases 1.5 to 6.8 (0.9)
+LEAST_TUMOUR_SD = 0.5  # of a median over all of a label, in flair or t2; sound cases 1.5 to 6.8 (0.9), mirrored -0.3 to 2.3
 
 
 def find_background(seen: Evidence) -> str | None:
@@ -171,10 +171,11 @@ def find_swapped(seen: Evidence) -> str | None:
     named = found[None]
     excess = {pair: likeness.score - named.score - LEAST_UNUSUAL_GAIN for pair, likeness in found.items() if pair}
     excess["t2", "flair"] += LEAST_UNUSUAL_GAIN - LEAST_SWAP_GAIN
-    # what else differs between t1 and t1ce is the coil's and the tumour's: only what takes up contrast agent tells
-    excess["t1", "t1ce"] = min(-named.contrast - LEAST_CONTRAST, -named.brightest - LEAST_BRIGHTER)
+    del excess["t1", "t1ce"]  # what else differs between these is the coil's and the tumour's: only contrast agent tells
     pair = max(excess, key=lambda p: excess[p])
-    if excess[pair] <= 0:
+    if excess[pair] <= 0 and named.contrast < -LEAST_CONTRAST and named.brightest < -LEAST_BRIGHTER:
+        pair = ("t1", "t1ce")
+    elif excess[pair] <= 0:
         return None
     other = found[pair]
     reasons = {
