@@ -5,8 +5,8 @@ should be. Beside the known codings stand two rivals, so that the least bad of t
 assignment of kinds to values (some programs number tissue their own way), and "normal brain" for all of them (the label
 lies elsewhere, or the images are noise). Codings that put the values found into the same regions count as one reading.
 
-A reading is *sure* where its probability against the other readings passes `SURE`. Doubt stops a case: a wrong coding gives
-masks that look right and are not.
+A reading is *sure* if its probability against the other readings passes `SURE`. Where names do not tell the coding, doubt
+stops a case: a wrong coding gives masks that look right and are not.
 """
 
 from __future__ import annotations

@@ -160,6 +160,24 @@ def test_a_refusal_that_is_accepted_is_a_warning(tmp_path: Path, cohort: dict, c
     assert not (tmp_path / "other").exists()
 
 
+def test_a_mask_of_the_whole_tumour_is_warned_of(tmp_path: Path, cohort: dict, command: Callable) -> None:
+    path = cohort[NAMES[1]]["seg"]
+    label = nib.load(path)
+    nib.save(nib.Nifti1Image((np.asarray(label.dataobj) > 0).astype(np.uint8), label.affine), path)
+    code, out, _ = command("--json")
+    assert code == 0
+    warnings = json.loads(out)["warnings"]
+    warned = {name: sentences for name, sentences in warnings.items() if "--label-set GTV" in " ".join(sentences)}
+    assert list(warned) == [NAMES[1]]
+    assert "L17 reads as NCR+NET (in WT and TC; ET empty)" in warned[NAMES[1]][0]
+    (tmp_path / "masks.txt").write_text(NAMES[1])
+    code, out, _ = command("--json", "--force", "--label-set", "GTV", "--cases", str(tmp_path / "masks.txt"))
+    assert code == 0
+    assert not any("--label-set" in sentence for sentence in json.loads(out)["warnings"].get(NAMES[1], ()))
+    with open_store(tmp_path / "store")[NAMES[1]] as case:
+        assert case.label_set == "GTV"
+
+
 def test_one_scan_under_two_names_is_told(tmp_path: Path, make_phantoms: Callable[[int], Path]) -> None:
     source = make_phantoms(3)
     first, second, _ = sorted(p for p in source.iterdir() if p.is_dir())
