@@ -86,8 +86,7 @@ class Evidence:
         """Return where a modality fits the others best; its voxels are looked at, not only those of the lattice."""
         images = {m: self._classes(m) for m in self.greys}
         brain = np.logical_or.reduce([grey != 0 for m, grey in self.greys.items() if m != modality])
-        places = (self.lattice.place(np.argwhere(mask)) for mask in (brain, self.greys[modality] != 0))
-        points, own = places
+        points, own = (self.lattice.place(np.argwhere(mask)) for mask in (brain, self.greys[modality] != 0))
         others = {m: image for m, image in images.items() if m != modality}
         return best_fit(points, others, images[modality], own.mean(0), np.asarray(self.case.grid.spacing_mm))
 
