@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from brats3d.cases.corpora import CORPORA, corpus_of
+from brats3d.cases.letters import other_letter_case
 from brats3d.cases.names import IMAGES
 from brats3d.cases.places import Place, place_of
 from brats3d.cases.recognise import PLAIN, Recognised, recognise
@@ -242,15 +243,9 @@ def _in_images(path: str) -> bool:
 
 def _two_folders(first: Recognised, other: Recognised) -> str:
     return (
-        f"case {other.case} lies in two folders, {first.folder} and {other.folder}{_letter_case(first, other)};"
+        f"case {other.case} lies in two folders, {first.folder} and {other.folder}{other_letter_case(first.case, other.case)};"
         " leave one of them out."
     )
-
-
-def _letter_case(first: Recognised, other: Recognised) -> str:
-    if first.case == other.case:
-        return ""
-    return f" (as {first.case} and {other.case}: ids that differ in letter case alone are one file on many systems)"
 
 
 def _one_per_kind(group: Sequence[File], gathered: Gathered) -> dict[str, File]:
@@ -270,7 +265,7 @@ def _one_per_kind(group: Sequence[File], gathered: Gathered) -> dict[str, File]:
                 gathered.conflicts.setdefault(
                     recognised.case,
                     f"case {recognised.case} has two files for its {kind}, {taken[0]} and {path}"
-                    f"{_letter_case(taken[1], recognised)}; leave one of them out.",
+                    f"{other_letter_case(taken[1].case, recognised.case)}; leave one of them out.",
                 )
             else:
                 gathered.passed_over[path] = f"{os.path.basename(taken[0])} is taken"

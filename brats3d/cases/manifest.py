@@ -15,6 +15,7 @@ from typing import Any
 
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST
+from brats3d.cases.letters import other_letter_case
 from brats3d.cases.patients import patient_of
 from brats3d.cases.tables import read_age, read_grade, read_rows, read_survival
 from brats3d.errors import OptionError, check_keys, check_option
@@ -55,12 +56,7 @@ def read_manifest(path: Path | str) -> list[Case]:
     for where, entry in entries:
         case = _case(path, where, entry)
         if case.id.lower() in cases:
-            other = cases[case.id.lower()].id
-            letters = (
-                ""
-                if other == case.id
-                else f" (as {other!r}: ids that differ in letter case alone are one file on many systems)"
-            )
+            letters = other_letter_case(cases[case.id.lower()].id, case.id)
             raise OptionError(f"{where}: case {case.id!r} is there already; expected each case once{letters}.")
         cases[case.id.lower()] = case
         _own(where, case, owners)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
+from brats3d.cases.letters import letter_case_ignored, match_ids
 from brats3d.cases.splits import PARTS, load_split
 from brats3d.errors import OptionError, check_option, check_whole, nearest
 from brats3d.files import read_text
@@ -58,48 +59,10 @@ def _from_split(name: str, part: str, fold: int | None) -> list[str]:
     return list(ids)
 
 
-def match_ids(wanted: Iterable[str], available: Iterable[str]) -> dict[str, str]:
-    """Return wanted id → available id, of those that are equal, or equal but for the case of their letters.
-
-    No two wanted ids meet the same available one: what is spelt alike is matched first, then what is left, as long as a single
-    one is left on each side.
-
-    Args:
-        wanted: ids asked for.
-        available: ids that exist.
-    """
-    wanted, available = dict.fromkeys(wanted), dict.fromkeys(available)
-    found = {name: name for name in wanted if name in available}
-    asked, there = (_folded(name for name in names if name not in found) for names in (wanted, available))
-    pairs = {key: (names, there.get(key, [])) for key, names in asked.items()}
-    alike = {names[0]: others[0] for names, others in pairs.values() if len(names) == len(others) == 1}
-    return {name: found.get(name) or alike[name] for name in wanted if name in found or name in alike}
-
-
-def _folded(names: Iterable[str]) -> dict[str, list[str]]:
-    folded: dict[str, list[str]] = {}
-    for name in names:
-        folded.setdefault(name.casefold(), []).append(name)
-    return folded
-
-
-def letter_case_ignored(matched: Mapping[str, str]) -> str:
-    """Return as words which ids of `match_ids` are spelt otherwise; empty if none is.
-
-    Args:
-        matched: what it returned.
-    """
-    differing = [f"{there} for {asked}" for asked, there in matched.items() if asked != there]
-    if not differing:
-        return ""
-    more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-    return f"matched without regard to the case of letters: {', '.join(differing[:3])}{more}"
-
-
 def select_ids(wanted: Iterable[str], available: Iterable[str], where: str) -> list[str]:
     """Return the wanted ids as they are spelt where they exist, refusing those that are not there.
 
-    The case of letters is ignored, with a warning, if that leaves no doubt (`match_ids`).
+    Letter case is ignored, with a warning, if that leaves no doubt (`match_ids`).
 
     Args:
         wanted: ids asked for.

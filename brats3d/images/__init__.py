@@ -6,7 +6,7 @@ temporary name, read back, compared with the grid they should lie on, and only t
 
 from brats3d.images.formats import READERS, read
 from brats3d.images.nifti import nifti_bytes, write
-from brats3d.images.pairs import fingerprint, is_voxel_file, parts_of, size_of
+from brats3d.images.pairs import content_of, fingerprint, is_voxel_file, parts_of, size_of
 from brats3d.images.unread import is_dicom, why_unread
 from brats3d.images.volume import MAX_VOXELS, SUFFIXES, SourceFile, Volume, check_finite, strip_suffix
 
@@ -17,6 +17,7 @@ __all__ = [
     "SourceFile",
     "Volume",
     "check_finite",
+    "content_of",
     "fingerprint",
     "is_dicom",
     "is_voxel_file",

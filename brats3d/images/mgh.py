@@ -13,17 +13,16 @@ from pathlib import Path
 import numpy as np
 from isal import isal_zlib
 
-from brats3d.errors import ImageError, first_line
+from brats3d.errors import ImageError
 from brats3d.geometry import Grid
-from brats3d.images.stream import MOST_INFLATED
-from brats3d.images.volume import MAX_BYTES, SourceFile, Volume, check_grid, check_size
+from brats3d.images.stream import GZIP, MOST_INFLATED
+from brats3d.images.volume import MAX_BYTES, SourceFile, Volume, check_grid, check_size, decoding
 
 FIELDS, HEADER = 90, 284
 GOOD_RAS = slice(28, 30)
 """Where the header says whether it knows how the scan lies; nibabel fills in a default if not."""
 MOST_NOTES = 1 << 24
 """Bytes that may follow the voxels."""
-GZIP = b"\x1f\x8b"
 
 
 def read_mgh(path: Path, room: np.ndarray | None = None) -> Volume:
@@ -39,15 +38,8 @@ def read_mgh(path: Path, room: np.ndarray | None = None) -> Volume:
     if path.stat().st_size > MAX_BYTES:
         raise ImageError(f"{path}: the file has {path.stat().st_size} bytes; expected a brain scan of at most {MAX_BYTES}.")
     content = path.read_bytes()
-    try:
+    with decoding(path, "FreeSurfer's MGH"):
         array, grid = _decoded(path, content)
-    except (ImageError, MemoryError):
-        raise
-    except Exception as problem:  # nibabel and isal raise many kinds; each means the same to the user
-        raise ImageError(
-            f"{path}: cannot be read as FreeSurfer's MGH ({type(problem).__name__}: {first_line(problem)}); the file is"
-            " damaged, truncated or of another kind: copy it again from its source."
-        ) from problem
     return Volume(array, grid, SourceFile(path.name, len(content), isal_zlib.crc32(content)))
 
 

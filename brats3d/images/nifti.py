@@ -14,22 +14,15 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from brats3d.errors import ArrayError, ImageError, first_line
+from brats3d.errors import ArrayError, ImageError
 from brats3d.files import whole_file
-from brats3d.geometry import AFFINE_TOLERANCE, Grid, corner_shift
+from brats3d.geometry import AFFINE_TOLERANCE, Grid
+from brats3d.images.nifti_header import FIRST, TOO_BAD, Faults, fitting_room, grid_of, is_nifti2, layout_of, scaled, step_of
 from brats3d.images.stream import Stream, opened
-from brats3d.images.volume import AGAIN, Volume, check_grid, check_size
+from brats3d.images.volume import Volume, check_grid, decoding
 
 if TYPE_CHECKING:
     import nibabel as nib
-
-FIRST = 348
-"""Bytes of a NIfTI-1 header; the first four of them say how many there are."""
-WORTH_SAYING = 30
-"""nibabel's level of header faults that it reads around and shows; from `TOO_BAD` on it refuses the file."""
-TOO_BAD = 40
-FORMS_APART = 0.5
-"""sform and qform contradict each other where a corner lies further apart by them, in voxels. Real files: 0.0006 at most."""
 
 
 def read_nifti(path: Path, room: np.ndarray | None = None) -> Volume:
@@ -42,31 +35,13 @@ def read_nifti(path: Path, room: np.ndarray | None = None) -> Volume:
     Raises:
         ImageError: the file is truncated, damaged, of another kind, or absurdly large.
     """
-    try:
-        with opened(path) as stream:
-            header, faults = _header(stream)
-            shape, kind = _layout(path, header)
-            grid = _grid(path, header, shape, faults)
-            raw = stream.take(prod(shape) * kind.itemsize, _fitting(room, shape, kind))
-            source = stream.finish()
-        return Volume(_values(raw.view(kind).reshape(shape, order="F"), header), grid, source, _step(header, kind))
-    except (ImageError, MemoryError):
-        raise
-    except Exception as problem:  # nibabel, zlib and isal raise many kinds; each means the same to the user
-        if isinstance(problem, OSError) and problem.errno:
-            raise  # the system's fault, not the file's
-        raise ImageError(
-            f"{path}: cannot be read as NIfTI ({type(problem).__name__}: {first_line(problem)});"
-            " the file is damaged, truncated or of another kind: copy it again from its source."
-        ) from problem
-
-
-class _Faults(list[str]):
-    """What nibabel finds wrong in a header and reads around; stands in for its logger, which would write to the terminal."""
-
-    def log(self, level: int, message: str) -> None:
-        if level >= WORTH_SAYING:
-            self.append(message)
+    with decoding(path, "NIfTI"), opened(path) as stream:
+        header, faults = _header(stream)
+        shape, kind = layout_of(path, header)
+        grid = grid_of(path, header, shape, faults)
+        raw = stream.take(prod(shape) * kind.itemsize, fitting_room(room, shape, kind))
+        source = stream.finish()
+        return Volume(scaled(raw.view(kind).reshape(shape, order="F"), header), grid, source, step_of(header, kind))
 
 
 def _header(stream: Stream) -> tuple[nib.Nifti1Header, list[str]]:
@@ -79,81 +54,16 @@ def _header(stream: Stream) -> tuple[nib.Nifti1Header, list[str]]:
 
     block = stream.take(FIRST).tobytes()
     kind = nib.Nifti1Header
-    if nib.Nifti2Header.sizeof_hdr in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")):
+    if is_nifti2(block):
         kind = nib.Nifti2Header
         block += stream.take(kind.sizeof_hdr - FIRST).tobytes()
-    header, faults = kind(block, check=False), _Faults()
+    header, faults = kind(block, check=False), Faults()
     header.check_fix(faults, TOO_BAD)
     start = header.get_data_offset()
     if header["magic"].item() != kind.single_magic or start < len(block):
         raise ValueError(f"the voxels begin at byte {start}, or in another file (.img)")
     stream.skip(start - len(block))
     return header, faults
-
-
-def _layout(path: Path, header: nib.Nifti1Header) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and type of the voxels; axes of one voxel after the third are dropped."""
-    shape, kind = tuple(int(n) for n in header.get_data_shape()), header.get_data_dtype()
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    check_size(path, shape, kind.itemsize)
-    if not np.issubdtype(kind, np.number) or np.issubdtype(kind, np.complexfloating):
-        raise ImageError(f"{path}: the voxels are of type {kind}; expected real numbers.")
-    return shape, kind
-
-
-def _fitting(room: np.ndarray | None, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray | None:
-    """Return memory as the bytes it is, where voxels of a shape and type fit it in the file's order."""
-    if room is None or room.shape != shape or room.dtype != kind or not room.flags.f_contiguous:
-        return None
-    return room.reshape(-1, order="F").view(np.uint8)
-
-
-def _values(voxels: np.ndarray, header: nib.Nifti1Header) -> np.ndarray:
-    """Return the voxels in this machine's byte order, scaled as NIfTI defines it."""
-    from nibabel.volumeutils import apply_read_scaling
-
-    native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
-    slope, intercept = header.get_slope_inter()
-    if slope is None or (slope, intercept) == (1, 0):
-        return native
-    return apply_read_scaling(native, np.float64(slope), np.float64(intercept))
-
-
-def _step(header: nib.Nifti1Header, kind: np.dtype) -> float:
-    """Return how far neighbouring values of scaled whole numbers lie apart; 0 for voxels that are not scaled, or floating."""
-    slope, intercept = header.get_slope_inter()
-    if slope is None or (slope, intercept) == (1, 0) or not np.issubdtype(kind, np.integer):
-        return 0.0
-    return float(abs(slope))
-
-
-def _grid(path: Path, header: nib.Nifti1Header, shape: tuple[int, ...], faults: list[str]) -> Grid:
-    x, y, z = shape[:3]
-    affine = check_grid(path, Grid((x, y, z), np.asarray(header.get_best_affine(), float))).affine
-    try:
-        qform, qcode = header.get_qform(coded=True)
-        sform, scode = header.get_sform(coded=True)
-    except ValueError as problem:  # a quaternion longer than 1
-        raise ImageError(f"{path}: the qform cannot be read ({first_line(problem)}); {AGAIN}") from problem
-    for name, form in (("qform", qform), ("sform", sform)):
-        if form is not None and not np.isfinite(form).all():
-            raise ImageError(f"{path}: the {name} {np.round(form, 4).tolist()} is not finite; {AGAIN}")
-    doubts = [f"has a fault that was read around ({fault})" for fault in faults] + _forms_apart((x, y, z), qform, sform)
-    return Grid((x, y, z), affine, qform, sform, int(qcode), int(scode), int(header["xyzt_units"]), tuple(doubts))
-
-
-def _forms_apart(shape: tuple[int, int, int], qform: np.ndarray | None, sform: np.ndarray | None) -> list[str]:
-    """Return how the two forms of a header contradict each other, as words; empty if they agree or one is not set."""
-    if qform is None or sform is None:
-        return []
-    axes = [Grid(shape, form).axes for form in (sform, qform)]
-    moved = corner_shift(shape, sform, qform)
-    if axes[0] != axes[1]:
-        return [f"says {axes[0]} (sform) and {axes[1]} (qform); the sform is taken"]
-    if not moved <= FORMS_APART:
-        return [f"has an sform and a qform that put corners {moved:.3g} voxels apart; the sform is taken"]
-    return []
 
 
 def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:

@@ -6,6 +6,7 @@ the same two suffixes, is refused: its header has no room to say which side is l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from isal import isal_zlib
 
-from brats3d.errors import ImageError, first_line
-from brats3d.images.nifti import FIRST, TOO_BAD, _Faults, _fitting, _grid, _layout, _step, _values
+from brats3d.errors import ImageError
+from brats3d.images.nifti_header import (
+    FIRST,
+    TOO_BAD,
+    Faults,
+    fitting_room,
+    grid_of,
+    is_nifti2,
+    layout_of,
+    scaled,
+    sizes,
+    step_of,
+)
 from brats3d.images.stream import BUFFER, Stream, opened
-from brats3d.images.volume import SourceFile, Volume
+from brats3d.images.volume import SourceFile, Volume, decoding
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1PairHeader
@@ -47,12 +59,25 @@ def fingerprint(path: Path | str) -> SourceFile:
     Raises:
         OSError: a file cannot be read.
     """
+    return content_of(Path(path).name, parts_of(path))
+
+
+def content_of(name: str, files: Iterable[Path]) -> SourceFile:
+    """Return what identifies the content of files that make one image, in their order.
+
+    Args:
+        name: what to call it.
+        files: every byte of them is read.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
     crc, size = 0, 0
-    for part in parts_of(path):
-        with part.open("rb") as file:
+    for path in files:
+        with path.open("rb") as file:
             while block := file.read(BUFFER):
                 crc, size = isal_zlib.crc32(block, crc), size + len(block)
-    return SourceFile(Path(path).name, size, crc)
+    return SourceFile(name, size, crc)
 
 
 def size_of(path: Path | str) -> int:
@@ -93,31 +118,22 @@ def read_pair(path: Path, room: np.ndarray | None = None) -> Volume:
     if len(parts) < 2:
         other = "file of voxels (.img)" if parts[0].name.lower().endswith(HEADERS) else "header (.hdr)"
         raise ImageError(f"{path}: no {other} of the same name beside it; expected both files of a NIfTI pair: copy both.")
-    try:
+    with decoding(path, "a NIfTI pair", "one of its two files is"):
         return _read(path, parts[0], parts[1], room)
-    except (ImageError, MemoryError):
-        raise
-    except Exception as problem:  # as with single files: nibabel, zlib and isal raise many kinds
-        if isinstance(problem, OSError) and problem.errno:
-            raise
-        raise ImageError(
-            f"{path}: cannot be read as a NIfTI pair ({type(problem).__name__}: {first_line(problem)});"
-            " a file is damaged, truncated or of another kind: copy both again from their source."
-        ) from problem
 
 
 def _read(path: Path, header_file: Path, voxel_file: Path, room: np.ndarray | None) -> Volume:
     with opened(header_file) as stream:
         header, faults = _pair_header(header_file, stream)
         first = stream.finish()
-    shape, kind = _layout(path, header)
-    grid = _grid(path, header, shape, faults)
+    shape, kind = layout_of(path, header)
+    grid = grid_of(path, header, shape, faults)
     with opened(voxel_file) as stream:
         stream.skip(int(header["vox_offset"]))
-        raw = stream.take(prod(shape) * kind.itemsize, _fitting(room, shape, kind))
+        raw = stream.take(prod(shape) * kind.itemsize, fitting_room(room, shape, kind))
         second = stream.finish()
     source = SourceFile(path.name, first.bytes + second.bytes, isal_zlib.crc32_combine(first.crc32, second.crc32, second.bytes))
-    return Volume(_values(raw.view(kind).reshape(shape, order="F"), header), grid, source, _step(header, kind))
+    return Volume(scaled(raw.view(kind).reshape(shape, order="F"), header), grid, source, step_of(header, kind))
 
 
 def _pair_header(path: Path, stream: Stream) -> tuple[Nifti1PairHeader, list[str]]:
@@ -130,13 +146,13 @@ def _pair_header(path: Path, stream: Stream) -> tuple[Nifti1PairHeader, list[str
     from nibabel.nifti2 import Nifti2PairHeader
 
     block = stream.take(FIRST).tobytes()
-    longer = Nifti2PairHeader.sizeof_hdr in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big"))
+    longer = is_nifti2(block)
     kind: Any = Nifti2PairHeader if longer else Nifti1PairHeader
     magic = block[4:7] if longer else block[344:347]
     if magic in (b"n+1", b"n+2"):
         raise ImageError(f"{path}: the header says that its voxels are in the same file; rename it to .nii.")
     if magic not in (b"ni1", b"ni2"):
-        if FIRST not in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")):
+        if FIRST not in sizes(block):
             raise ValueError("not a header of NIfTI or Analyze")
         raise ImageError(
             f"{path}: a header of Analyze 7.5 (no ni1 at its end), which does not say which side is left; expected a NIfTI"
@@ -144,6 +160,6 @@ def _pair_header(path: Path, stream: Stream) -> tuple[Nifti1PairHeader, list[str
         )
     block += stream.take(kind.sizeof_hdr - FIRST).tobytes()
     stream.skip_rest()
-    header, faults = kind(block, check=False), _Faults()
+    header, faults = kind(block, check=False), Faults()
     header.check_fix(faults, TOO_BAD)
     return header, faults

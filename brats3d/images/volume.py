@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from brats3d.errors import ImageError
+from brats3d.errors import ImageError, first_line, system_error
 from brats3d.geometry import Grid
 
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgz", ".mgh")
@@ -59,6 +61,31 @@ def strip_suffix(name: str) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
+
+
+@contextmanager
+def decoding(path: Path, kind: str, files: str = "the file is") -> Iterator[None]:
+    """Turn whatever nibabel, zlib and isal raise of a damaged file, which is of many kinds, into an `ImageError` that names it.
+
+    Args:
+        path: the file.
+        kind: what it should be, such as NIfTI.
+        files: what is damaged, with its verb.
+
+    Raises:
+        ImageError: the file is damaged; names what was raised.
+    """
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Exception as problem:
+        if system_error(problem) is not None:
+            raise  # the system's fault, not the file's
+        raise ImageError(
+            f"{path}: cannot be read as {kind} ({type(problem).__name__}: {first_line(problem)}); {files} damaged, truncated"
+            " or of another kind: copy it again from its source."
+        ) from problem
 
 
 def check_finite(path: Path | str, array: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from brats3d import images
-from brats3d.errors import CaseError, ImageError
+from brats3d.errors import CaseError, ImageError, system_error
 from brats3d.predict.folder import PredictionFolder, files_of
 from brats3d.predict.sources import CaseSource, Fingerprint
 
@@ -101,7 +101,7 @@ def _whole(path: Path, entry: Mapping[str, Any]) -> bool:
         try:
             source = images.read(path / name).source
         except ImageError as problem:
-            if isinstance(problem.__cause__, OSError) and problem.__cause__.errno:
+            if problem.__cause__ is not None and system_error(problem.__cause__) is not None:
                 raise  # it cannot be read now, but may be whole
             log.warning("%s is damaged or missing; its case is predicted again.", path / name)
             return False

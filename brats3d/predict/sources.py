@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from brats3d import images
-from brats3d.cases import LETTER_CASE, MODALITIES, Case, alike_but_for_case, find_cases, patient_of, settle_label_set
+from brats3d.cases import MODALITIES, Case, differing_in_case, find_cases, patient_of, settle_label_set
 from brats3d.errors import CaseError, ImageError, OptionError
 from brats3d.preprocess import ABOUT_HEADER, prepare_case
 from brats3d.regions import whole_numbers
@@ -215,8 +215,8 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Ca
         if case in found:
             raise OptionError(f"case {case} is in two of {', '.join(map(str, sources))}; leave one of them out.")
         found[case] = source
-    for alike in {tuple(names) for names in alike_but_for_case(found).values()}:
-        log.warning("cases %s", LETTER_CASE.format(" and ".join(alike)))
+    for sentence in dict.fromkeys(differing_in_case(found).values()):
+        log.warning("cases %s", sentence)
     return dict(sorted(found.items()))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,16 +68,9 @@ def _change(case: Case, part: str, source: Source | None, file: Path | None, mad
         return f"{was}, where now {case.id} has {file.name} of {size} bytes: {named} was changed since"
     known = source.get("crc32")
     read = known is not None and (part == "label" or max(p.stat().st_mtime for p in images.parts_of(file)) > made)
-    if read and _crc32(file) != known:
+    if read and images.fingerprint(file).crc32 != known:
         return f"from {file.name}, where now that file has other bytes"
     return ""
-
-
-def _crc32(file: Path) -> int:
-    crc = 0
-    for part in images.parts_of(file):
-        crc = zlib.crc32(part.read_bytes(), crc)
-    return crc
 
 
 def check_facts(stored: StoredCase, case: Case) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from brats3d.cases import LETTER_CASE, alike_but_for_case
+from brats3d.cases import differing_in_case
 from brats3d.errors import CaseError, OutputExistsError, SpaceError
 from brats3d.files import check_name, remove_stale
 from brats3d.store import CaseFacts, StoredCase, case_path
@@ -60,8 +60,8 @@ def stored_before(
     Raises:
         OutputExistsError: all of them are stored already; or ``check`` says that the store was made with other settings.
     """
-    alike = alike_but_for_case([*cases, *(path.stem for path in out.glob("[!.]*.h5"))])
-    before = StoredBefore(refused={name: LETTER_CASE.format(" and ".join(alike[name])) for name in cases if name in alike})
+    differing = differing_in_case([*cases, *(path.stem for path in out.glob("[!.]*.h5"))])
+    before = StoredBefore(refused={name: differing[name] for name in cases if name in differing})
     remove_stale(out, [case_path(out, name).name for name in cases])
     for name in cases:
         path = case_path(out, name)

@@ -6,7 +6,6 @@ that masks get back to the scan's own grid, and a case's sources name the atlas 
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from brats3d.cases import patient_of
 from brats3d.errors import ImageError
-from brats3d.images import fingerprint
+from brats3d.images import content_of, parts_of
 from brats3d.preprocess.prepare import header_warnings
 from brats3d.raw import RawStudy, Series, Study, choose_method, choose_series, prepare_study
 from brats3d.store import CaseFacts, PreparedCase, summarise
@@ -103,16 +102,11 @@ def study_sources(study: Study, atlas: Path | str | None, brain: str) -> tuple[d
     series = [_fingerprint(modality, one) for modality, one in chosen.items()]
     template = {"name": "atlas: MNI152 (nilearn)", "bytes": 0, "crc32": 0}
     if atlas is not None:
-        content = Path(atlas).read_bytes()
-        template = {"name": f"atlas: {Path(atlas).name}", "bytes": len(content), "crc32": zlib.crc32(content)}
+        template = asdict(content_of(f"atlas: {Path(atlas).name}", [Path(atlas)]))
     return (*series, template, {"name": f"brain: {brain}", "bytes": 0, "crc32": 0})
 
 
 def _fingerprint(modality: str, series: Series) -> dict[str, Any]:
-    if not series.dicom:
-        return {**asdict(fingerprint(series.files[0])), "name": f"{modality}: NIfTI file"}
-    crc, size = 0, 0
-    for path in series.files:
-        content = path.read_bytes()
-        crc, size = zlib.crc32(content, crc), size + len(content)
-    return {"name": f"{modality}: DICOM series of {len(series.files)} files", "bytes": size, "crc32": crc}
+    if series.dicom:
+        return asdict(content_of(f"{modality}: DICOM series of {len(series.files)} files", series.files))
+    return asdict(content_of(f"{modality}: NIfTI file", parts_of(series.files[0])))
