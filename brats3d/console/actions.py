@@ -24,12 +24,14 @@ class Action:
     Attributes:
         function: the public function behind it.
         show: result → text for standard output.
-        parameter: the function's parameter that the option's value becomes; empty where the option takes none.
+        parameter: the function's parameter that the option's value becomes; empty if the option takes none.
+        example: one real command line with the option, shown by its ``--help``.
     """
 
     function: Callable[..., Any]
     show: Callable[[Any], str]
     parameter: str = ""
+    example: str = ""
 
 
 def call_action(
@@ -45,7 +47,7 @@ def call_action(
     Args:
         actions: option without its dashes → what it does; under the empty name what is done without any of them.
         argv: arguments, or None for the process's own.
-        example: one real command line, shown by ``--help``.
+        example: one real command line without any of them, shown by ``--help``.
         prog: name shown in the usage line.
         defaults: as in `call`; those that the function has no parameter for are passed over.
 
@@ -62,7 +64,7 @@ def call_action(
     name = asked[0] if asked else ""
     action = actions[name]
     if {"-h", "--help"} & set(arguments):
-        arguments = ["--help"]  # also where the value of an option stands out
+        arguments = ["--help"]  # also if the value of an option is missing
     elif name and not action.parameter:
         if f"--{name}" not in arguments:
             raise OptionError(f"--{name} takes no value; give it alone.")
@@ -71,7 +73,7 @@ def call_action(
     return call(
         action.function,
         arguments,
-        example=example if name else f"{example}\n\n{_others(actions, prog)}",
+        example=action.example if name else f"{example}\n\n{_others(actions, prog)}",
         show=action.show,
         prog=f"{prog} --{name}" if name and not action.parameter else prog,
         defaults={option: value for option, value in defaults.items() if option in known},
@@ -80,7 +82,7 @@ def call_action(
 
 
 def _others(actions: Mapping[str, Action], prog: str) -> str:
-    """Return what else the command does, a line each."""
+    """Return what else the command does, one line each."""
     told = {f"--{name} {action.parameter.upper()}".strip(): action for name, action in actions.items() if name}
     width = max(map(len, told))
     lines = [f"  {flag.ljust(width)}  {(inspect.getdoc(a.function) or '').splitlines()[0]}" for flag, a in told.items()]

@@ -115,7 +115,8 @@ def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: An
             parameter.name, metavar=parameter.name.upper(), type=kind, choices=choices, nargs="+" if many else None, help=text
         )
     else:
-        shown = "" if required or parameter.default in (None, "", ()) else f" (default: {parameter.default})"
+        default = " ".join(map(str, parameter.default)) if isinstance(parameter.default, tuple) else parameter.default
+        shown = "" if required or default in (None, "", ()) else f" (default: {default})"
         parser.add_argument(
             flag,
             dest=parameter.name,

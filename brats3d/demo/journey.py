@@ -89,11 +89,11 @@ def run_demo(
     """Walk the whole chain on synthetic heads: scans, store, training, masks, scores, picture.
 
     Args:
-        out: folder for everything; made where it does not exist.
-        size: full takes about ten minutes on two cores; quick, about one, only shows that everything runs: its scores mean
-            nothing.
-        seed: of the heads and of the training.
-        force: remove what an earlier demo left in the folder; what no demo made stays, and is refused.
+        out: folder for everything; made if it does not exist.
+        size: full takes about ten minutes on two cores; quick takes about one and only shows that everything runs: its scores
+            mean nothing.
+        seed: seed of the heads and of the training.
+        force: remove what an earlier demo left in the folder; anything else there stays, and the demo does not start.
         progress: called as each step advances.
 
     Returns:

@@ -55,8 +55,8 @@ def evaluate_cases(
     nothing is written.
 
     Args:
-        predictions: folder of masks (<case>.nii.gz, with predictions.json or without), of case folders, or a store.
-        references: folder of case folders, of masks (<case>.nii.gz, <case>_seg, <case>-seg), or a store.
+        predictions: folder of masks (<case>.nii.gz, with or without predictions.json), folder of case folders, or a store.
+        references: folder of case folders, folder of masks (<case>.nii.gz, <case>_seg, <case>-seg), or a store.
         out: folder for the results; made if it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
         label_set: what the predictions' values mean, such as L17 (GTV for masks of the whole tumour); by default as
@@ -65,21 +65,21 @@ def evaluate_cases(
         protocol: casewise (HD95 in mm by surface elements), brats2021 (what the challenges of 2021 and 2022 computed),
             brats2023 or brats2024 (lesion by lesion), or all of them side by side.
         task: task of the lesion-wise protocols: GLI, SSA, PED, MEN, MET, MEN-RT; by default GLI.
-        tolerances: of the normalised surface Dice, in mm.
+        tolerances: tolerances of the normalised surface Dice, in mm.
         against: other folders of predictions of the same cases, to compare with the first: paired differences and ranking.
-        rater: a second folder of references; the two raters are compared with each other as well.
-        groups: a CSV file with a column case and others to group the summary by; grade, site and volume are found anyway.
-        calibration: compare the probabilities that lie beside the predictions with the references.
+        rater: a second folder of references; the two raters are compared with each other too.
+        groups: a CSV file with a column case and others to group the summary by, besides grade, site and volume.
+        calibration: compare the probabilities beside the predictions with the references.
         other_grid: what to do with a prediction on another grid than its reference's: refuse it, resample it there (nearest
             voxel; refused if more than 1% of it lies outside or its volume changes by more than 5%), or compare voxelwise,
             whatever the headers say.
         workers: processes, each with one case in memory.
-        force: write over results that are there already.
+        force: overwrite existing results.
         progress: called as cases finish.
 
     Returns:
         The scores, and the cases that were refused: without a prediction, without a reference, damaged, on another grid,
-        with values or a label set that cannot be. Ids that differ only in the case of letters are matched.
+        with values or a label set that cannot be. Ids that differ only in letter case are matched.
 
     Raises:
         NoCasesError: a folder holds no case, or the two have none in common.

@@ -81,12 +81,12 @@ def predict_cases(
     Args:
         model: a model file such as RUN/best.keras; its card decides channels, order and normalisation.
         sources: folders of scans, nested in any way, or stores.
-        out: folder for the masks <case id>.nii.gz and predictions.json; made where it does not exist.
+        out: folder for the masks <case id>.nii.gz and predictions.json; made if it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        label_set: coding of the masks, such as L17; by default each source's own, and L23 where it says none.
+        label_set: coding of the masks, such as L17; by default each source's own, or L23 if it has none.
         probabilities: write the regions' probabilities too, as float32 in probabilities/<case id>.nii.gz.
-        submission: pack the masks of these cases for a challenge's validation server, into submission.zip.
-        force: start over in a folder that holds predictions already; all masks that its list names are removed.
+        submission: pack the masks of these cases into submission.zip, for a challenge's validation server.
+        force: start over in a folder that holds predictions; all masks in its list are removed.
         progress: called as cases finish.
 
     Returns:

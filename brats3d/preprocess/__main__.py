@@ -42,8 +42,8 @@ def _counts(report: StoreReport | RawStoreReport) -> list[str]:
 
 ACTIONS = {
     "": Action(build_store, _show),
-    "list": Action(list_cases, CaseListing.as_text),
-    "raw": Action(build_raw_store, _show_raw),
+    "list": Action(list_cases, CaseListing.as_text, example="python -m brats3d.preprocess FOLDER --list"),
+    "raw": Action(build_raw_store, _show_raw, example="python -m brats3d.preprocess STUDIES --raw --out STORE"),
 }
 """Option → what it does."""
 

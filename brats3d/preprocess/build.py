@@ -70,18 +70,17 @@ def build_store(
 
     Args:
         source: folders that hold cases of any BraTS year, nested in any way, or manifests (.csv, .json).
-        out: the store's folder; made where it does not exist.
+        out: the store's folder; made if it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        label_set: what the labels' values mean, such as L17; settled from names, values and images where not given.
-        accept: names of checks, also as NAME,NAME, whose refusals become warnings; each refusal says its name.
-        codec: zstd reads twice as fast, gzip is readable by any HDF5.
-        workers: processes, each with one case in memory; by default the function starts none, and the command one per core
-            (None).
-        shard: I/N, only every N-th of the cases, from the I-th: the same call with 1/8 to 8/8 in eight jobs does them all.
-            Each job compares its labels' codings with what is stored by then; copies of one case are looked for without a
-            shard alone, or by python -m brats3d.store STORE --duplicates.
-        scheduler: address of a Dask scheduler, whose workers do the cases instead.
-        force: make the files of these cases again.
+        label_set: what the labels' values mean, such as L17; by default settled from names, values and images.
+        accept: names of checks, separated by blanks or commas, whose refusals become warnings; each refusal names its check.
+        codec: zstd is read twice as fast; gzip can be read by any HDF5.
+        workers: processes, each with one case in memory; None is one per core, the command's default.
+        shard: I/N: only every N-th case, starting with the I-th; 1/8 to 8/8 in eight jobs do them all. Each job compares its
+            labels' codings with those stored by then. Copies of one case are searched for only without a shard; afterwards
+            python -m brats3d.store STORE --duplicates does so.
+        scheduler: address of a Dask scheduler whose workers do the work instead.
+        force: build these cases again, even if they are stored already.
         progress: called as cases finish.
 
     Returns:

@@ -51,20 +51,19 @@ def build_raw_store(
     ``shard`` in the jobs of an array, or by a Dask ``scheduler``; source, atlas and store are then seen by all of them.
 
     Args:
-        source: folder that holds studies as DICOM, or as NIfTI with skull, nested in any way; a folder a study.
-        out: the store's folder; made where it does not exist.
+        source: folder of studies, DICOM or NIfTI with skull, nested in any way; one folder per study.
+        out: the store's folder; made if it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
         atlas: a T1-weighted head without skull; by default MNI152 as nilearn ships it.
-        brain: how the brain is found: auto takes an installed HD-BET or SynthStrip, else the atlas.
-        accept: names of checks, also as NAME,NAME, whose refusals become warnings; each refusal says its name.
-        codec: zstd reads twice as fast, gzip is readable by any HDF5.
-        pictures: folder for a picture, <case id>.png, of each case that this call prepares, refused ones too, before and
-            after, for quality control; none by default.
-        workers: processes, each with one case in memory; by default the function starts none, and the command one per core
-            (None).
-        shard: I/N, only every N-th of the studies, from the I-th.
-        scheduler: address of a Dask scheduler, whose workers do the studies instead.
-        force: make the files of these cases again.
+        brain: how the brain is extracted: auto uses HD-BET or SynthStrip if installed, else the atlas.
+        accept: names of checks, separated by blanks or commas, whose refusals become warnings; each refusal names its check.
+        codec: zstd is read twice as fast; gzip can be read by any HDF5.
+        pictures: folder for quality control: a picture of each case before and after, refused ones too, as <case id>.png; none
+            by default.
+        workers: processes, each with one case in memory; None is one per core, the command's default.
+        shard: I/N: only every N-th study, starting with the I-th.
+        scheduler: address of a Dask scheduler whose workers do the work instead.
+        force: build these cases again, even if they are stored already.
         progress: called as cases finish.
 
     Returns:

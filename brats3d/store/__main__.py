@@ -57,12 +57,12 @@ def _show_duplicates(found: Duplicates) -> str:
 
 ACTIONS = {
     "": Action(describe_store, _show_listing),
-    "write": Action(write_listing, _show_written),
-    "pack": Action(pack_store, _show_packed, "out"),
-    "unpack": Action(unpack_store, _show_merged, "out"),
-    "merge": Action(merge_stores, _show_merged, "others"),
-    "duplicates": Action(find_duplicates, _show_duplicates),
-    "audit": Action(audit_split, _show_audit, "split"),
+    "write": Action(write_listing, _show_written, example="python -m brats3d.store STORE --write"),
+    "pack": Action(pack_store, _show_packed, "out", "python -m brats3d.store STORE --pack STORE.h5"),
+    "unpack": Action(unpack_store, _show_merged, "out", "python -m brats3d.store STORE.h5 --unpack STORE"),
+    "merge": Action(merge_stores, _show_merged, "others", "python -m brats3d.store STORE --merge OTHER_STORE"),
+    "duplicates": Action(find_duplicates, _show_duplicates, example="python -m brats3d.store STORE --duplicates"),
+    "audit": Action(audit_split, _show_audit, "split", "python -m brats3d.store STORE --audit RUN/split.json"),
 }
 """Option → what it does."""
 

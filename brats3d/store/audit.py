@@ -84,8 +84,8 @@ def audit_split(
     other voxels, resampled or turned, and another scan of the same patient are not seen: say who is who by names.
 
     Args:
-        store: the store that holds the cases: open, its folder, or the file of a packed store.
-        split: the split or its file, such as RUN/split.json; all its folds are checked.
+        store: the store that holds the cases: its folder, the file of a packed store, or an open store.
+        split: the split or its file, such as RUN/split.json; all folds are checked.
         workers: processes that read volumes; None is one per core.
         progress: called as volumes are read.
 

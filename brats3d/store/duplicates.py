@@ -104,9 +104,9 @@ def find_duplicates(
 
     Args:
         store: folder of a store, file of a packed store, or an open store.
-        cases: the ids themselves of the cases to look at; None for all.
-        thorough: read all volumes, and find parts of a brain and unevenly rescaled copies too; else histograms choose the pairs
-            whose volumes are read, at a few milliseconds a case.
+        cases: ids of the cases to compare (not a file of them); None for all.
+        thorough: read all volumes, to find parts of a brain and unevenly rescaled copies too; otherwise histograms choose the
+            pairs whose volumes are read, at a few milliseconds per case.
         workers: processes that read volumes; None is one per core.
         progress: called as volumes are read.
 

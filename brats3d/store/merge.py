@@ -45,14 +45,14 @@ class MergeReport:
 
 
 def merge_stores(store: Path | str, others: Sequence[Path | str], *, progress: Progress = silent) -> MergeReport:
-    """Bring the cases of other stores into a store.
+    """Merge the cases of other stores into a store.
 
     Their files are copied as they are, whatever their codec. A case whose id is taken by another content is refused, and the
     others are brought in; the same call goes on where it stopped.
 
     Args:
-        store: the folder of the store that takes them in.
-        others: stores, as folders or packed.
+        store: the folder of the store to merge into.
+        others: stores to take cases from, folders or packed.
         progress: called as cases are copied.
 
     Returns:
@@ -76,11 +76,11 @@ def merge_stores(store: Path | str, others: Sequence[Path | str], *, progress: P
 
 
 def unpack_store(store: Path | str, out: Path | str, *, progress: Progress = silent) -> MergeReport:
-    """Unpack a packed store into a folder, one file a case; the same call goes on where it stopped.
+    """Unpack a packed store into a folder, one file per case; the same call continues where it stopped.
 
     Args:
         store: the file of a packed store.
-        out: the folder; made where it does not exist.
+        out: the folder; made if it does not exist.
         progress: called as cases are copied.
 
     Returns:

@@ -57,7 +57,7 @@ def pack_store(store: Path | str, out: Path | str, *, force: bool = False, progr
     Args:
         store: the store's folder.
         out: the file to write, such as STORE.h5.
-        force: replace the file where it exists.
+        force: replace the file if it exists.
         progress: called as cases are copied.
 
     Returns:

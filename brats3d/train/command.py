@@ -58,14 +58,14 @@ def train_model(
     Args:
         store: the store's folder.
         out: the run's folder: recipe, split, models, training states, log, curves, scores.
-        recipe: name of a shipped recipe, or a TOML file; isensee2017 where none is given.
-        fold: which fifth of the patients is left for the test, 0 to 4; the recipe's own where none is given.
-        seed: of weights, dropout, patches and split; the recipe's own where none is given.
-        precision: float32, or mixed precision on a GPU; the recipe's own where none is given.
-        settings: keys of the recipe to change, as key=value or section.key=value with values as in TOML or lists as WT,TC; such
-            as training.epochs=30 network.options.base_filters=8 regions=WT,TC prediction.flips=[].
-        resume: go on with the run in this folder from its last finished epoch; recipe and split are the run's own, and of
-            the settings only optimiser.learning_rate may be another.
+        recipe: name of a shipped recipe, or a TOML file; by default isensee2017.
+        fold: which fifth of the patients is held out for the test, 0 to 4; by default the recipe's.
+        seed: seed of weights, dropout, patches and split; by default the recipe's.
+        precision: float32, or mixed precision on a GPU; by default the recipe's.
+        settings: keys of the recipe to change, as key=value or section.key=value, with values as in TOML or lists as WT,TC; for
+            example training.epochs=30 network.options.base_filters=8 regions=WT,TC prediction.flips=[].
+        resume: continue the run in this folder after its last finished epoch; recipe and split are the run's own, and
+            optimiser.learning_rate is the only setting that may be changed.
         progress: called as epochs end.
 
     Returns:

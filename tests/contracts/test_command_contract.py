@@ -16,6 +16,8 @@ from brats3d.console import EXIT_CODES, run
 from brats3d.models import Card, build_model, save_model
 from brats3d.phantom import write_cohort
 from brats3d.preprocess import build_store
+from brats3d.preprocess.__main__ import ACTIONS as PREPROCESS
+from brats3d.store.__main__ import ACTIONS as STORE
 
 SHAPE = (24, 24, 16)
 FUNCTIONS = {
@@ -98,6 +100,17 @@ def test_help_shows_every_parameter_and_an_example(command: str, capsys: pytest.
     for name in inspect.signature(function_of(command)).parameters:
         if name != "progress":
             assert name.upper() in text or f"--{name.replace('_', '-')}" in text, f"{command} --help does not name {name}"
+
+
+@pytest.mark.parametrize(
+    ("command", "action"), [(c, a) for c, actions in (("preprocess", PREPROCESS), ("store", STORE)) for a in actions if a]
+)
+def test_help_of_an_action_shows_its_own_example(command: str, action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call(command, f"--{action}", "--help")
+    example = capsys.readouterr().out.partition("Example:\n  ")[2].splitlines()[0]
+    assert example.startswith(f"python -m brats3d.{command} ")
+    assert f" --{action}" in example
 
 
 @pytest.mark.parametrize("command", COMMANDS)
