@@ -3,8 +3,8 @@
 Every refusal is one sentence: what was found, where, what was expected, what to do. The class carries the exit code that
 ``console.run`` gives back, so no other place turns an error into a number:
 
-- ``BratsError`` and most subclasses: 2, the command cannot start or go on.
-- ``CaseError`` and its subclasses: 3, one case was examined and refused; the others go on.
+- ``BratsError`` and most subclasses: 2, the command cannot start or continue.
+- ``CaseError`` and its subclasses: 3, one case was examined and refused; the others continue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALL_ZERO = "all voxels are 0; expected a scan: check the file, or leave out the 
 
 
 class BratsError(Exception):
-    """A problem the user can mend; its text is one sentence that says how."""
+    """A problem the user can fix; its text is one sentence that says how."""
 
     exit_code = 2
 

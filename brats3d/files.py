@@ -96,7 +96,7 @@ def whole_file(path: Path | str, *, megabytes: float | None = None) -> Iterator[
             if problem.errno and problem.filename in (None, str(temporary)):
                 problem.filename, problem.filename2 = str(path), None  # what the user knows
             raise
-        needed = "make some" if megabytes is None else f"{max(megabytes, 0.1):.1f} MB are needed"
+        needed = "free some space" if megabytes is None else f"{max(megabytes, 0.1):.1f} MB are needed"
         raise SpaceError(f"{path}: no space left on the disk; {needed}.") from problem
     finally:
         temporary.unlink(missing_ok=True)
@@ -146,8 +146,8 @@ def read_text(path: Path | str) -> str:
         encoding = "utf-16-be" if raw[:1] == b"\0" else "utf-16-le"
     try:
         return raw.decode(encoding)
-    except UnicodeError as problem:
-        raise UnicodeError("it is not text in UTF-8 or UTF-16; save it as UTF-8") from problem
+    except UnicodeDecodeError as problem:
+        raise UnicodeError(f"byte {problem.start} is not text in UTF-8 or UTF-16; save it as UTF-8") from problem
 
 
 def remove_stale(folder: Path, names: Iterable[str]) -> None:

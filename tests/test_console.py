@@ -206,9 +206,9 @@ def raising(problem: BaseException) -> Any:
         (OptionError("epochs is 0; expected 1 or more."), 2, "error: epochs is 0; expected 1 or more.\n"),
         (CaseError("c1 lacks t2."), 3, "error: c1 lacks t2.\n"),
         (KeyboardInterrupt(), 130, "stopped by Ctrl-C"),
-        (console.Terminated("signal 15"), 75, "SIGTERM; what is finished stays. Give the same command again to go on"),
+        (console.Terminated("signal 15"), 75, "SIGTERM; what is finished stays. Give the same command again to continue"),
         (MemoryError(), 2, "error: out of memory; what is finished stays: use fewer workers"),
-        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2, "went away; what is finished stays."),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2, "closed the connection; what is finished stays."),
         (
             PermissionError(errno.EACCES, "Permission denied", "out/a.h5"),
             2,

@@ -77,7 +77,7 @@ def test_a_full_disk_says_what_is_needed(path: Path, content: bytes) -> None:
 
 
 def test_a_used_up_quota_is_a_full_disk(path: Path) -> None:
-    with pytest.raises(SpaceError, match=r"no space left on the disk; make some\.$"):
+    with pytest.raises(SpaceError, match=r"no space left on the disk; free some space\.$"):
         write_half(path, OSError(errno.EDQUOT, "Disk quota exceeded"))
 
 

@@ -23,7 +23,7 @@ from brats3d.errors import BratsError, system_error, system_words
 from brats3d.version import __version__
 
 EXIT_CODES = {"done": 0, "bug": 1, "cannot": 2, "refused": 3, "terminated": 75, "interrupted": 130}
-GO_ON = "what is finished stays. Give the same command again to go on (train: with --resume)."
+CONTINUE = "what is finished stays. Give the same command again to continue (train: with --resume)."
 
 PERMISSION = "check who may read and write there"
 NETWORK = "check the network drive, then give the same command again"
@@ -85,10 +85,10 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
         with _catching_sigterm():
             return main(argv)
     except KeyboardInterrupt:
-        say(f"stopped by Ctrl-C; {GO_ON}", sys.stderr)
+        say(f"stopped by Ctrl-C; {CONTINUE}", sys.stderr)
         return EXIT_CODES["interrupted"]
     except Terminated:
-        say(f"stopped by SIGTERM; {GO_ON}", sys.stderr)
+        say(f"stopped by SIGTERM; {CONTINUE}", sys.stderr)
         return EXIT_CODES["terminated"]
     except Exception as problem:
         code, sentence = _told(problem)
@@ -120,7 +120,9 @@ def _told(problem: Exception) -> tuple[int, str]:
             "error: out of memory; what is finished stays: use fewer workers, smaller patches, or a machine with more memory."
         )
     if isinstance(problem, BrokenPipeError) and not problem.filename:
-        return EXIT_CODES["cannot"], f"error: who read the output, or worked for this process, went away; {GO_ON}"
+        return EXIT_CODES[
+            "cannot"
+        ], f"error: the program reading the output (or a worker process) closed the connection; {CONTINUE}"
     number = system_error(problem)
     if number is not None:
         advice = f"; {ADVICE[number]}" if number in ADVICE else ""

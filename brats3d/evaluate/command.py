@@ -11,18 +11,20 @@ from typing import Any, Literal
 from brats3d.cases import read_case_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError
-from brats3d.evaluate.case import CaseResult, evaluate_pair
+from brats3d.evaluate.case import CaseResult
 from brats3d.evaluate.doubts import swapped, unscored
+from brats3d.evaluate.find_labels import find_labels
 from brats3d.evaluate.groups import group_cases
-from brats3d.evaluate.labels import Side, find_labels
+from brats3d.evaluate.labels import Side
 from brats3d.evaluate.pair import OtherGrid, Pair
 from brats3d.evaluate.pairing import Labels, Matches, match_cases
 from brats3d.evaluate.probabilities import calibration_notes
 from brats3d.evaluate.report import FILES, Evaluation, write_results
+from brats3d.evaluate.score_pairs import score_pairs
 from brats3d.evaluate.sets import compare, set_names
 from brats3d.evaluate.shared_coding import Codings, settle_codings
 from brats3d.evaluate.unfinished import Unfinished
-from brats3d.parallel import map_cases, worker_count
+from brats3d.parallel import worker_count
 from brats3d.regions import label_set as named_label_set
 from brats3d.scores import PROTOCOLS, TASKS, Reliability, Scoring
 
@@ -96,13 +98,11 @@ def evaluate_cases(
             named_label_set(name)
     worker_count(workers, 1)
     scorings = _scorings(protocol, task, tuple(tolerances))
-    folders = (predictions, *map(Path, against))
-    sides = [Side("prediction", folder, "--label-set", label_set, names_bind=False) for folder in folders]
-    if rater is not None:
-        sides.append(Side("reference", Path(rater), "--reference-label-set", reference_label_set, names_bind=True))
+    sides = [_predicted(folder, label_set) for folder in (predictions, *map(Path, against))]
+    sides += [] if rater is None else [_drawn(Path(rater), reference_label_set)]
     names = set_names([side.folder for side in sides])
     _check_folder(out, force=force)
-    side = Side("reference", Path(references), "--reference-label-set", reference_label_set, names_bind=True)
+    side = _drawn(Path(references), reference_label_set)
     theirs, wanted = Labels(side, find_labels(side)), None if cases is None else read_case_ids(cases)
     call = _Call(scorings, theirs, calibration, other_grid, workers, force, out, progress)
     sets = call.prepare({name: Labels(side, find_labels(side)) for name, side in zip(names, sides, strict=True)}, wanted)
@@ -119,6 +119,14 @@ def evaluate_cases(
         for each in scored.values():
             each.unfinished.remove()
     return evaluation
+
+
+def _predicted(folder: Path, label_set: str | None) -> Side:
+    return Side("prediction", folder, "--label-set", label_set, names_bind=False)
+
+
+def _drawn(folder: Path, label_set: str | None) -> Side:
+    return Side("reference", folder, "--reference-label-set", label_set, names_bind=True)
 
 
 def _scorings(protocol: str, task: str | None, tolerances_mm: tuple[float, ...]) -> tuple[Scoring, ...]:
@@ -202,7 +210,7 @@ class _Call:
             "calibration": calibration,
         }
         unfinished = Unfinished(self.out, settings, number, force=self.force)
-        results, kept = _score_all(pairs, self.workers, unfinished, self.progress)
+        results, kept = score_pairs(pairs, self.workers, unfinished, self.progress)
         refused |= {pair.case: str(answer) for pair, answer in results.items() if isinstance(answer, CaseError)}
         scored = {pair: answer for pair, answer in results.items() if isinstance(answer, CaseResult)}
         ordered = dict(sorted(scored.items(), key=lambda item: item[0].case))
@@ -287,30 +295,3 @@ def _check_folder(out: Path, *, force: bool) -> None:
         raise OutputExistsError(f"{out} holds {', '.join(present)} already; choose another --out, or use --force.")
     if out.exists() and not out.is_dir():
         raise OutputExistsError(f"{out} is a file; expected a folder for the results: choose another --out.")
-
-
-def _score_all(
-    pairs: list[Pair], workers: int, unfinished: Unfinished, progress: Progress
-) -> tuple[dict[Pair, CaseResult | CaseError], list[str]]:
-    """Return pair → its result or its refusal, and the ids whose scores were known already."""
-    results: dict[Pair, CaseResult | CaseError] = {}
-    for pair in pairs:
-        known = unfinished.known(pair)
-        if known is not None and _same_coding(pair, known):
-            results[pair] = known
-    kept = [pair.case for pair in results]
-    if kept:
-        log.warning("%s: going on, %d of %d cases are scored already.", unfinished.path.parent, len(kept), len(pairs))
-    todo = [pair for pair in pairs if pair not in results]
-    for done, (pair, answer) in enumerate(map_cases(evaluate_pair, todo, workers=workers), 1):
-        results[pair] = answer
-        if isinstance(answer, CaseResult):
-            unfinished.add(pair, answer)
-        progress("evaluate", done, len(todo))
-    return results, kept
-
-
-def _same_coding(pair: Pair, result: CaseResult) -> bool:
-    """Whether the labels mean what they meant when the case was scored: labels that were added may have settled a doubt."""
-    sides = zip((pair.prediction, pair.reference), result.label_sets, strict=True)
-    return all(file.settled in (None, name) for file, name in sides)

@@ -1,6 +1,5 @@
-"""Finding and reading the labels of one side, predictions or references, whatever kind of folder holds them.
+"""The labels of one side, predictions or references, read from a mask or a store.
 
-A folder is a store (``*.h5``), has a list (``predictions.json``), or holds case folders and plain masks, told by their names.
 What a label's values mean comes from the store or the list if there is one, else from names and values together, of all
 labels of the folder at once (`brats3d.evaluate.shared_coding`); the option settles what is in doubt and must not contradict
 what is recorded. A reference's name binds the option too (names say the year, and the year says the coding); a prediction
@@ -9,9 +8,7 @@ bears the name of its scan and may be coded in any way.
 
 from __future__ import annotations
 
-import json
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +16,12 @@ from typing import Any
 import numpy as np
 
 from brats3d import images
-from brats3d.cases import (
-    Case,
-    Finding,
-    corpus_of,
-    look_for_cases,
-    patient_of,
-    refuse_conflicts,
-    settle_label_set,
-    warn_of_unused,
-)
-from brats3d.errors import GridError, ImageError, LabelError, NoCasesError, OptionError
+from brats3d.cases import Case, settle_label_set
+from brats3d.errors import GridError, ImageError, LabelError
 from brats3d.geometry import bounding_box, box_slices, from_stored
 from brats3d.images import Volume
 from brats3d.regions import LABEL_SETS, check_values, whole_numbers
-from brats3d.store import StoredCase, case_path, is_store, open_store
+from brats3d.store import StoredCase
 
 LIST_NAME = "predictions.json"
 LIST_SCHEMA = 1
@@ -134,94 +122,6 @@ def _file_content(path: Path | None) -> list[int]:
     return [] if found is None else [found.bytes, found.crc32]
 
 
-def find_labels(side: Side) -> dict[str, LabelFile]:
-    """Return case id → where its label is, sorted by id.
-
-    Args:
-        side: which folder, and how its label set is told.
-
-    Raises:
-        NoCasesError: the folder does not exist, or holds nothing that is recognised.
-        OptionError: two files claim to be the label of one case, or ``predictions.json`` cannot be read.
-    """
-    folder = side.folder
-    stored = is_store(folder)
-    if not stored and not folder.is_dir():
-        raise NoCasesError(f"{folder}: no such folder; expected the {side.what}s: masks, case folders or a store.")
-    if stored:
-        found = {case: LabelFile(case, side, case_path(folder, case)) for case in open_store(folder)}
-    elif (folder / LIST_NAME).is_file():
-        found = _listed(side)
-    else:
-        found = _named(side)
-    if not found:
-        there = sorted(p.name for p in folder.iterdir())
-        raise NoCasesError(
-            f"{folder}: no {side.what} found among {len(there)} entries ({', '.join(there[:3])}); expected masks such as"
-            " CASE.nii.gz or CASE_seg.nii.gz, case folders, or a store."
-        )
-    return dict(sorted(found.items()))
-
-
-def _listed(side: Side) -> dict[str, LabelFile]:
-    path = side.folder / LIST_NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        schema, entries = content["schema"], content["cases"]
-        regions = tuple(map(str, content["regions"])) if "regions" in content else None
-        found = {
-            case: LabelFile(
-                case, side, side.folder / entry["file"], recorded=entry["label_set"],
-                probabilities=side.folder / entry["probabilities"] if "probabilities" in entry else None,
-                regions=regions, trained_on=bool(entry.get("trained_on", False)),
-            )
-            for case, entry in entries.items()
-        }  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise OptionError(
-            f"{path}: cannot be read ({type(problem).__name__}: {problem}); predict again, or remove it."
-        ) from problem
-    if schema != LIST_SCHEMA:
-        raise OptionError(f"{path}: has schema {schema!r}; expected {LIST_SCHEMA}: predict again with this version.")
-    for case, file in found.items():
-        if file.recorded not in LABEL_SETS:
-            raise OptionError(f"{path}: says label set {file.recorded!r} of {case}; expected one of: {', '.join(LABEL_SETS)}.")
-    return found
-
-
-def _named(side: Side) -> dict[str, LabelFile]:
-    finding = Finding((), (), {}, {})
-    with suppress(NoCasesError):
-        finding = look_for_cases(side.folder)
-    refuse_conflicts(finding)
-    cases = finding.cases
-    found = {case.id: LabelFile(case.id, side, case.label, named=case) for case in cases}
-    known = {path.name for case in cases for path in (*case.images.values(), case.label) if path is not None}
-    for path in sorted(side.folder.iterdir()):
-        stem = images.strip_suffix(path.name)
-        if stem == path.name or path.name.startswith(".") or path.name in known or not path.is_file():
-            continue
-        if images.is_voxel_file(path):
-            continue  # its header stands for both
-        case = stem[: -len("_seg")] if stem.lower().endswith(("_seg", "-seg")) else stem
-        other = found.get(case)
-        if other is not None and other.path is not None:
-            raise OptionError(
-                f"{side.folder} holds two masks of case {case}, {other.path.name} and {path.name}; leave one out."
-            )
-        found[case] = LabelFile(case, side, path, named=_case_of_mask(case, path))
-    warn_of_unused(finding, {str(file.path.absolute()) for file in found.values() if file.path is not None})
-    return found
-
-
-def _case_of_mask(case: str, path: Path) -> Case:
-    """Return what the name of a plain mask tells, as if it were the label in a case folder."""
-    folder = str(path.parent.absolute())
-    row = corpus_of(case, folder)
-    patient, timepoint = patient_of(case)
-    return Case(case, patient, timepoint, row.name, None, {}, path, row.label_sets)
-
-
 def read_label(file: LabelFile) -> Label:
     """Read a label and settle what its values mean.
 
@@ -277,7 +177,7 @@ def _settle(file: LabelFile, recorded: str | None, values: np.ndarray) -> str:
         if requested not in (None, recorded):
             raise LabelError(
                 f"the {file.side.what} is recorded as {recorded}, {file.side.option} says {requested}; leave the option out, or"
-                " mend the record."
+                " correct the record."
             )
         return recorded
     if file.settled is not None:

@@ -1,4 +1,4 @@
-"""The scores of an evaluation that is under way, so that a stopped one goes on.
+"""The scores of an evaluation that is under way, so that a stopped one continues.
 
 A hidden file in the output folder: its first line records the settings, each line after it one case's scores with the
 fingerprints of the files they come from. A line cut off by a kill is passed over. The file is removed when the results are
@@ -111,7 +111,7 @@ class Unfinished:
             if problem.errno not in NO_SPACE:
                 problem.filename = problem.filename or str(self.path)  # a write that fails does not name its file
                 raise
-            raise SpaceError(f"{self.path}: no space left on the disk; make some and start again.") from problem
+            raise SpaceError(f"{self.path}: no space left on the disk; free some space and start again.") from problem
 
     def remove(self) -> None:
         """Remove the file: the results are written."""

@@ -153,7 +153,7 @@ def _pair_header(path: Path, stream: Stream) -> tuple[Nifti1PairHeader, list[str
         raise ImageError(f"{path}: the header says that its voxels are in the same file; rename it to .nii.")
     if magic not in (b"ni1", b"ni2"):
         if FIRST not in sizes(block):
-            raise ValueError("not a header of NIfTI or Analyze")
+            raise ValueError(f"its first bytes {block[:4]!r} begin no header of NIfTI or Analyze")
         raise ImageError(
             f"{path}: a header of Analyze 7.5 (no ni1 at its end), which does not say which side is left; expected a NIfTI"
             " pair: convert it with the program that wrote it, and compare left and right."

@@ -80,7 +80,7 @@ def stored_before(
     if cases and len(before.kept) == len(cases):
         raise OutputExistsError(f"{out} holds all {len(cases)} cases of {source} already; use --force to make them again.")
     if before.kept:
-        log.warning("%s: going on, %d of %d cases are stored already.", out, len(before.kept), len(cases))
+        log.warning("%s: continuing, %d of %d cases are stored already.", out, len(before.kept), len(cases))
     return before
 
 

@@ -192,7 +192,9 @@ class Prediction:
         for threshold in self.thresholds:
             check_range("a number in prediction.thresholds", threshold, 0, 1)
             if threshold == 1:
-                raise OptionError("prediction.thresholds has 1; no probability is above that: expected numbers below 1.")
+                raise OptionError(
+                    f"prediction.thresholds has {threshold:g}; no probability is above that: expected numbers below 1."
+                )
 
 
 SECTIONS: Mapping[str, type] = MappingProxyType({

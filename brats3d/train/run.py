@@ -95,7 +95,9 @@ def _first_cause(folder: RunFolder, dataset: PatchDataset) -> Iterator[None]:
         if dataset.problem is not None:
             raise dataset.problem from problem
         if isinstance(problem, OSError) and problem.errno in NO_SPACE:
-            raise SpaceError(f"{folder.path}: no space left on the disk; make some, then go on with --resume.") from problem
+            raise SpaceError(
+                f"{folder.path}: no space left on the disk; free some space, then continue with --resume."
+            ) from problem
         raise
 
 

@@ -71,7 +71,7 @@ def offered(address: str) -> bool:
 def test_there_is_something_to_check() -> None:
     assert "regions.py:paint_regions" in FUNCTIONS
     assert "cases/splits.py:Split:save" in FUNCTIONS
-    assert "geometry.py:Grid" in CLASSES
+    assert "geometry/grid.py:Grid" in CLASSES
     assert offered("regions.py:paint_regions")
     assert not offered("cases/corpora.py:FileName")
 

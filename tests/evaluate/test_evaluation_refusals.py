@@ -19,7 +19,7 @@ from brats3d import images
 from brats3d.console import run
 from brats3d.errors import ArrayError, GridError, NoCasesError, OutputExistsError, SpaceError
 from brats3d.evaluate import command as evaluate_command
-from brats3d.evaluate import evaluate_case, evaluate_cases
+from brats3d.evaluate import evaluate_case, evaluate_cases, score_pairs
 from brats3d.evaluate.__main__ import main
 from brats3d.geometry import Grid, to_stored
 from brats3d.images import Volume
@@ -238,7 +238,7 @@ def test_the_longest_id_that_a_mask_can_have(folders: tuple[Path, Path], tmp_pat
 def test_a_stopped_evaluation_goes_on(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    out, real = tmp_path / "out", evaluate_command.evaluate_pair
+    out, real = tmp_path / "out", score_pairs.evaluate_pair
     scored: list[str] = []
 
     def stop_at_second(pair: object) -> object:
@@ -250,19 +250,19 @@ def test_a_stopped_evaluation_goes_on(
         scored.append(pair.case)
         return real(pair)
 
-    monkeypatch.setattr(evaluate_command, "evaluate_pair", stop_at_second)
+    monkeypatch.setattr(score_pairs, "evaluate_pair", stop_at_second)
     with pytest.raises(KeyboardInterrupt):
         evaluate_cases(*folders, out=out)
     assert files_of(out) == [".scores.unfinished"]
     with (out / ".scores.unfinished").open("a") as file:
         file.write('{"case": "cut o')  # as a kill may leave it
-    monkeypatch.setattr(evaluate_command, "evaluate_pair", count)
+    monkeypatch.setattr(score_pairs, "evaluate_pair", count)
     with pytest.raises(OutputExistsError, match=r"unfinished evaluation with other settings \(scorings\)"):
         evaluate_cases(*folders, out=out, protocol="brats2021")
     found = evaluate_cases(*folders, out=out)
     assert scored == [SECOND]
     assert found.kept == (FIRST,)
-    assert "going on, 1 of 2 cases are scored already" in caplog.text
+    assert "continuing, 1 of 2 cases are scored already" in caplog.text
     assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
     assert files_of(out) == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
 
@@ -270,7 +270,6 @@ def test_a_stopped_evaluation_goes_on(
 def test_a_mask_that_changed_since_the_stop_is_scored_again(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = evaluate_command.evaluate_pair
     with monkeypatch.context() as patch:
         patch.setattr(evaluate_command, "write_results", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -279,7 +278,6 @@ def test_a_mask_that_changed_since_the_stop_is_scored_again(
     found = evaluate_cases(*folders, out=tmp_path / "out")
     assert found.kept == (SECOND,)
     assert found.of()[FIRST] != expected(0)
-    assert evaluate_command.evaluate_pair is real
 
 
 def test_a_full_disk_is_said_and_leaves_no_results(

@@ -17,7 +17,8 @@ from brats3d.evaluate import evaluate_cases
 from brats3d.evaluate.__main__ import main
 from brats3d.evaluate.case import CaseResult
 from brats3d.evaluate.doubts import unscored
-from brats3d.evaluate.labels import Side, find_labels
+from brats3d.evaluate.find_labels import find_labels
+from brats3d.evaluate.labels import Side
 from brats3d.evaluate.shared_coding import settle_codings
 from brats3d.scores import Scoring
 

@@ -18,7 +18,8 @@ from brats3d.errors import CaseError
 from brats3d.evaluate import evaluate_cases
 from brats3d.evaluate.__main__ import main
 from brats3d.evaluate.case import evaluate_pair
-from brats3d.evaluate.labels import Side, find_labels
+from brats3d.evaluate.find_labels import find_labels
+from brats3d.evaluate.labels import Side
 from brats3d.evaluate.pair import OtherGrid, Pair
 from brats3d.evaluate.probabilities import calibration_notes
 from brats3d.evaluate.unfinished import Unfinished

@@ -306,7 +306,7 @@ def test_a_second_call_goes_on_where_the_first_stopped(
     with caplog.at_level(logging.WARNING):
         _, out, _ = command()
     assert "2 cases written, 2 kept, 0 refused" in out
-    assert caplog.messages == [f"{tmp_path}/store: going on, 2 of 4 cases are stored already."]
+    assert caplog.messages == [f"{tmp_path}/store: continuing, 2 of 4 cases are stored already."]
     assert [(tmp_path / "store" / f).stat().st_mtime_ns for f in files(2, 4)] == times
 
 

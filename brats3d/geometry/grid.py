@@ -1,20 +1,13 @@
-"""Grids, boxes, block averages and their inverse: where voxels lie, without touching a file.
-
-World coordinates are NIfTI's: millimetres, RAS+. The stored orientation is BraTS's own, axis codes L, P, S
-(`STORED_AXES`), so that real BraTS cases are stored without moving a voxel; everything else is permuted and flipped on the
-way in (`to_stored`) and back on the way out (`from_stored`). Nothing is ever resampled here.
-"""
+"""The voxel grid of a scan: how two of them differ, and the way to the stored orientation and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from brats3d.errors import ArrayError, GridError
+from brats3d.errors import ArrayError
 
 STORED_AXES = "LPS"
 AFFINE_TOLERANCE = 1e-3
@@ -188,167 +181,6 @@ def from_stored(array: np.ndarray, source: Grid) -> np.ndarray:
     if moved.shape[-3:] != source.shape:
         raise ArrayError(f"the array brought back has shape {moved.shape[-3:]}; its source has {source.shape}.")
     return moved
-
-
-Box = np.ndarray
-"""(3, 2) int, half-open: ``box[axis] = (first, one past the last)``."""
-
-
-def bounding_box(mask: np.ndarray) -> Box:
-    """Return the half-open box of the voxels of a 3-D mask or image that are not zero; (3, 2) zeros where there is none."""
-    occupied = mask if mask.dtype.kind in "biu" else mask != 0
-    box = np.zeros((3, 2), int)
-    # From both ends along the axis that is slowest in memory, then whole planes of what is left laid over one another.
-    slowest = int(np.argmax(np.abs(occupied.strides)))
-    planes = np.moveaxis(occupied, slowest, 0)
-    first = next((i for i in range(len(planes)) if planes[i].any()), None)
-    if first is None:
-        return box
-    last = next(i for i in range(len(planes) - 1, -1, -1) if planes[i].any())
-    box[slowest] = first, last + 1
-    shadow = np.bitwise_or.reduce(planes[first : last + 1], axis=0) != 0
-    for axis, other in zip((a for a in range(3) if a != slowest), (1, 0), strict=True):
-        hit = np.flatnonzero(shadow.any(axis=other))
-        box[axis] = hit[0], hit[-1] + 1
-    return box
-
-
-def united_box(boxes: Iterable[Box]) -> Box:
-    """Return the smallest box that holds boxes; those that hold nothing count for nothing."""
-    some = np.array([box for box in boxes if (box[:, 1] > box[:, 0]).all()])
-    return np.stack([some[:, :, 0].min(0), some[:, :, 1].max(0)], 1) if len(some) else np.zeros((3, 2), int)
-
-
-def box_slices(box: Box) -> tuple[slice, slice, slice]:
-    """Return the three slices of a box."""
-    first, second, third = (slice(int(a), int(b)) for a, b in box)
-    return first, second, third
-
-
-def widen_box(box: Box, multiple: int | Sequence[int]) -> Box:
-    """Return the smallest box around ``box`` whose corners count in whole blocks of ``multiple`` voxels from the origin.
-
-    The box may reach past the volume's end: what lies there is padding.
-
-    Args:
-        box: (3, 2) half-open.
-        multiple: voxels a block, one number or one an axis.
-    """
-    block = np.asarray(multiple)
-    return np.stack([box[:, 0] // block * block, -(-box[:, 1] // block) * block], 1)
-
-
-def box_at(corner: Sequence[int], size: Sequence[int]) -> Box:
-    """Return the box of a first voxel and a size; it may lie outside the volume.
-
-    Args:
-        corner: first voxel along each axis, may be negative.
-        size: voxels along each axis.
-
-    Raises:
-        ArrayError: not three whole numbers each, or a size below 1.
-    """
-    first, sizes = np.asarray(corner), np.asarray(size)
-    for name, numbers in (("corner", first), ("size", sizes)):
-        if numbers.shape != (3,) or not np.issubdtype(numbers.dtype, np.integer):
-            raise ArrayError(f"the {name} of the box is {numbers.tolist()}; expected three whole numbers of voxels.")
-    if sizes.min() < 1:
-        raise ArrayError(f"the size of the box is {sizes.tolist()}; expected at least 1 voxel along each axis.")
-    return np.stack([first, first + sizes], 1)
-
-
-def crop_padded(array: np.ndarray, box: Box) -> np.ndarray:
-    """Return the part of an array inside a box that may overhang it; zeros stand outside.
-
-    Args:
-        array: (..., X, Y, Z).
-        box: (3, 2) half-open, in voxels of the last three axes; may be negative or past the end.
-
-    Returns:
-        (..., x, y, z) of the box's size: a copy.
-    """
-    sizes = tuple(int(b - a) for a, b in box)
-    out = np.zeros((*array.shape[:-3], *sizes), array.dtype)
-    inside = [(max(int(a), 0), min(int(b), n)) for (a, b), n in zip(box, array.shape[-3:], strict=True)]
-    if all(b > a for a, b in inside):
-        target: tuple[Any, ...] = tuple(slice(a - int(o), b - int(o)) for (a, b), (o, _) in zip(inside, box, strict=True))
-        source: tuple[Any, ...] = tuple(slice(a, b) for a, b in inside)
-        out[(..., *target)] = array[(..., *source)]
-    return out
-
-
-def block_factor(spacing_mm: tuple[float, float, float], wanted_mm: float) -> tuple[int, int, int]:
-    """Return how many voxels along each axis make a block of about ``wanted_mm``.
-
-    Args:
-        spacing_mm: the stored grid's spacing.
-        wanted_mm: the model's spacing.
-
-    Raises:
-        GridError: along some axis the ratio is further than 5% from a whole number of at least 1.
-    """
-    ratios = [wanted_mm / s for s in spacing_mm]
-    whole = [max(1, round(r)) for r in ratios]
-    if any(abs(r - w) > 0.05 * w for r, w in zip(ratios, whole, strict=True)):
-        found = " × ".join(f"{s:.4g}" for s in spacing_mm)
-        raise GridError(
-            f"a model grid of {wanted_mm} mm is no whole multiple of the scan's voxels of {found} mm;"
-            " resample the scan to 1 mm, or use a model whose spacing_mm is a whole multiple of these voxels."
-        )
-    return whole[0], whole[1], whole[2]
-
-
-def block_average(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray:
-    """Average whole blocks of voxels, counted from the origin; the last block is padded with zeros.
-
-    Args:
-        array: (..., X, Y, Z), any real type.
-        factor: voxels a block along each axis.
-
-    Returns:
-        (..., ceil(X/f), ceil(Y/f), ceil(Z/f)) float32.
-    """
-    if tuple(factor) == (1, 1, 1):
-        return np.asarray(array, np.float32)
-    sizes = [-(-n // f) for n, f in zip(array.shape[-3:], factor, strict=True)]
-    whole = [n * f for n, f in zip(sizes, factor, strict=True)]
-    if tuple(whole) != array.shape[-3:]:
-        array = crop_padded(array, np.stack([np.zeros(3, int), np.array(whole)], 1))
-    lead = array.shape[:-3]
-    pairs: list[Any] = [n for size, f in zip(sizes, factor, strict=True) for n in (size, f)]
-    summed = array.reshape(*lead, *pairs).astype(np.float32, copy=False)
-    for axis in (2, 1, 0):  # innermost first: each sum runs over the shorter result of the one before
-        summed = summed.sum(axis=len(lead) + 2 * axis + 1)
-    return summed / np.float32(np.prod(factor))
-
-
-def block_expand(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray:
-    """Bring block averages back to the fine grid by linear interpolation between block centres.
-
-    The centre of block i lies at fine coordinate i·f + (f − 1)/2; beyond the outermost centres the edge value stands.
-    Linear images come back exactly between the outermost centres.
-
-    Args:
-        array: (..., x, y, z) floating.
-        factor: fine voxels a block along each axis.
-
-    Returns:
-        (..., x·f, y·f, z·f) of the same type.
-    """
-    for axis, f in enumerate(factor):
-        if f == 1:
-            continue
-        moved = np.moveaxis(array, axis - 3, -1)
-        n = moved.shape[-1]
-        before = np.concatenate([moved[..., :1], moved[..., :-1]], -1)
-        after = np.concatenate([moved[..., 1:], moved[..., -1:]], -1)
-        fine = np.empty((*moved.shape[:-1], n, f), array.dtype)
-        for k in range(f):
-            offset = (k - (f - 1) / 2) / f
-            neighbour = after if offset > 0 else before
-            fine[..., k] = moved + array.dtype.type(abs(offset)) * (neighbour - moved)
-        array = np.moveaxis(fine.reshape(*moved.shape[:-1], n * f), -1, axis - 3)
-    return np.ascontiguousarray(array)
 
 
 def resample_label(label: np.ndarray, source: Grid, target: Grid) -> np.ndarray:

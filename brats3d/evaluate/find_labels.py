@@ -1,0 +1,105 @@
+"""Finding the labels of one side, predictions or references, whatever kind of folder holds them.
+
+A folder is a store (``*.h5``), has a list (``predictions.json``), or holds case folders and plain masks, known by their names.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from brats3d import images
+from brats3d.cases import Case, Finding, corpus_of, look_for_cases, patient_of, refuse_conflicts, warn_of_unused
+from brats3d.errors import NoCasesError, OptionError
+from brats3d.evaluate.labels import LIST_NAME, LIST_SCHEMA, LabelFile, Side
+from brats3d.regions import LABEL_SETS
+from brats3d.store import case_path, is_store, open_store
+
+
+def find_labels(side: Side) -> dict[str, LabelFile]:
+    """Return case id → where its label is, sorted by id.
+
+    Args:
+        side: which folder, and how its label set is told.
+
+    Raises:
+        NoCasesError: the folder does not exist, or holds nothing that is recognised.
+        OptionError: two files claim to be the label of one case, or ``predictions.json`` cannot be read.
+    """
+    folder = side.folder
+    stored = is_store(folder)
+    if not stored and not folder.is_dir():
+        raise NoCasesError(f"{folder}: no such folder; expected the {side.what}s: masks, case folders or a store.")
+    if stored:
+        found = {case: LabelFile(case, side, case_path(folder, case)) for case in open_store(folder)}
+    elif (folder / LIST_NAME).is_file():
+        found = _listed(side)
+    else:
+        found = _named(side)
+    if not found:
+        there = sorted(p.name for p in folder.iterdir())
+        raise NoCasesError(
+            f"{folder}: no {side.what} found among {len(there)} entries ({', '.join(there[:3])}); expected masks such as"
+            " CASE.nii.gz or CASE_seg.nii.gz, case folders, or a store."
+        )
+    return dict(sorted(found.items()))
+
+
+def _listed(side: Side) -> dict[str, LabelFile]:
+    path = side.folder / LIST_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        schema, entries = content["schema"], content["cases"]
+        regions = tuple(map(str, content["regions"])) if "regions" in content else None
+        found = {
+            case: LabelFile(
+                case, side, side.folder / entry["file"], recorded=entry["label_set"],
+                probabilities=side.folder / entry["probabilities"] if "probabilities" in entry else None,
+                regions=regions, trained_on=bool(entry.get("trained_on", False)),
+            )
+            for case, entry in entries.items()
+        }  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise OptionError(
+            f"{path}: cannot be read ({type(problem).__name__}: {problem}); predict again, or remove it."
+        ) from problem
+    if schema != LIST_SCHEMA:
+        raise OptionError(f"{path}: has schema {schema!r}; expected {LIST_SCHEMA}: predict again with this version.")
+    for case, file in found.items():
+        if file.recorded not in LABEL_SETS:
+            raise OptionError(f"{path}: says label set {file.recorded!r} of {case}; expected one of: {', '.join(LABEL_SETS)}.")
+    return found
+
+
+def _named(side: Side) -> dict[str, LabelFile]:
+    finding = Finding((), (), {}, {})
+    with suppress(NoCasesError):
+        finding = look_for_cases(side.folder)
+    refuse_conflicts(finding)
+    cases = finding.cases
+    found = {case.id: LabelFile(case.id, side, case.label, named=case) for case in cases}
+    known = {path.name for case in cases for path in (*case.images.values(), case.label) if path is not None}
+    for path in sorted(side.folder.iterdir()):
+        stem = images.strip_suffix(path.name)
+        if stem == path.name or path.name.startswith(".") or path.name in known or not path.is_file():
+            continue
+        if images.is_voxel_file(path):
+            continue  # its header stands for both
+        case = stem[: -len("_seg")] if stem.lower().endswith(("_seg", "-seg")) else stem
+        other = found.get(case)
+        if other is not None and other.path is not None:
+            raise OptionError(
+                f"{side.folder} holds two masks of case {case}, {other.path.name} and {path.name}; leave one out."
+            )
+        found[case] = LabelFile(case, side, path, named=_case_of_mask(case, path))
+    warn_of_unused(finding, {str(file.path.absolute()) for file in found.values() if file.path is not None})
+    return found
+
+
+def _case_of_mask(case: str, path: Path) -> Case:
+    """Return what the name of a plain mask tells, as if it were the label in a case folder."""
+    folder = str(path.parent.absolute())
+    row = corpus_of(case, folder)
+    patient, timepoint = patient_of(case)
+    return Case(case, patient, timepoint, row.name, None, {}, path, row.label_sets)
