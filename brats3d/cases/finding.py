@@ -50,7 +50,7 @@ def refuse_conflicts(finding: Finding) -> None:
     """
     if finding.conflicts:
         first, *others = finding.conflicts.values()
-        more = f"; so it is with {len(others)} more, which --list shows" if others else ""
+        more = f"; {len(others)} more like it (see --list)" if others else ""
         raise OptionError(f"{first.removesuffix('.')}{more}.")
 
 

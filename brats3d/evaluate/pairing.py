@@ -1,4 +1,4 @@
-"""Which prediction belongs to which reference: by case id, without regard to the case of letters if that leaves no doubt."""
+"""Which prediction belongs to which reference: by case id, regardless of letter case if that leaves no doubt."""
 
 from __future__ import annotations
 

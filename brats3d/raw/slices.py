@@ -52,11 +52,6 @@ class Slice:
         length = float(np.linalg.norm(across))
         return across / length if length > 0.5 else np.zeros(3)
 
-    @property
-    def height_mm(self) -> float:
-        """How far along its normal the slice lies."""
-        return float(self.position @ self.normal)
-
 
 def stack(name: str, slices: Sequence[Slice]) -> tuple[list[Slice], Grid]:
     """Return slices in order along their normal, and the grid that they make.

@@ -120,7 +120,7 @@ def test_contradictions_are_counted_and_told(tmp_path: Path) -> None:
     for case in ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000"):
         make(tmp_path, *modern("a", case), *modern("b", case))
     make(tmp_path, *modern("a", "BraTS-GLI-00003-000"))
-    with pytest.raises(OptionError, match=r"00001-000 lies in two folders, .* leave one of them out; so it is with 1 more"):
+    with pytest.raises(OptionError, match=r"00001-000 lies in two folders, .* leave one of them out; 1 more like it"):
         find_cases(tmp_path)
     finding = look_for_cases(tmp_path)
     assert list(finding.conflicts) == ["BraTS-GLI-00001-000", "BraTS-GLI-00002-000"]
