@@ -45,7 +45,7 @@ def warn_of_late_onednn(root: Path = Path("/")) -> None:
 
 
 def cpu_model(root: Path = Path("/")) -> str:
-    """Return the CPU's name, as far as the system tells; virtual machines hide the name, but not family and model.
+    """Return the CPU's name, as far as the system says; virtual machines hide the name, but not family and model.
 
     Args:
         root: folder of the kernel's own ``proc``.

@@ -1,11 +1,11 @@
-"""The corpora whose files are recognised: one table, one row a corpus.
+"""The corpora whose files are recognised: one table, one row per corpus.
 
 A row says how a file is named, what its last part means, and which codings its label may have. Adding a corpus adds a row
 (and a tree to the tests); nothing else asks for a year.
 
 Rows are tried from top to bottom and the first that fits wins, so names of anybody's own making (``BIDS``, ``nnU-Net``,
-``plain``) come last. The label sets of a row are
-candidates: `settle_label_set` picks one by the values found. What shaped the table:
+``plain``) come last. The label sets of a row are candidates: `settle_label_set` picks one by the values found. What shaped the
+table:
 
 - Several years share names and differ in the coding. A pre-operative glioma of 2023 has a time point below 100, a
   post-treatment one of 2024 and 2025 has one from 100 on, and is coded otherwise: there the name settles it. The paediatric

@@ -64,7 +64,7 @@ def build_store(
 ) -> StoreReport:
     """Stack the scans of every case under a folder into a store, one HDF5 file per case.
 
-    Cases that are stored already are kept, so the same call goes on where it stopped. A script that asks for several workers
+    Cases that are stored already are kept, so the same call continues where it stopped. A script that asks for several workers
     calls this under ``if __name__ == "__main__":``, since spawned processes read the script again. Many machines fill one
     store by ``shard`` in the jobs of an array, or by a Dask ``scheduler``; source and store are folders that all of them see.
 

@@ -47,7 +47,7 @@ def build_raw_store(
 ) -> RawStoreReport:
     """Bring every clinical study under a folder to the BraTS grid and into a store, one HDF5 file per case.
 
-    Cases that are stored already are kept, so the same call goes on where it stopped. Many machines fill one store by
+    Cases that are stored already are kept, so the same call continues where it stopped. Many machines fill one store by
     ``shard`` in the jobs of an array, or by a Dask ``scheduler``; source, atlas and store are then seen by all of them.
 
     Args:

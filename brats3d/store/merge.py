@@ -48,7 +48,7 @@ def merge_stores(store: Path | str, others: Sequence[Path | str], *, progress: P
     """Merge the cases of other stores into a store.
 
     Their files are copied as they are, whatever their codec. A case whose id is taken by another content is refused, and the
-    others are brought in; the same call goes on where it stopped.
+    others are brought in; the same call continues where it stopped.
 
     Args:
         store: the folder of the store to merge into.
