@@ -56,10 +56,14 @@ _NO_CASE = re.compile("|".join(_WORDS[kind] for kind in ("t1", "t2", "flair", "p
 _OTHER_LABEL = re.compile(r"brain|skull|head|face|tissues?|[wg]m|csf|aseg|aparc|vessels?|ventricles?|pred|prediction|predicted")
 """What a label is of, or by, when it is no reference of a tumour."""
 
+_DRAWN = re.compile(rf"{_WORDS['area']}|{_WORDS['label']}|tumou?rs?|lesions?")
+"""What a name begins with that is a mask's (``mask_GTV_T1``), unless a number makes it a patient's."""
 _REGISTERED = re.compile("to|in|on|onto|reg|registered|coreg|2")
 """Words after which a modality names the scan that another was brought to."""
 MODALITY_WORDS = ("flair", "t1", "t2")
 _SEPARATOR = re.compile(r"[-_. +()]+")
+_BEFORE_PART = "-_. +("
+"""What parts a case's name from what follows; a bracket that closes is the name's own: ``pat (1)_t1``."""
 
 
 class Part(NamedTuple):
@@ -141,7 +145,7 @@ def name_readings(stem: str) -> list[Reading]:
             continue
         if part.kind == "label" and case and _OTHER_LABEL.fullmatch(case[-1].lower()):
             return []
-        readings.append(Reading(re.sub(rf"{_SEPARATOR.pattern}$", "", stem[:start]), part))
+        readings.append(Reading(stem[:start].rstrip(_BEFORE_PART), part))
     return readings
 
 
@@ -149,7 +153,8 @@ def _may_be_case(words: Sequence[str]) -> bool:
     """Whether the words before a file's part can name a case: not those of a scan, of a mask of one, or of one moved to it."""
     modality = any(_is(word, kind) for word in words for kind in MODALITY_WORDS)
     names = [word for word in words if not any(_is(word, kind) for kind in ("lead", "plane", "processed"))]
-    if names and (_is(names[-1], "area") or _is(names[-1], "label")):
+    numbered = any(re.search(r"\d", word) and not _NO_CASE.fullmatch(word) for word in words)
+    if names and (_is(names[-1], "area") or _is(names[-1], "label") or (not numbered and _DRAWN.fullmatch(names[0]))):
         return False
     return not all(_NO_CASE.fullmatch(word) for word in words) and not (modality and _REGISTERED.fullmatch(words[-1]))
 

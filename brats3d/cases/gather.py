@@ -19,7 +19,7 @@ from brats3d.cases.corpora import CORPORA, corpus_of
 from brats3d.cases.letters import other_letter_case
 from brats3d.cases.names import IMAGES
 from brats3d.cases.places import Place, place_of
-from brats3d.cases.recognise import PLAIN, Recognised, recognise
+from brats3d.cases.recognise import PLAIN, Recognised, after_official, recognise
 from brats3d.cases.tables import Table, read_table
 from brats3d.files import files_below
 from brats3d.images import SUFFIXES, is_voxel_file, parts_of, strip_suffix, why_unread
@@ -189,7 +189,8 @@ def _with_places(found: Sequence[File], roots: set[str], gathered: Gathered) -> 
             gathered.passed_over[path] = "its name says no case, and other cases lie in its folder"
         else:
             corpus = corpus_of(place.case, place.folder)
-            own = replace(recognised, case=place.case, corpus=corpus, folder=place.folder, home=place.home)
+            name = after_official(recognised.name, corpus)
+            own = replace(recognised, case=place.case, corpus=corpus, folder=place.folder, home=place.home, name=name)
             result.append((path, own))
     return result, places
 

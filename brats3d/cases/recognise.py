@@ -70,8 +70,19 @@ def _named(corpus: Corpus, match: FileName, place: str, roots: Collection[str]) 
         corpus = corpus_of(match.case, place)
         if match.rank and corpus.binding:
             return None
+        match = after_official(match, corpus)
     case = match.case if match.case or corpus is PLAIN else _folder_case(place)
     return _recognised(case, corpus, place, match, roots)
+
+
+def after_official(name: FileName, corpus: Corpus) -> FileName:
+    """Return what a name of somebody's own making says; beside the names that a corpus gives its files, it comes last.
+
+    Args:
+        name: what was read in it.
+        corpus: the row that knows the case.
+    """
+    return name._replace(rank=name.rank + len(corpus.labels)) if corpus.binding else name
 
 
 def _recognised(case: str, corpus: Corpus, folder: str, name: FileName, roots: Collection[str]) -> Recognised:

@@ -134,6 +134,28 @@ def test_two_files_for_one_thing_are_refused(tmp_path: Path, files: list[str], s
         find_cases(make(tmp_path, *files))
 
 
+@pytest.mark.parametrize(
+    ("case", "parts", "other"),
+    [
+        *(("BraTS2021_00495", "_t1 _t1ce _t2 _flair _seg", f"BraTS2021_00495_{kind}")
+          for kind in ("t2f", "T1_post", "segmentation", "tumor_mask", "t1ce_seg")),
+        ("BraTS2021_00495", "_t1 _t1ce _t2 _flair _seg", "label"),
+        ("BraTS-GLI-00001-000", "-t1n -t1c -t2w -t2f -seg", "BraTS-GLI-00001-000_t1"),
+        ("UPENN-GBM-00001_11", "_T1 _T1GD _T2 _FLAIR _automated_approx_segm", "UPENN-GBM-00001_11_seg"),
+    ],
+)  # fmt: skip
+def test_a_corpus_own_names_come_first(
+    tmp_path: Path, case: str, parts: str, other: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    official = [f"{case}/{case}{part}.nii.gz" for part in parts.split()]
+    make(tmp_path, *official, f"{case}/{other}.nii.gz")
+    assert found(tmp_path) == {case: dict(zip(PARTS, official, strict=True))}
+    assert f"{other}.nii.gz" in caplog.text
+    (tmp_path / case / f"{other}.nii.gz").rename(tmp_path / case / "label.nii.gz")
+    (tmp_path / official[-1]).unlink()
+    assert found(tmp_path)[case]["label"] == f"{case}/label.nii.gz"
+
+
 @pytest.mark.parametrize("name", ["scan.dcm", "IM0001"])
 def test_a_folder_of_dicom_files_is_told_of_raw(tmp_path: Path, name: str) -> None:
     make(tmp_path, f"study/{name}")
