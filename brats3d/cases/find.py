@@ -85,9 +85,9 @@ def look_for_cases(source: Path | str | Sequence[Path | str]) -> Finding:
     for manifest, found in listed.items():
         cases += _named(found, cases, manifest)
     if not cases:
-        raise NoCasesError(nothing_found(sources, [*gathered.tables, *gathered.passed_over]))
+        raise NoCasesError(nothing_found(sources, gathered.tables, gathered.passed_over))
     descriptions = {path for home, _ in stacks if os.path.isfile(path := os.path.join(home, NAME))}
-    for path in descriptions:
+    for path in (*descriptions, *listed):
         gathered.passed_over.pop(path, None)
     _pass_over_channels(gathered.cases, stacks, gathered.passed_over)
     register = Register(gathered.tables.values())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def warn_of_unused(finding: Finding, used: Collection[str] = ()) -> None:
     lacking = {str(file.parent.absolute()) for case in finding.cases if case.missing for file in case.files}
     reasons: dict[str, list[str]] = defaultdict(list)
     for path, why in finding.passed_over.items():
-        if path not in used and (strip_suffix(path) != path or why_unread(path)):
+        if path not in used and _is_image(path):
             reasons[why].append(path)
     if reasons:
         said = [
@@ -77,22 +77,32 @@ def warn_of_unused(finding: Finding, used: Collection[str] = ()) -> None:
         )  # fmt: skip
 
 
+def _is_image(path: str) -> bool:
+    return strip_suffix(path) != path or why_unread(path) is not None
+
+
 def _some(paths: Sequence[str]) -> str:
     left = len(paths) - _SHOWN
     return ", ".join(paths[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
-def nothing_found(sources: Sequence[Path | str], strangers: Sequence[str]) -> str:
+def nothing_found(sources: Sequence[Path | str], tables: Iterable[str], passed_over: Mapping[str, str]) -> str:
     """Return the sentence that says that no case was found: what is there, what was expected, and what to do.
 
     Args:
         sources: where was looked.
-        strangers: absolute paths of the files that are there.
+        tables: absolute paths of the tables that are there.
+        passed_over: absolute paths of the other files → why no case has them.
     """
+    strangers = [*tables, *passed_over]
     where = ", ".join(str(s) for s in sources)
     examples = ", ".join(dict.fromkeys(row.example for row in CORPORA.values() if row.example))
     names = ", ".join(os.path.basename(path) for path in strangers[:3])
     there = f"{len(strangers)} files, such as {names}" if strangers else "no files"
+    reasons = Counter(why for path, why in passed_over.items() if _is_image(path))
+    if reasons:
+        why, count = reasons.most_common(1)[0]
+        there += f"; {count} images are passed over: {why}"
     if any(_may_be_dicom(path) for path in strangers[:_LOOKED_INTO]):
         there += (
             "; DICOM is read by python -m brats3d.preprocess FOLDER --raw --out STORE, and masks are predicted on that store"

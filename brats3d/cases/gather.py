@@ -75,7 +75,10 @@ def gather(folders: Sequence[Path | str], manifests: Mapping[str, Collection[Pat
     gathered = Gathered()
     roots = {os.path.abspath(folder) for folder in folders}
     taken = {os.path.realpath(part) for files in manifests.values() for file in files for part in parts_of(file)}
-    found = [file for file in _recognised(gathered, folders, roots) if not taken or os.path.realpath(file[0]) not in taken]
+    found = _recognised(gathered, folders, roots)
+    if taken:
+        found = [file for file in found if os.path.realpath(file[0]) not in taken]
+        gathered.passed_over = {p: why for p, why in gathered.passed_over.items() if os.path.realpath(p) not in taken}
     files, places = _with_places(_without_series(list(_settled(found, gathered)), gathered), roots, gathered)
     for path in [path for path in places if any(path.startswith(os.path.dirname(m) + os.sep) for m in manifests)]:
         gathered.passed_over[path] = "its name says no case, and the manifest does not name it"

@@ -164,6 +164,18 @@ def test_a_folder_of_dicom_files_is_told_of_raw(tmp_path: Path, name: str) -> No
         find_cases(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["D/imagesTr/a_0000.nrrd", "D/dataset.json"], r"1 images are passed over: \.nrrd is not read"),
+        (["in/a_0000.nii.gz", "in/a_0001.nii.gz", "b.nii.gz"], r"2 images are passed over: named as nnU-Net .* imagesTr"),
+    ],
+)
+def test_why_nothing_was_found(tmp_path: Path, names: list[str], says: str) -> None:
+    with pytest.raises(NoCasesError, match=says):
+        find_cases(make(tmp_path, *names))
+
+
 def test_what_a_manifest_names_is_no_case_of_its_folder(tmp_path: Path) -> None:
     make(tmp_path, "scans/a/t1.nii.gz", "scans/q_t2.hdr", "scans/q_t2.img", "scans/r_t2.nii")
     (tmp_path / "m.csv").write_text("case,t1,t2\none,scans/a/t1.nii.gz,scans/q_t2.img\n")

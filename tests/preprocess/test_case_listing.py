@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from brats3d.cases import find_cases
 from brats3d.console import run
 from brats3d.errors import NoCasesError
 from brats3d.preprocess import list_cases
@@ -103,7 +104,14 @@ def test_several_sources_and_a_manifest(source: Path, tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("case,t2\nown,source/new/localiser.nii.gz\n")
     listing = list_cases([source / "HGG", source / "new", tmp_path / "m.csv"])
     assert listing.cases["own"]["reason"] == "named in m.csv"
-    assert list(listing.passed_over) == [str(source / "new/localiser.nii.gz")]
+    assert listing.passed_over == {}
+
+
+def test_a_manifest_beside_its_scans_is_not_passed_over(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (source / "m.csv").write_text("case,t2\nown,new/localiser.nii.gz\n")
+    assert not {"m.csv", "new/localiser.nii.gz"} & set(list_cases([source, source / "m.csv"]).passed_over)
+    assert "own" in [case.id for case in find_cases([source, source / "m.csv"])]
+    assert "localiser" not in caplog.text
 
 
 def test_nothing_to_list(tmp_path: Path) -> None:
