@@ -19,8 +19,8 @@ WAY_OUT = "make it again with --force, or use another --out."
 def check_sources(stored: StoredCase, case: Case) -> None:
     """Refuse a case whose files are not those that it was stored from: some were added, removed, or issued again.
 
-    They are told apart by name and size, and the label and what is newer than the stored case by their bytes: to read
-    all of a corpus again would take as long as making half of it.
+    They are told apart by name and size, and the label and what was written or renamed since by their bytes: to read all
+    of a corpus again would take as long as making half of it.
 
     Args:
         stored: the stored case; one that records no sources may be of somebody's own making, and is taken as it is.
@@ -67,10 +67,16 @@ def _change(case: Case, part: str, source: Source | None, file: Path | None, mad
     if (source["name"], source["bytes"]) != (file.name, size):
         return f"{was}, where now {case.id} has {file.name} of {size} bytes: {named} was changed since"
     known = source.get("crc32")
-    read = known is not None and (part == "label" or max(p.stat().st_mtime for p in images.parts_of(file)) > made)
+    read = known is not None and (part == "label" or any(_touched(p) >= made for p in images.parts_of(file)))
     if read and images.fingerprint(file).crc32 != known:
         return f"from {file.name}, where now that file has other bytes"
     return ""
+
+
+def _touched(file: Path) -> float:
+    """Return when a file's content or name last changed: one that was moved over another keeps the time of its content."""
+    status = file.stat()
+    return max(status.st_mtime, status.st_ctime)
 
 
 def check_facts(stored: StoredCase, case: Case) -> None:

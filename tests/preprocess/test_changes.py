@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -120,6 +121,24 @@ def test_a_folder_of_dicom_files_is_told_of_raw(tmp_path: Path, capsys: pytest.C
     (tmp_path / "study/IM1").write_bytes(bytes(128) + b"DICM" + bytes(60))
     assert run(main, [str(tmp_path / "study"), "--out", str(tmp_path / "store")]) == 2
     assert "--raw" in capsys.readouterr().err
+
+
+def test_files_that_changed_names_are_read(tmp_path: Path, make_case: Make) -> None:
+    """Files that are not packed have one size, and keep their time when they are renamed."""
+    files = {part: path for part, path in make_case(1).items() if part in ("t1", "t2")}
+    for path in files.values():
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    files = {part: path.with_suffix("") for part, path in files.items()}
+    assert files["t1"].stat().st_size == files["t2"].stat().st_size
+    build_store(tmp_path / "source", out=tmp_path / "store")
+    aside = files["t1"].rename(tmp_path / "aside")
+    files["t2"].rename(files["t1"])
+    aside.rename(files["t2"])
+    make_case(2)
+    refused = build_store(tmp_path / "source", out=tmp_path / "store").refused[NAME]
+    assert f"from {NAME}_t1.nii, where now that file has other bytes" in refused
+    assert f"from {NAME}_t2.nii, where now that file has other bytes" in refused
 
 
 @pytest.mark.parametrize("force", [False, True])
