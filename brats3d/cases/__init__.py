@@ -7,7 +7,7 @@ from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST, Corpus, corpus_of
 from brats3d.cases.find import find_cases, look_for_cases
 from brats3d.cases.finding import Finding, refuse_conflicts, warn_of_unused
-from brats3d.cases.labels import binds, settle_label_set, settle_together
+from brats3d.cases.labels import binds, settle_label_set, settle_together, told_by
 from brats3d.cases.letters import differing_in_case, letter_case_ignored, match_ids
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
@@ -42,5 +42,6 @@ __all__ = [
     "select_ids",
     "settle_label_set",
     "settle_together",
+    "told_by",
     "warn_of_unused",
 ]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from brats3d.cases.case import Case
-from brats3d.cases.corpora import CORPORA, MANIFEST
+from brats3d.cases.corpora import CORPORA
 from brats3d.errors import LabelError
 from brats3d.regions import LABEL_SETS, REGIONS, fitting_sets, label_set, label_sets_with
 
@@ -135,10 +135,11 @@ def _check_request(case: Case, found: Sequence[int], requested: str, fitting: Se
     agreeing = {_meaning(name, found) for name in fitting}
     whole_tumour = len(coding.tissues) == 1 and set(found) <= {0, 1}  # a mask of one value has no coding to contradict
     if binds(case) and not whole_tumour and agreeing and _meaning(requested, found) not in agreeing:
-        what = "manifest" if case.corpus == MANIFEST else f"name of {case.id}"
+        said_by = told_by(case)
         raise LabelError(
-            f"{option} {requested} contradicts the {what}: {_expected(case)}, and its values {found} agree with"
-            " that; leave the option out, or rename the case if it is not of that year."
+            f"{option} {requested} contradicts {said_by or f'the name of {case.id}'}: {_expected(case)}, and its values {found}"
+            " agree with that; leave the option out, or"
+            f" {f'correct {said_by}' if said_by else 'rename the case if it is not of that year'}."
         )
 
 
@@ -148,14 +149,22 @@ def binds(case: Case) -> bool:
     return row.binding or case.label_sets != row.label_sets
 
 
+def told_by(case: Case) -> str | None:
+    """Return what says the label set of this very case: a manifest or a ``dataset.json``; None if names alone do."""
+    row = CORPORA[case.corpus]
+    if case.label_sets == row.label_sets:
+        return None
+    return "dataset.json" if row.stacked or row is CORPORA["nnU-Net"] else "the manifest"
+
+
 def _knowing(found: Iterable[int]) -> list[str]:
     return [coding.name for coding in label_sets_with(found)]
 
 
 def _expected(case: Case) -> str:
     codings = " or ".join(f"{name} {list(LABEL_SETS[name].values)}" for name in case.label_sets)
-    if case.corpus == MANIFEST and binds(case):
-        return f"the manifest says {codings}"
+    if said_by := told_by(case):
+        return f"{said_by} says {codings}"
     if binds(case):
         return f"{case.corpus} labels follow {codings}"
     return f"names like {case.id} do not tell the year; such labels are taken for {codings}"

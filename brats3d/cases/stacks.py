@@ -62,7 +62,7 @@ def read_stack(home: str, corpus: Corpus) -> Stack:
             f"channels in the decathlon's order ({', '.join(corpus.stacked)}): no dataset.json says another",
         )
     content = _content(path, "or take it away: then the decathlon's own order of channels holds")
-    channels = _channels(path, content.get("modality", content.get("channel_names")))
+    channels = _channels(path, content, ("modality", "channel_names"))
     return channels, _label_sets(path, content.get("labels"), corpus), _order(channels)
 
 
@@ -88,7 +88,7 @@ def read_numbered(home: str, corpus: Corpus, parts: Collection[str]) -> Stack:
             " what channels and labels are: copy it there, or name the files in a manifest."
         )
     content = _content(path, "or name the files in a manifest")
-    channels = _channels(path, content.get("channel_names", content.get("modality"))) if "images" in parts else {}
+    channels = _channels(path, content, ("channel_names", "modality")) if "images" in parts else {}
     label_sets = _numbered_sets(path, content.get("labels")) if "labels" in parts else corpus.label_sets
     return channels, label_sets, _order(channels) if channels else "labels by dataset.json"
 
@@ -108,9 +108,12 @@ def _content(path: str, way_out: str) -> Mapping[str, Any]:
     return content
 
 
-def _channels(path: str, names: Any) -> dict[str, int]:
+def _channels(path: str, content: Mapping[str, Any], keys: tuple[str, str]) -> dict[str, int]:
+    """Return modality → channel, as the first of two keys says that is there."""
+    key = next((key for key in keys if key in content), keys[0])
+    names = content.get(key)
     if not isinstance(names, dict) or not all(str(index).isdigit() for index in names):
-        raise OptionError(f'{path}: modality is {names!r}; expected a channel each, such as {{"0": "FLAIR", "1": "T1w"}}.')
+        raise OptionError(f'{path}: {key} is {names!r}; expected a name per channel, such as {{"0": "FLAIR", "1": "T1w"}}.')
     channels: dict[str, int] = {}
     for index, name in names.items():
         part = read_part(str(name))

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from brats3d.cases import Case, binds, settle_label_set
+from brats3d.cases import Case, binds, settle_label_set, told_by
 from brats3d.errors import ArrayError, LabelError
 from brats3d.preprocess.cohort import coding_outliers
 from brats3d.preprocess.detective import Verdict, detect_coding, detect_features, evidence, kinds_of, reading
@@ -102,12 +102,14 @@ def settle_features(
         _refuse(case, features, option)
     if len({reading(name, features) for name in named}) > 1:
         return _decided(case, features, detect_features(features, named, expected=named), option)
-    verdict = _confirmed(named[0], features, f"{case.corpus} by its name")
+    said_by = told_by(case)
+    verdict = _confirmed(named[0], features, said_by or f"{case.corpus} by its name")
     if verdict.warning and not verdict.stranger:
+        expected = f"{said_by}, which says" if said_by else f"its name: {case.corpus} labels follow"
         return replace(
             verdict,
-            warning=f"the label contradicts its name: {case.corpus} labels follow {LABEL_SETS[named[0]].title}, but by the"
-            f" images {verdict.warning}; it is read as {named[0]}: look at the case, and convert its label or leave it out",
+            warning=f"the label contradicts {expected} {LABEL_SETS[named[0]].title}, but by the images {verdict.warning}; it is"
+            f" read as {named[0]}: look at the case, and convert its label or leave it out",
         )
     single = whole_tumour_doubt(features, LABEL_SETS[named[0]])
     if single:

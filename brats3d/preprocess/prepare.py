@@ -134,7 +134,7 @@ def _channel(path: Path, array: np.ndarray, index: int | None) -> np.ndarray:
         return array
     channels = array.shape[3] if array.ndim == 4 else 1
     if index >= channels:
-        raise ImageError(f"{path}: the image has {channels} channels {array.shape}; expected one more than {index}.")
+        raise ImageError(f"{path}: the image has {channels} channels {array.shape}; expected {index + 1} or more.")
     return array[..., index]
 
 

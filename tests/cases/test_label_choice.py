@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from brats3d.cases import CORPORA, Case, settle_label_set
@@ -94,6 +96,21 @@ def test_the_advice_given_is_taken() -> None:
 def test_contradiction_and_doubt_are_refused(corpus: str, values: list[int], requested: str | None, says: str) -> None:
     with pytest.raises(LabelError, match=says):
         settle_label_set(case_of(corpus), values, requested)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "label_set", "who"),
+    [
+        ("nnU-Net", "L23", "dataset.json"), ("MSD Task01", "L23", "dataset.json"), ("manifest", "L23", "the manifest"),
+        ("BraTS 2021", "L23", "the manifest"),
+    ],
+)  # fmt: skip
+def test_who_says_what_a_label_means_is_named(corpus: str, label_set: str, who: str) -> None:
+    case = dataclasses.replace(case_of(corpus), label_sets=(label_set,))
+    with pytest.raises(LabelError, match=rf"holds the values \[0, 1, 2, 4\], but {who} says L23 "):
+        settle_label_set(case, [0, 1, 2, 4])
+    with pytest.raises(LabelError, match=rf"LMSD contradicts {who}: {who} says L23 .* or correct {who}\.$"):
+        settle_label_set(case, [0, 1, 2, 3], "LMSD")
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,7 @@ def test_the_decathlon_as_nnunet_converts_it(tmp_path: Path) -> None:
         ({"channel_names": CHANNELS, "labels": {"background": 0, "liver": 1}}, r"labels are .*'liver': 1.*no known label set"),
         ({"channel_names": CHANNELS, "labels": {"WT": [1, 2, 3], "TC": [1, 2], "ET": 3}}, r"'TC': \[1, 2\].*no known label"),
         ({"channel_names": CHANNELS, "labels": {**LABELS, "ignore": 4}}, r"'ignore': 4.*no known label set"),
+        ({"channel_names": {"T1": 0}, "labels": LABELS}, r"channel_names is \{'T1': 0\}; expected a name per channel"),
         ({"channel_names": {"0": "CT"}, "labels": LABELS}, r"channel 0 is called 'CT'; expected one of: t1"),
     ],
 )  # fmt: skip

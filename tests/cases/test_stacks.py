@@ -79,7 +79,7 @@ def test_the_names_of_the_labels_tell_the_label_set(tmp_path: Path, labels: Any,
     [
         ("{", r"dataset\.json: cannot be read as JSON \(.*\); repair it, or take it away"),
         ([1], r"dataset\.json: holds a list; expected the keys modality and labels"),
-        ({}, r"dataset\.json: modality is None; expected a channel each"),
+        ({}, r"dataset\.json: modality is None; expected a name per channel"),
         ({"modality": {"a": "FLAIR"}}, r"dataset\.json: modality is \{'a': 'FLAIR'\}"),
         ({"modality": {"0": "PD"}}, r"dataset\.json: channel 0 is called 'PD'; expected one of: t1, t1w"),
         ({"modality": {"0": "FLAIR", "1": "flairs"}}, r"channel 1 is called 'flairs' \(did you mean 'flair'\?\)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -271,6 +272,8 @@ def test_a_coding_that_contradicts_the_name_is_warned_of(corpus: str, coding: st
     for said in (f"by the images the label is {LABEL_SETS[coding].title}: ", "behaves like enhancing tumour (t1ce +",
                  f"it is read as {own}"):  # fmt: skip
         assert said in verdict.warning
+    by_file = dataclasses.replace(case_named("nnU-Net"), label_sets=(own,))
+    assert settle_coding(by_file, swapped, images).warning.startswith("the label contradicts dataset.json, which says ")
     confirmed = settle_coding(case_named(corpus), swapped, images, own)
     assert (confirmed.label_set, confirmed.sure) == (own, True)
     assert f"the label is {coding}" in confirmed.warning
