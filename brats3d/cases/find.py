@@ -1,8 +1,9 @@
 """Finding cases in a folder, however it is nested, or in a manifest.
 
 One walk lists all files; each file's name (or that of the folder that stands for it) says corpus, case and modality; files
-of one case lie in one folder, or in the folders where its corpus keeps labels and images apart. No image is opened; tables
-that come with the corpora are read for grade, age, survival, resection, site, and for names that are one patient's.
+of one case lie in one folder, or in the folders where its corpus keeps labels and images apart. No image is opened, but for
+the first bytes of files without a suffix, which may be DICOM; tables that come with the corpora are read for grade, age,
+survival, resection, site, and for names that are one patient's.
 """
 
 from __future__ import annotations

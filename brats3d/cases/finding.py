@@ -12,10 +12,12 @@ from pathlib import Path
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA
 from brats3d.errors import OptionError
-from brats3d.images import SUFFIXES, is_dicom, strip_suffix, why_unread
+from brats3d.images import AS_DICOM, SUFFIXES, is_dicom
 
 log = logging.getLogger(__name__)
 
+NO_IMAGE = "no image, and no table of a corpus"
+"""Why no case has a file that does not look like an image."""
 _SHOWN = 5
 """Files that a warning names for each reason."""
 _LOOKED_INTO = 200
@@ -64,7 +66,7 @@ def warn_of_unused(finding: Finding, used: Collection[str] = ()) -> None:
     lacking = {str(file.parent.absolute()) for case in finding.cases if case.missing for file in case.files}
     reasons: dict[str, list[str]] = defaultdict(list)
     for path, why in finding.passed_over.items():
-        if path not in used and _is_image(path):
+        if path not in used and why != NO_IMAGE:
             reasons[why].append(path)
     if reasons:
         said = [
@@ -75,10 +77,6 @@ def warn_of_unused(finding: Finding, used: Collection[str] = ()) -> None:
             "%d image files are not used: %s; python -m brats3d.preprocess FOLDER --list shows all.",
             sum(map(len, reasons.values())), "; ".join(said),
         )  # fmt: skip
-
-
-def _is_image(path: str) -> bool:
-    return strip_suffix(path) != path or why_unread(path) is not None
 
 
 def _some(paths: Sequence[str]) -> str:
@@ -99,7 +97,7 @@ def nothing_found(sources: Sequence[Path | str], tables: Iterable[str], passed_o
     examples = ", ".join(dict.fromkeys(row.example for row in CORPORA.values() if row.example))
     names = ", ".join(os.path.basename(path) for path in strangers[:3])
     there = f"{len(strangers)} files, such as {names}" if strangers else "no files"
-    reasons = Counter(why for path, why in passed_over.items() if _is_image(path))
+    reasons = Counter(why for why in passed_over.values() if why not in (NO_IMAGE, AS_DICOM))
     if reasons:
         why, count = reasons.most_common(1)[0]
         there += f"; {count} images are passed over: {why}"

@@ -16,16 +16,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from brats3d.cases.corpora import CORPORA, corpus_of
+from brats3d.cases.finding import NO_IMAGE
 from brats3d.cases.letters import other_letter_case
 from brats3d.cases.names import IMAGES
 from brats3d.cases.places import Place, place_of
 from brats3d.cases.recognise import PLAIN, Recognised, after_official, recognise
 from brats3d.cases.tables import Table, read_table
 from brats3d.files import files_below
-from brats3d.images import SUFFIXES, is_voxel_file, parts_of, strip_suffix, why_unread
+from brats3d.images import AS_DICOM, SUFFIXES, is_dicom, is_voxel_file, parts_of, strip_suffix, why_unread
 from brats3d.regions import MODALITIES
-
-NO_IMAGE = "no image, and no table of a corpus"
 
 File = tuple[str, Recognised]
 """A file's path and what it is."""
@@ -108,14 +107,16 @@ def _recognised(gathered: Gathered, folders: Iterable[Path | str], roots: set[st
         elif table:
             gathered.tables[path] = table
         elif not is_voxel_file(path):
-            gathered.passed_over[path] = _why_not(os.path.basename(path))
+            gathered.passed_over[path] = _why_not(path)
     return found
 
 
-def _why_not(name: str) -> str:
+def _why_not(path: str) -> str:
+    name = os.path.basename(path)
     stem = strip_suffix(name)
     if stem == name:
-        return why_unread(name) or NO_IMAGE
+        bare = re.fullmatch(r"(?:\.\d+)?", os.path.splitext(name)[1])  # as scanners name DICOM files
+        return why_unread(name) or (AS_DICOM if bare and is_dicom(path) else NO_IMAGE)
     if re.search(r"_\d{4}$", stem):
         return "named as nnU-Net numbers its channels; expected in a folder imagesTr or imagesTs, beside a dataset.json"
     return "no corpus names an image so"

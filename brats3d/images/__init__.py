@@ -7,10 +7,11 @@ temporary name, read back, compared with the grid they should lie on, and only t
 from brats3d.images.formats import READERS, read
 from brats3d.images.nifti import nifti_bytes, write
 from brats3d.images.pairs import content_of, fingerprint, is_voxel_file, parts_of, size_of
-from brats3d.images.unread import is_dicom, why_unread
+from brats3d.images.unread import AS_DICOM, is_dicom, why_unread
 from brats3d.images.volume import MAX_VOXELS, SUFFIXES, SourceFile, Volume, check_finite, strip_suffix
 
 __all__ = [
+    "AS_DICOM",
     "MAX_VOXELS",
     "READERS",
     "SUFFIXES",

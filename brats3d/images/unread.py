@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+AS_DICOM = "DICOM is read by preprocess --raw"
 _CONVERT = "is not read; convert it to .nii.gz"
 UNREAD: Mapping[str, str] = MappingProxyType(
     {
         **{suffix: f"{suffix} {_CONVERT}" for suffix in (
             ".nrrd", ".nhdr", ".mhd", ".mnc", ".brik", ".brik.gz", ".nii.bz2", ".nii.xz", ".nii.zst", ".nii.zip", ".par",
         )},
-        **dict.fromkeys((".dcm", ".ima", ".dicom"), "DICOM is read by preprocess --raw"),
+        **dict.fromkeys((".dcm", ".ima", ".dicom"), AS_DICOM),
     }
 )  # fmt: skip
 """Suffix of an image → what is to be done with it."""

@@ -141,6 +141,19 @@ def test_files_that_changed_names_are_read(tmp_path: Path, make_case: Make) -> N
     assert f"from {NAME}_t2.nii, where now that file has other bytes" in refused
 
 
+@pytest.mark.parametrize("name", ["IM0001", "1.2.840.113619"])
+def test_dicom_beside_cases_is_named(
+    tmp_path: Path, make_case: Make, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = make_case(1)
+    files["flair"].unlink()
+    (files["t1"].parent / name).write_bytes(bytes(128) + b"DICM" + bytes(60))
+    (files["t1"].parent / "notes").write_bytes(b"no image")
+    assert run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "store"), "--workers", "1"]) == 0
+    said = capsys.readouterr().err
+    assert f"1 image files are not used: {files['t1'].parent / name} (DICOM is read by preprocess --raw)" in said
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_ids_that_differ_in_letter_case_alone(tmp_path: Path, make_case: Make, force: bool) -> None:
     """On many file systems the second case's file would replace the first one's."""
