@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -181,14 +182,21 @@ def name_limit(folder: Path) -> int:
 
 
 def check_name(path: Path) -> None:
-    """Refuse a file whose name is longer than its file system takes, before any work is done for it.
+    """Refuse a file whose name is no text, or longer than its file system takes, before any work is done for it.
 
     Args:
         path: the file; neither it nor its folder need exist.
 
     Raises:
-        CaseError: says how long the name is and how long it may be.
+        CaseError: shows the name as escaped text; or says how long it is and how long it may be.
     """
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as problem:
+        raise CaseError(
+            f"the name {ascii(path.stem)} is not text in {sys.getfilesystemencoding()}, so that it cannot be recorded; expected"
+            " UTF-8: rename the case's files and folders, or name them in a manifest."
+        ) from problem
     length, limit = len(os.fsencode(path.name)), name_limit(path.parent)
     if length > limit:
         raise CaseError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import email.message
 import errno
+import io
 import json
 import logging
 import os
@@ -25,6 +26,7 @@ import pytest
 import brats3d
 from brats3d import console
 from brats3d.console import Progress, silent
+from brats3d.console.streams import say
 from brats3d.errors import CaseError, OptionError
 
 
@@ -345,6 +347,13 @@ def test_work_goes_on_and_its_code_stays_when_the_reader_goes_away(tmp_path: Pat
     for stream in (out, err):
         if stream is not None:
             stream.close()
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("utf-8", "p\\udcff, 1 × 2"), ("ascii", r"p\udcff, 1 \xd7 2")])
+def test_letters_that_a_stream_does_not_take(encoding: str, said: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    say("p\udcff, 1 × 2", stream)
+    assert stream.buffer.getvalue().decode(encoding) == f"{said}\n"  # type: ignore[attr-defined]
 
 
 def test_a_table() -> None:

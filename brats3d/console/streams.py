@@ -26,6 +26,11 @@ def reader_may_leave(stream: TextIO) -> Iterator[None]:
 
 
 def say(text: str, stream: TextIO) -> None:
-    """Print a text at once, if anybody reads the stream."""
+    """Print a text at once, if anybody reads the stream; letters that it does not take are written as escapes."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding, stream.errors or "strict")
+    except UnicodeEncodeError:
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
     with reader_may_leave(stream):
         print(text, file=stream, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,6 +153,20 @@ def test_dicom_beside_cases_is_named(
     assert run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "store"), "--workers", "1"]) == 0
     said = capsys.readouterr().err
     assert f"1 image files are not used: {files['t1'].parent / name} (DICOM is read by preprocess --raw)" in said
+
+
+def test_a_name_that_is_no_text_is_refused_by_itself(
+    tmp_path: Path, make_case: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in make_case(1).values():
+        other = os.fsencode(path).replace(NAME.encode(), b"M\xfcller")
+        os.makedirs(os.path.dirname(other), exist_ok=True)
+        shutil.copy(path, other)
+    assert run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "store"), "--workers", "1"]) == 3
+    assert [path.name for path in (tmp_path / "store").iterdir()] == [f"{NAME}.h5"]
+    err = capsys.readouterr().err
+    assert "the name 'M\\udcfcller' is not text in utf-8" in err
+    assert "bug" not in err
 
 
 @pytest.mark.parametrize("force", [False, True])
