@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from brats3d import images
+from brats3d.cases import differing_in_case
 from brats3d.errors import CaseError, ImageError, system_error
 from brats3d.predict.folder import PredictionFolder, files_of
 from brats3d.predict.sources import CaseSource, Fingerprint
@@ -41,12 +42,16 @@ def check_kept(
 ) -> KeptMasks:
     """Look at every mask of an earlier call, and at the scans its case has now. What is odd is logged as a warning.
 
+    A case whose id differs in letter case alone from one that has a mask is refused: on many systems it would replace that mask.
+
     Args:
         folder: the output folder with the cases that its list names.
         sources: case id → where it comes from, of the cases asked for.
         note: called with the number of masks looked at and of all.
     """
-    found = KeptMasks()
+    alike, there_alike = differing_in_case([*folder.cases, *sources]), {case.casefold() for case in folder.cases}
+    replacing = [case for case in sources if case not in folder.cases and case.casefold() in there_alike]
+    found = KeptMasks(refused={case: alike[case] for case in replacing})
     there = [case for case in sources if case in folder.cases]
     for done, case in enumerate(there, 1):
         entry = folder.cases[case]

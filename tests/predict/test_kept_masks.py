@@ -167,3 +167,15 @@ def test_cases_of_training_patients_are_marked_and_said_once(
     listed = json.loads((tmp_path / "out/predictions.json").read_text(encoding="utf-8"))["cases"]
     assert {name for name, entry in listed.items() if entry.get("trained_on") is True} == set(trained)
     assert all("trained_on" not in listed[name] for name in new)
+
+
+def test_a_mask_is_not_replaced_by_that_of_another_letter_case(tmp_path: Path, make_model: Any) -> None:
+    """On many file systems the two masks are one file."""
+    uncompressed(tmp_path / "one", "p01", 0)
+    uncompressed(tmp_path / "two", "P01", 50)
+    model = make_model(rows=(0, 1, 3))
+    predict_cases(model, [tmp_path / "one"], out=tmp_path / "out")
+    report = predict_cases(model, [tmp_path / "two"], out=tmp_path / "out")
+    assert (report.predicted, report.kept) == ((), ())
+    assert "p01 and P01 differ in letter case alone" in report.refused["P01"]
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["p01.nii.gz"]

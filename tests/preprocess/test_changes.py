@@ -165,7 +165,7 @@ def test_a_name_that_is_no_text_is_refused_by_itself(
     assert run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "store"), "--workers", "1"]) == 3
     assert [path.name for path in (tmp_path / "store").iterdir()] == [f"{NAME}.h5"]
     err = capsys.readouterr().err
-    assert "the name 'M\\udcfcller' is not text in utf-8" in err
+    assert "the name 'M\\udcfcller.h5' is not text in utf-8" in err
     assert "bug" not in err
 
 
