@@ -194,7 +194,7 @@ def check_name(path: Path) -> None:
         path.name.encode()
     except UnicodeEncodeError as problem:
         raise CaseError(
-            f"the name {ascii(path.name)} is not text in {sys.getfilesystemencoding()}, so that it cannot be recorded; expected"
+            f"the name {path.name!a} is not text in {sys.getfilesystemencoding()}, so that it cannot be recorded; expected"
             " UTF-8: rename the case's files and folders, or name them in a manifest."
         ) from problem
     length, limit = len(os.fsencode(path.name)), name_limit(path.parent)

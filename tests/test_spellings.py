@@ -29,7 +29,8 @@ from brats3d.spellings import EXAMPLES, name_readings, read_part
         # not told by the name, or of something else
         ("p_brain_seg", []), ("p_mask", []), ("p_t1_bet_mask", []), ("p_flair_to_t1", []), ("p_t1_reg_flair", []),
         ("p_t1_1", []),
-        ("p_hdbet_mask_native_t1", []), ("mask_GTV_T1", []), ("tumor_T1", []), ("ROI-x-flair", []), ("mask_007_t1", [("mask_007", "t1")]),
+        ("p_hdbet_mask_native_t1", []), ("mask_GTV_T1", []), ("tumor_T1", []), ("ROI-x-flair", []),
+        ("mask_007_t1", [("mask_007", "t1")]),
         # a bracket that closes is the name's own
         ("pat (1)_t1", [("pat (1)", "t1")]), ("pat_(t1)", [("pat", "t1")]), ("pat(2) T2", [("pat(2)", "t2")]),
         ("p_t2star", []), ("p_dwi", []), ("001", []), ("p_t1_postop", []), ("flair_t1", []),

@@ -42,7 +42,8 @@ def check_kept(
 ) -> KeptMasks:
     """Look at every mask of an earlier call, and at the scans its case has now. What is odd is logged as a warning.
 
-    A case whose id differs in letter case alone from one that has a mask is refused: on many systems it would replace that mask.
+    A case whose id differs in letter case alone from one that has a mask is refused: on many systems
+    it would replace that mask.
 
     Args:
         folder: the output folder with the cases that its list names.

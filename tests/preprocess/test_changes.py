@@ -143,9 +143,7 @@ def test_files_that_changed_names_are_read(tmp_path: Path, make_case: Make) -> N
 
 
 @pytest.mark.parametrize("name", ["IM0001", "1.2.840.113619"])
-def test_dicom_beside_cases_is_named(
-    tmp_path: Path, make_case: Make, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_dicom_beside_cases_is_named(tmp_path: Path, make_case: Make, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     files = make_case(1)
     files["flair"].unlink()
     (files["t1"].parent / name).write_bytes(bytes(128) + b"DICM" + bytes(60))
