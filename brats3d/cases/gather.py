@@ -254,13 +254,17 @@ def _two_folders(first: Recognised, other: Recognised) -> str:
 
 
 def _one_per_kind(group: Sequence[File], gathered: Gathered) -> dict[str, File]:
-    """Return kind → file of a case: the lowest rank counts, then a suffix; two files alike are a conflict."""
+    """Return kind → file of a case: the lowest rank counts, then a suffix; two files alike are a conflict.
+
+    If a scan is there only as it was processed (``t2_reg``), that counts for the others too: native scans lie elsewhere.
+    """
     kinds: dict[str, list[File]] = defaultdict(list)
     for file in group:
         kinds[file[1].name.kind].append(file)
+    processed = not group[0][1].corpus.binding and any(all(file.name.rank for _, file in files) for files in kinds.values())
     paths = {}
     for kind, files in kinds.items():
-        taken = min(files, key=lambda file: _rank(*file))
+        taken = min(files, key=lambda file: _rank(*file, int(processed)))
         paths[kind] = taken
         for path, recognised in files:
             if path == taken[0]:
@@ -285,8 +289,8 @@ def _alike(taken: File, other: File) -> bool:
     return strip_suffix(path).lower() != strip_suffix(other_path).lower() or _suffix(path) == _suffix(other_path)
 
 
-def _rank(path: str, recognised: Recognised) -> tuple[int, int]:
-    return recognised.name.rank, _suffix(path)
+def _rank(path: str, recognised: Recognised, wanted: int) -> tuple[int, int]:
+    return abs(recognised.name.rank - wanted), _suffix(path)
 
 
 def _suffix(path: str) -> int:

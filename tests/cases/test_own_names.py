@@ -93,6 +93,8 @@ def test_visits_of_one_patient(tmp_path: Path) -> None:
         (["a_t1.nii.gz", "a_dwi.nii.gz", "a_t2.nrrd"], ["a"], ["a_dwi.nii.gz", "a_t2.nrrd"]),
         (["a_t1.nii", "a_t1_brain.nii", "a_seg.nii", "a_et_seg.nii"], ["a"], ["a_et_seg.nii", "a_t1_brain.nii"]),
         (["p_t1.nii.gz", "p_t1.nii"], ["p"], ["p_t1.nii"]),
+        # where others are there only as registered, the native scan lies elsewhere
+        (["p_t1.nii", "p_t1_reg.nii", "p_t2_reg.nii", "p_seg.nii"], ["p"], ["p_t1.nii"]),
         # brain masks, tissues, single tissues and pipelines' images are no tumour's
         (
             ["sub-1_T1w.nii", "derivatives/x/sub-1/sub-1_desc-brain_mask.nii", "derivatives/x/sub-1/sub-1_label-ET_mask.nii",
