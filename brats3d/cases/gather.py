@@ -264,7 +264,7 @@ def _one_per_kind(group: Sequence[File], gathered: Gathered) -> dict[str, File]:
     processed = not group[0][1].corpus.binding and any(all(file.name.rank for _, file in files) for files in kinds.values())
     paths = {}
     for kind, files in kinds.items():
-        taken = min(files, key=lambda file: _rank(*file, int(processed)))
+        taken = min(files, key=lambda file: _rank(file, int(processed)))
         paths[kind] = taken
         for path, recognised in files:
             if path == taken[0]:
@@ -289,7 +289,8 @@ def _alike(taken: File, other: File) -> bool:
     return strip_suffix(path).lower() != strip_suffix(other_path).lower() or _suffix(path) == _suffix(other_path)
 
 
-def _rank(path: str, recognised: Recognised, wanted: int) -> tuple[int, int]:
+def _rank(file: File, wanted: int) -> tuple[int, int]:
+    path, recognised = file
     return abs(recognised.name.rank - wanted), _suffix(path)
 
 
