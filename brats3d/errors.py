@@ -212,6 +212,21 @@ def check_wholes(name: str, values: Sequence[int], low: int, high: float = math.
         raise OptionError(f"{name} is {values!r}; expected {wanted} {_bounds(low, high)}.")
 
 
+def check_list(name: str, values: Any) -> None:
+    """Refuse anything that is not a list, tuple or the like; a text is none, although Python takes it for its letters.
+
+    Args:
+        name: what the list is, as the user knows it.
+        values: what was found.
+
+    Raises:
+        OptionError: shows the value, and the list that was probably meant.
+    """
+    if isinstance(values, str | bytes | os.PathLike) or not isinstance(values, Iterable):
+        shown = str(values) if isinstance(values, os.PathLike) else values
+        raise OptionError(f"{name} is {shown!r}; expected a list, such as [{shown!r}].")
+
+
 def are_whole(values: Any, low: float, high: float = math.inf, *, count: int | None = None) -> bool:
     """Return whether something is a sequence of whole numbers in a range.
 

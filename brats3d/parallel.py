@@ -52,7 +52,7 @@ def share(items: Sequence[Item], shard: str | None) -> list[Item]:
     """
     if shard is None:
         return list(items)
-    index, slash, count = shard.partition("/")
+    index, slash, count = str(shard).partition("/")
     if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise OptionError(f"shard is {shard!r}; expected I/N with I from 1 to N, such as 3/8 for the third of eight jobs.")
     return list(items)[int(index) - 1 :: int(count)]

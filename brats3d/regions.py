@@ -239,6 +239,28 @@ def region_masks(label: np.ndarray, coding: LabelSet, regions: Sequence[str] = R
     return masks
 
 
+def told_regions(painted: Iterable[str], coding: LabelSet) -> tuple[str, ...]:
+    """Return the regions of a coding that a label tells which was painted from some of them alone.
+
+    A model of the whole tumour says nothing of the core, although its label has a core: an empty one. A region is told if each
+    value lies wholly in it or wholly outside it as far as the painted regions tell values apart: of WT, TC and ET, L24 tells
+    NETC (TC without ET) and not RC; LPED, whose CC is a part of NETC then, neither of the two.
+
+    Args:
+        painted: the regions that the label was painted from; those that the coding does not have are passed over.
+        coding: the label set it was painted in.
+    """
+    painted = set(painted)
+    lies_in = {value: frozenset(r for r in painted if value in coding.regions.get(r, ())) for value in coding.tissues}
+    told = []
+    for region, values in coding.regions.items():
+        inside = {lies_in[value] for value in values}
+        outside = {lies_in[value] for value in coding.tissues if value not in values}
+        if frozenset() not in inside and not inside & outside:
+            told.append(region)
+    return tuple(told)
+
+
 def paint_regions(masks: np.ndarray, coding: LabelSet, regions: Sequence[str] = REGIONS) -> np.ndarray:
     """Return the label that the region masks mean, painted WT, then TC, then ET (then others).
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import errno
 import inspect
 import pickle
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from brats3d import errors
+from brats3d.preprocess.checks import check_names
+from brats3d.train import Recipe
+from brats3d.train.recipe_files import change_recipe
 
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.BratsError)]
 
@@ -47,6 +52,23 @@ def test_check_option() -> None:
     with pytest.raises(errors.OptionError) as caught:
         errors.check_option("codec", "gzp", iter(["zstd", "gzip"]))
     assert str(caught.value) == "codec is 'gzp' (did you mean 'gzip'?); expected one of: zstd, gzip."
+
+
+@pytest.mark.parametrize("value", ["scans", Path("scans"), 5, None])
+def test_a_text_is_no_list(value: object) -> None:
+    """Python takes it for its letters."""
+    errors.check_list("sources", ("scans",))
+    errors.check_list("sources", [])
+    shown = "'scans'" if isinstance(value, Path) else repr(value)
+    calls: list[Callable[[], object]] = [
+        lambda: errors.check_list("sources", value),
+        lambda: change_recipe(Recipe(), value),  # type: ignore[arg-type]
+        lambda: check_names(value),  # type: ignore[arg-type]
+    ]
+    for call in calls:
+        with pytest.raises(errors.OptionError) as caught:
+            call()
+        assert f" is {shown}; expected a list, such as [{shown}]." in str(caught.value)
 
 
 def test_check_keys() -> None:

@@ -108,8 +108,9 @@ def _doubt(group: Labels, fitting: Sequence[str], union: Sequence[int], option: 
     names, holding = list(group), Counter(tuple(values) for _, values in group.values())
     case = next(iter(group.values()))[0]
     if fitting:
+        those = f"{len(group)} labels such as {names[0]} hold" if names[1:] else f"the label of {names[0]} holds"
         return (
-            f"{len(group)} labels such as {names[0]} hold the values {list(union)}, which {' and '.join(fitting)} read"
+            f"{those} the values {list(union)}, which {' and '.join(fitting)} read"
             f" differently, and names like {case.id} are used for both; say which it is with {option} {' or '.join(fitting)}."
         )
     examples = {held: next(name for name in names if tuple(group[name][1]) == held) for held in holding}

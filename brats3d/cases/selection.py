@@ -14,11 +14,11 @@ from brats3d.files import read_text
 log = logging.getLogger(__name__)
 
 
-def read_case_ids(text: str, fold: int | None = None) -> list[str]:
+def read_case_ids(cases: str | Path, fold: int | None = None) -> list[str]:
     """Return the case ids that a ``--cases`` option means.
 
     Args:
-        text: a text file (UTF-8 or UTF-16) with one id per line (empty lines and those after ``#`` are passed over), or a
+        cases: a text file (UTF-8 or UTF-16) with one id per line (empty lines and those after ``#`` are passed over), or a
             split file and one of its parts, ``RUN/split.json:test``.
         fold: fold of the split file; by default the one that the file records as its run's own.
 
@@ -26,8 +26,13 @@ def read_case_ids(text: str, fold: int | None = None) -> list[str]:
         The ids in the file's order, each once.
 
     Raises:
-        OptionError: no such file, no such part or fold, or no id in it.
+        OptionError: no such file, no such part or fold, no id in it, or something else than the name of a file.
     """
+    if not isinstance(cases, str | Path):
+        raise OptionError(
+            f"cases is {cases!r}; expected the name of a text file with one case id per line, or RUN/split.json:test."
+        )
+    text = str(cases)
     name, _, part = text.rpartition(":")
     if name and Path(name).is_file():
         check_option(f"the part of {name}", part, PARTS)

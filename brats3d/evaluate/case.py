@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from brats3d.errors import ArrayError, GridError
+from brats3d.errors import ArrayError, GridError, LabelError
 from brats3d.evaluate.pair import Pair, read_pair
 from brats3d.evaluate.probabilities import calibrate
 from brats3d.geometry import to_stored
 from brats3d.images import Volume
+from brats3d.regions import LabelSet, told_regions
 from brats3d.regions import label_set as named_label_set
 from brats3d.scores import (
     OtherReading,
@@ -23,6 +24,7 @@ from brats3d.scores import (
     case_failures,
     case_scores,
     other_reading,
+    scored_regions,
     unscored_regions,
 )
 
@@ -41,6 +43,7 @@ class CaseResult:
         made_from: what identifies the files that were compared, as `Pair.fingerprint` returns it.
         unscored: protocol → regions that one of the labels has and that the protocol does not score.
         reading: how a label should rather be read, if the two seem to be coded differently.
+        untold: regions that a protocol scores and the model of the predictions does not give; they have no scores.
     """
 
     scores: Mapping[str, Mapping[str, RegionScores]]
@@ -50,6 +53,7 @@ class CaseResult:
     made_from: Sequence[Any] = ()
     unscored: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reading: OtherReading | None = None
+    untold: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` makes a result of again."""
@@ -61,6 +65,7 @@ class CaseResult:
             "made_from": list(self.made_from),
             "unscored": {protocol: list(regions) for protocol, regions in self.unscored.items()},
             "reading": None if self.reading is None else vars(self.reading),
+            "untold": list(self.untold),
         }
 
     @classmethod
@@ -84,6 +89,7 @@ class CaseResult:
             values.get("made_from", ()),
             {protocol: tuple(regions) for protocol, regions in values.get("unscored", {}).items()},
             OtherReading(**values["reading"]) if values.get("reading") else None,
+            tuple(values.get("untold", ())),
         )
 
 
@@ -143,7 +149,8 @@ def evaluate_pair(pair: Pair) -> CaseResult:
         pair: where they are, and how to score them.
 
     Raises:
-        CaseError: a file is damaged, a label set in doubt, or the two do not lie on one grid.
+        CaseError: a file is damaged, a label set in doubt, the two do not lie on one grid, or the model of the prediction
+            gives none of the regions that are scored.
     """
     made_from = pair.fingerprint()  # before they are read: what changes meanwhile is scored again
     labels = read_pair(pair)
@@ -153,10 +160,16 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     codings = named_label_set(mine.label_set), named_label_set(theirs.label_set)
     arrays = mine.volume.array, theirs.volume.array
     spacing = theirs.volume.grid.spacing_mm
+    usual = {scoring.protocol: scored_regions(scoring, *codings) for scoring in pair.scorings}
+    told = {protocol: _told(pair, codings[0], regions) for protocol, regions in usual.items()}
     scores = {
-        scoring.protocol: case_scores(*arrays, spacing, scoring, label_set=codings[0], reference_label_set=codings[1])
+        scoring.protocol: case_scores(
+            *arrays, spacing, replace(scoring, regions=told[scoring.protocol]),
+            label_set=codings[0], reference_label_set=codings[1],
+        )
         for scoring in pair.scorings
-    }
+    }  # fmt: skip
+    untold = tuple(dict.fromkeys(r for protocol, regions in usual.items() for r in regions if r not in told[protocol]))
     first = scores[pair.scorings[0].protocol]
     # what is called flipped left–right must lie left and right: in the stored orientation the first axis does
     (mine_stored, grid), (theirs_stored, _) = (to_stored(array, theirs.volume.grid) for array in arrays)
@@ -165,7 +178,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     )
     unscored = {
         protocol: tuple(dict.fromkeys(r for side in zip(arrays, codings, strict=True) for r in unscored_regions(*side, rows)))
-        for protocol, rows in scores.items()
+        for protocol, rows in usual.items()
     }
     return CaseResult(
         scores,
@@ -173,6 +186,19 @@ def evaluate_pair(pair: Pair) -> CaseResult:
         {region: str(failure) for region, failure in failures.items()},
         calibrate(pair.prediction, theirs, list(first), other_grid=pair.other_grid) if pair.calibration else {},
         made_from,
-        {protocol: regions for protocol, regions in unscored.items() if regions},
+        {protocol: tuple(r for r in regions if r not in untold) for protocol, regions in unscored.items()},
         other_reading(*arrays, label_set=codings[0], reference_label_set=codings[1]),
+        untold,
     )
+
+
+def _told(pair: Pair, coding: LabelSet, regions: Sequence[str]) -> tuple[str, ...]:
+    """Return those of some regions that the prediction tells: what its model does not give is no miss."""
+    model = pair.prediction.regions
+    told = tuple(r for r in regions if model is None or r in told_regions(model, coding))
+    if not told:
+        raise LabelError(
+            f"{pair.prediction.path} is of a model of {', '.join(model or ())}, which tells none of the regions"
+            f" {', '.join(regions)}; expected a mask that has one of them."
+        )
+    return told

@@ -6,24 +6,24 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from brats3d.cases import read_case_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OutputExistsError
+from brats3d.errors import CaseError, OutputExistsError, check_list, check_option
 from brats3d.evaluate.case import CaseResult
-from brats3d.evaluate.doubts import swapped, unscored
+from brats3d.evaluate.doubts import swapped, unscored, untold
 from brats3d.evaluate.find_labels import find_labels
-from brats3d.evaluate.groups import group_cases
+from brats3d.evaluate.groups import GroupTable, group_cases, read_groups, unnamed
 from brats3d.evaluate.labels import Side
 from brats3d.evaluate.pair import OtherGrid, Pair
 from brats3d.evaluate.pairing import Labels, Matches, match_cases
 from brats3d.evaluate.probabilities import calibration_notes
-from brats3d.evaluate.report import FILES, Evaluation, write_results
+from brats3d.evaluate.report import FILES, SUMMARY_NAME, Evaluation, write_results
 from brats3d.evaluate.score_pairs import score_pairs
 from brats3d.evaluate.sets import compare, set_names
 from brats3d.evaluate.shared_coding import Codings, settle_codings
-from brats3d.evaluate.unfinished import Unfinished
+from brats3d.evaluate.unfinished import NAME, Unfinished
 from brats3d.parallel import worker_count
 from brats3d.regions import label_set as named_label_set
 from brats3d.scores import PROTOCOLS, TASKS, Reliability, Scoring
@@ -97,11 +97,15 @@ def evaluate_cases(
         if name is not None:
             named_label_set(name)
     worker_count(workers, 1)
+    check_option("other_grid", other_grid, get_args(OtherGrid))
+    check_list("against", against)
+    check_list("tolerances", tolerances)
     scorings = _scorings(protocol, task, tuple(tolerances))
     sides = [_predicted(folder, label_set) for folder in (predictions, *map(Path, against))]
     sides += [] if rater is None else [_drawn(Path(rater), reference_label_set)]
     names = set_names([side.folder for side in sides])
     _check_folder(out, force=force)
+    table = None if groups is None else read_groups(Path(groups))
     side = _drawn(Path(references), reference_label_set)
     theirs, wanted = Labels(side, find_labels(side)), None if cases is None else read_case_ids(cases)
     call = _Call(scorings, theirs, calibration, other_grid, workers, force, out, progress)
@@ -112,7 +116,7 @@ def evaluate_cases(
         if not scored[names[0]].results:
             break  # there is nothing to write, nor to compare the other sets with
     odd = next(iter(sets.values())).references.warnings
-    evaluation = _assemble(scored, call, odd, None if groups is None else Path(groups))
+    evaluation = _assemble(scored, call, odd, table)
     _warn(evaluation)
     if evaluation.scores:
         write_results(out, evaluation, _page(evaluation, scored[names[0]].results))
@@ -214,11 +218,10 @@ class _Call:
         refused |= {pair.case: str(answer) for pair, answer in results.items() if isinstance(answer, CaseError)}
         scored = {pair: answer for pair, answer in results.items() if isinstance(answer, CaseResult)}
         ordered = dict(sorted(scored.items(), key=lambda item: item[0].case))
-        warnings = (
-            prepared.matches.warning,
-            *mine.warnings,
-            *swapped(prepared.labels.side, {p.case: r for p, r in ordered.items()}),
-        )
+        found, side = {pair.case: result for pair, result in ordered.items()}, prepared.labels.side
+        regions = next((pair.prediction.regions or () for pair in ordered), ())
+        odd = (*untold(side, regions, found.values()), *swapped(side, found))
+        warnings = (prepared.matches.warning, *mine.warnings, *odd)
         return _Scored(prepared.labels, ordered, tuple(kept), refused, unfinished, tuple(filter(None, warnings)))
 
 
@@ -233,7 +236,7 @@ def _warn(evaluation: Evaluation) -> None:
         log.warning("%s", note)
 
 
-def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str], groups: Path | None) -> Evaluation:
+def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str], table: GroupTable | None) -> Evaluation:
     first = next(iter(sets.values()))
     protocol = call.scorings[0].protocol
     refused = dict(first.refused)
@@ -245,7 +248,7 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str],
     for result in first.results.values():
         for region, part in result.calibration.items():
             found[region] = found[region] + part if region in found else part
-    scored_regions = dict.fromkeys(region for r in first.results.values() for region in r.scores[protocol])
+    regions = dict.fromkeys(region for r in first.results.values() for region in (*r.scores[protocol], *r.untold))
     predicted = [pair.prediction for pair in first.results] if call.calibration else []
     return Evaluation(
         predictions=str(first.labels.side.folder),
@@ -254,7 +257,7 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str],
         scorings=call.scorings,
         scores={pair.case: {p: dict(rows) for p, rows in r.scores.items()} for pair, r in first.results.items()},
         failures={pair.case: dict(r.failures) for pair, r in first.results.items()},
-        groups=group_cases(first.results.items(), groups),
+        groups=group_cases(first.results.items(), table),
         label_sets={pair.case: r.label_sets for pair, r in first.results.items()},
         kept=first.kept,
         refused=dict(sorted(refused.items())),
@@ -262,11 +265,12 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str],
         comparison=comparison,
         ranking=ranking,
         trained_on=_trained_on(sets),
-        calibration_notes=calibration_notes(predicted, scored_regions, found),
+        calibration_notes=calibration_notes(predicted, regions, found),
         warnings=(
             *warnings,
             *(sentence for scored in sets.values() for sentence in scored.warnings),
             *unscored(first.results.values(), call.scorings),
+            *unnamed(table, [pair.case for pair in first.results]),
         ),
     )
 
@@ -291,7 +295,8 @@ def _page(evaluation: Evaluation, results: Mapping[Pair, CaseResult]) -> str:
 
 def _check_folder(out: Path, *, force: bool) -> None:
     present = [name for name in FILES if (out / name).exists()]
-    if present and not force:
+    half = (out / NAME.format(number="")).exists() and SUMMARY_NAME not in present  # the disk was full, say: it goes on
+    if present and not half and not force:
         raise OutputExistsError(f"{out} holds {', '.join(present)} already; choose another --out, or use --force.")
     if out.exists() and not out.is_dir():
         raise OutputExistsError(f"{out} is a file; expected a folder for the results: choose another --out.")

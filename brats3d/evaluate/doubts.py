@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from brats3d.evaluate.case import CaseResult
-from brats3d.evaluate.labels import Side
+from brats3d.evaluate.labels import LIST_NAME, Side
 from brats3d.scores import TASKS, OtherReading, Scoring
 
 SHOWN = 3
@@ -39,6 +39,21 @@ def _scored_by(region: str, asked_for: Sequence[str]) -> str:
     if asked_for:
         return f"; {_joined(asked_for)} {'do' if asked_for[1:] else 'does'}"
     return f"; --protocol {tasks[0][0]} --task {tasks[0][1]} does" if tasks else ""
+
+
+def untold(side: Side, regions: Sequence[str], results: Collection[CaseResult]) -> list[str]:
+    """Return as a sentence which regions have no scores because the model of the predictions does not give them.
+
+    Args:
+        side: the predictions.
+        regions: the regions of their model.
+        results: the result of each case.
+    """
+    missing = [*dict.fromkeys(region for result in results for region in result.untold)]
+    if not missing:
+        return []
+    verb = "are" if missing[1:] else "is"
+    return [f"{side.folder}: {_joined(missing)} {verb} not scored, as the model gives {_joined(regions)} alone ({LIST_NAME})."]
 
 
 def swapped(side: Side, results: Mapping[str, CaseResult]) -> list[str]:

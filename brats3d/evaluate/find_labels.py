@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from brats3d import images
 from brats3d.cases import Case, Finding, corpus_of, look_for_cases, patient_of, refuse_conflicts, warn_of_unused
@@ -51,7 +52,7 @@ def _listed(side: Side) -> dict[str, LabelFile]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         schema, entries = content["schema"], content["cases"]
-        regions = tuple(map(str, content["regions"])) if "regions" in content else None
+        regions = _names(content["regions"]) if "regions" in content else None
         found = {
             case: LabelFile(
                 case, side, side.folder / entry["file"], recorded=entry["label_set"],
@@ -70,6 +71,12 @@ def _listed(side: Side) -> dict[str, LabelFile]:
         if file.recorded not in LABEL_SETS:
             raise OptionError(f"{path}: says label set {file.recorded!r} of {case}; expected one of: {', '.join(LABEL_SETS)}.")
     return found
+
+
+def _names(regions: Any) -> tuple[str, ...]:
+    if not (isinstance(regions, list) and regions and all(isinstance(region, str) for region in regions)):
+        raise ValueError(f"regions is {regions!r}; expected a list of names")
+    return tuple(regions)
 
 
 def _named(side: Side) -> dict[str, LabelFile]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from brats3d.cases import match_ids
@@ -37,15 +37,16 @@ GROUPINGS: Mapping[str, Callable[[Pair, CaseResult], str | None]] = {"grade": _g
 """name → what a case and its scores tell; None where they do not. Volume is that of the reference's first region."""
 
 
-def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: Path | None = None) -> dict[str, dict[str, str]]:
+GroupTable = Mapping[str, Mapping[str, str]]
+"""Grouping → case id, as a table spells it → group."""
+
+
+def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: GroupTable | None = None) -> dict[str, dict[str, str]]:
     """Return grouping → case id → group, for those groupings that tell cases apart or are asked for.
 
     Args:
         results: the cases scored.
-        table: a CSV file with a column ``case`` and a column for each grouping, or None.
-
-    Raises:
-        OptionError: the table cannot be read, or has no column ``case`` or no other.
+        table: from `read_groups`, or None.
     """
     results = list(results)
     found: dict[str, dict[str, str]] = {}
@@ -54,14 +55,35 @@ def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: Path | None =
         known = {case: group for case, group in told.items() if group is not None}
         if len(set(known.values())) > 1:
             found[name] = known
-    if table is not None:
-        for name, cases in _read_table(table).items():
-            scored = match_ids(cases, (pair.case for pair, _ in results))
-            found[name] = {scored[case]: group for case, group in cases.items() if case in scored}
+    for name, cases in (table or {}).items():
+        scored = match_ids(cases, (pair.case for pair, _ in results))
+        found[name] = {scored[case]: group for case, group in cases.items() if case in scored}
     return found
 
 
-def _read_table(path: Path) -> dict[str, dict[str, str]]:
+def unnamed(table: GroupTable | None, scored: Sequence[str]) -> list[str]:
+    """Return as a sentence that a table groups none of the cases scored.
+
+    Args:
+        table: from `read_groups`, or None.
+        scored: ids of the cases scored.
+    """
+    listed = {case: None for cases in (table or {}).values() for case in cases}
+    if table is None or not scored or match_ids(listed, scored):
+        return []
+    return [f"the table of --groups names none of the cases scored (it has {', '.join([*listed][:3]) or 'no case'}, scored are"
+            f" {', '.join(scored[:3])}); nothing is grouped by it."]  # fmt: skip
+
+
+def read_groups(path: Path) -> dict[str, dict[str, str]]:
+    """Read a table of groups: grouping → case id → group.
+
+    Args:
+        path: a CSV file with a column ``case`` and a column for each grouping.
+
+    Raises:
+        OptionError: it cannot be read, or has no column ``case`` or no other.
+    """
     try:
         rows = read_rows(path)
     except (OSError, ValueError) as problem:

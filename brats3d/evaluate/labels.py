@@ -57,7 +57,8 @@ class LabelFile:
         recorded: label set that the list says.
         named: the case as its names tell it; None where a store or a list knows more.
         probabilities: the file of the regions' probabilities that the list names, if any.
-        regions: its channels, in order, as the list records them; None if it does not.
+        regions: the regions of the model, which are the channels of the probabilities, in order, as the list records them; None
+            if it does not.
         trained_on: whether the list says that the model was trained on the patient.
         settled: label set that the labels of its folder share, if that is found out.
     """
@@ -92,9 +93,9 @@ class LabelFile:
             volume, recorded = _read_stored(self.path)
             content: list[Any] = [zlib.crc32(volume.array.tobytes()), volume.grid.affine.tolist(), recorded]
         else:
-            content = [*_file_content(self.path), self.recorded]
+            content = [*_file_content(self.path), self.recorded, self.regions and list(self.regions)]
         if probabilities:
-            content += [*_file_content(self.probabilities), self.regions and list(self.regions)]
+            content += _file_content(self.probabilities)
         return content
 
 

@@ -220,7 +220,7 @@ def count_failures(failures: Mapping[str, Mapping[str, str]]) -> dict[str, dict[
 
 
 def write_results(out: Path, evaluation: Evaluation, page: str) -> None:
-    """Write an evaluation's files.
+    """Write an evaluation's files, the summary last: where it is, all of them are.
 
     Args:
         out: their folder; made where it does not exist.

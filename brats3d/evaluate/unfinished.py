@@ -8,6 +8,7 @@ written.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,8 @@ from brats3d.errors import CaseError, OutputExistsError, SpaceError
 from brats3d.evaluate.case import CaseResult
 from brats3d.evaluate.pair import Pair
 from brats3d.files import NO_SPACE
+
+log = logging.getLogger(__name__)
 
 NAME = ".scores{number}.unfinished"
 
@@ -40,26 +43,31 @@ class Unfinished:
         self._begun = False
         self._cases: dict[str, dict[str, Any]] = {}
         lines = [] if force else self._lines()
-        if lines:
-            changed = {key for key in {*settings, *lines[0]} if lines[0].get(key) != self.settings.get(key)}
+        if lines and lines[0].keys() != self.settings.keys():
+            log.warning("%s is of another version, and is passed over: all cases are scored again.", self.path)
+        elif lines:
+            changed = {key for key in settings if lines[0][key] != self.settings[key]}
             if changed:
                 raise OutputExistsError(
                     f"{out} holds an unfinished evaluation with other settings ({', '.join(sorted(changed))}); finish it with"
                     " those, choose another --out, or use --force."
                 )
-            self._cases = {line["case"]: line for line in lines[1:]}
+            self._cases = {str(line.get("case")): line for line in lines[1:]}
 
     def _lines(self) -> list[dict[str, Any]]:
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return []
         lines = []
         for line in text.splitlines():
             try:
-                lines.append(json.loads(line))
+                found = json.loads(line)
             except ValueError:
                 break
+            if not isinstance(found, dict):
+                break
+            lines.append(found)
         return lines
 
     def known(self, pair: Pair) -> CaseResult | None:
@@ -74,7 +82,10 @@ class Unfinished:
         line = self._cases.get(pair.case)
         if line is None:
             return None
-        result = CaseResult.from_dict(line["result"])
+        try:
+            result = CaseResult.from_dict(line["result"])
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # damaged, or of another version
+            return None
         with suppress(CaseError):  # what cannot be read is said when the case is scored
             if result.made_from == pair.fingerprint():
                 return result

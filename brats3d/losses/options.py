@@ -62,4 +62,6 @@ def check_weights(weights: Sequence[float] | None) -> None:
         isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < float("inf") for w in weights
     )
     if not numbers or not sum(weights) > 0:
-        raise OptionError(f"weights is {weights!r}; expected a number of at least 0 a region, not all of them 0.")
+        raise OptionError(
+            f"weights is {weights!r}; expected a list of numbers of at least 0, one per region and not all of them 0."
+        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,10 @@ def load_model(path: Path | str) -> Model:
     try:
         network = keras.saving.load_model(path, compile=False)
     except Exception as problem:  # Keras, HDF5 and zipfile raise many kinds; each means the same to the user
+        if system_error(problem) is not None:
+            if isinstance(problem, OSError) and not problem.filename:
+                problem.filename = tempfile.gettempdir()  # where Keras unpacks it: the disk may be full
+            raise
         raise ModelError(
             f"{path}: Keras {keras.__version__} cannot open it ({type(problem).__name__}: {first_line(problem)});"
             " the file is damaged or was made for another version: copy it again, or check the card's created_with."

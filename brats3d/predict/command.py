@@ -16,7 +16,7 @@ from typing import Any
 from brats3d import images
 from brats3d.cases import read_case_ids, select_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OutputExistsError
+from brats3d.errors import CaseError, OutputExistsError, check_list
 from brats3d.files import check_name
 from brats3d.models import Model, file_checksum, load_model, read_card
 from brats3d.predict.folder import ARCHIVE_NAME, PredictionFolder, check_folder, clear_folder
@@ -100,6 +100,7 @@ def predict_cases(
         SpaceError: the disk is full; finished cases stay.
     """
     model, out = Path(model), Path(out)
+    check_list("sources", sources)
     paths = [Path(s) for s in sources]
     card = read_card(model)
     if label_set is not None:

@@ -124,6 +124,8 @@ def _load(path: Path) -> PredictionFolder | None:
         if content["schema"] != SCHEMA:
             return None
         cases = {case: dict(entry) for case, entry in content["cases"].items() if "file" in entry}
+        if not all(isinstance(name, str) for entry in cases.values() for name in files_of(entry)):
+            return None
         return PredictionFolder(path, content["model"], (), content["options"], cases)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

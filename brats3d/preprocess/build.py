@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from brats3d.cases import Case, find_cases, read_case_ids, select_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError, check_option
 from brats3d.parallel import map_cases, share, worker_count
+from brats3d.preprocess.agreement import SAMPLE, doubtful_codings, without_overruled_names
 from brats3d.preprocess.changes import check_facts, check_sources
 from brats3d.preprocess.checks import check_names, checked
 from brats3d.preprocess.coding import coding_outliers
@@ -21,7 +23,7 @@ from brats3d.preprocess.prepare import prepare_case
 from brats3d.preprocess.stored import check_folder, check_room, codec_of, stored_before
 from brats3d.preprocess.tissue import from_plain
 from brats3d.regions import label_set as named_label_set
-from brats3d.store import CODECS, CaseFacts, Store, StoredCase, find_duplicates, open_store, write_case
+from brats3d.store import CODECS, CaseFacts, Store, StoredCase, case_path, find_duplicates, open_store, write_case
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def build_store(
         named_label_set(label_set)
     check_folder(out, "of a store")
     accepted = check_names(accept)
-    found = share(_asked_for(source, cases), shard)
+    asked = _asked_for(source, cases)
+    found = share(asked if label_set is None else without_overruled_names(asked, label_set), shard)
     by_id = {case.id: case for case in found}
 
     def check(stored: StoredCase, name: str) -> None:
@@ -137,6 +140,12 @@ def build_store(
         _add_outliers(warnings, {**_others(store, stored), **stored})
         if shard is None:  # else other jobs fill the store too, and the whole is not there to look at
             _add_duplicates(warnings, store, workers, progress)
+    if label_set is None:
+        pairs = [(by_id[name], facts) for name, facts in stored.items()]
+        elsewhere = (case for case in asked if case.id not in by_id and not case_path(out, case.id).exists())
+        beside = [*(by_id[name] for name in refused), *islice(elsewhere, SAMPLE)]  # of another shard
+        for name, sentence in doubtful_codings(pairs, beside).items():
+            warnings[name].append(sentence)
     said = {name: tuple(sentences) for name, sentences in sorted(warnings.items()) if sentences}
     return StoreReport(str(out), tuple(sorted(written)), tuple(before.kept), dict(sorted(refused.items())), said)
 

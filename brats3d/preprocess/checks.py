@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from brats3d.errors import CaseError, check_option
+from brats3d.errors import CaseError, check_list, check_option
 from brats3d.preprocess import faults
 from brats3d.preprocess.evidence import Evidence
 from brats3d.store import PreparedCase
@@ -84,6 +84,7 @@ def check_names(accept: Sequence[str]) -> tuple[str, ...]:
     Raises:
         OptionError: no check has a name.
     """
+    check_list("accept", accept)
     names = tuple(name.strip() for text in accept for name in text.split(","))
     for name in names:
         check_option("accept", name, CHECKS)

@@ -102,4 +102,8 @@ def check_room(out: Path, needed: float, cases: int) -> None:
     """
     free = shutil.disk_usage(next(p for p in (out, *out.absolute().parents) if p.exists())).free
     if needed > free:
-        raise SpaceError(f"{out}: about {needed / 1e9:.1f} GB are needed for {cases} cases, {free / 1e9:.1f} GB are free.")
+        raise SpaceError(f"{out}: about {_size(needed)} are needed for {cases} cases, {_size(free)} are free.")
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -5,7 +5,7 @@ always on painted labels.
 """
 
 from brats3d.scores.calibration import Reliability, reliability
-from brats3d.scores.case import case_scores, lesion_scores, region_scores
+from brats3d.scores.case import case_scores, lesion_scores, region_scores, scored_regions
 from brats3d.scores.comparison import COMPARED, Comparison, compare_sets
 from brats3d.scores.failures import Failure, case_failures, failure_class
 from brats3d.scores.lesions import Lesion, LesionRules, LesionScores
@@ -50,6 +50,7 @@ __all__ = [
     "rank_sets",
     "region_scores",
     "reliability",
+    "scored_regions",
     "unscored_regions",
     "volume_group",
     "widened_box",

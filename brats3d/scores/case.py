@@ -114,7 +114,7 @@ def case_scores(
     check_shapes_equal(prediction=prediction.shape, reference=reference.shape)
     frame = _Frame(_check_spacing(reference.shape, spacing_mm, (2, 3) if task is None else (3,)), reference.shape, scoring)
     codings = (label_set, reference_label_set or label_set)
-    regions = _regions(scoring, task, codings)
+    regions = scored_regions(scoring, *codings)
     rules = {} if task is None else _rules(task, codings)
     box = widened_box((prediction, reference), max((1 + row.dilations for row in rules.values()), default=0))
     labels = [np.ascontiguousarray(whole_numbers(label[box])) for label in (prediction, reference)]
@@ -158,7 +158,19 @@ def _penalty(fixed: float | None, grid: tuple[int, ...]) -> float:
     return float(np.linalg.norm(grid)) if fixed is None else float(fixed)
 
 
-def _regions(scoring: Scoring, task: Task | None, codings: tuple[LabelSet, LabelSet]) -> tuple[str, ...]:
+def scored_regions(scoring: Scoring, label_set: LabelSet, reference_label_set: LabelSet) -> tuple[str, ...]:
+    """Return the regions that are scored, in order.
+
+    Args:
+        scoring: what to score, and by whose rules.
+        label_set: what the prediction's values mean.
+        reference_label_set: what the reference's values mean.
+
+    Raises:
+        LabelError: the two label sets share none of the regions.
+        OptionError: the task has no rules for a region asked for.
+    """
+    task, codings = find_task(scoring.protocol, scoring.task), (label_set, reference_label_set)
     if scoring.regions is not None:
         without = [region for region in scoring.regions if task is not None and region not in task.regions]
         if task is not None and without:
@@ -170,8 +182,9 @@ def _regions(scoring: Scoring, task: Task | None, codings: tuple[LabelSet, Label
     usual = tuple(REGIONS if task is None else task.regions)
     shared = tuple(region for region in usual if all(region in coding.regions for coding in codings))
     if not shared:
-        names = " and ".join(dict.fromkeys(coding.name for coding in codings))
-        raise LabelError(f"{names} share none of the regions {', '.join(usual)}; they cannot be compared.")
+        names = [*dict.fromkeys(coding.name for coding in codings)]
+        have = f"{names[0]} and {names[1]} share" if names[1:] else f"{names[0]} has"
+        raise LabelError(f"{have} none of the regions {', '.join(usual)}: choose a protocol and task that scores others.")
     return shared
 
 

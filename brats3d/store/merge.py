@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, NoCasesError, OptionError, OutputExistsError, StoreError
+from brats3d.errors import CaseError, NoCasesError, OptionError, OutputExistsError, StoreError, check_list
 from brats3d.files import write_file
 from brats3d.store.folder import Store, open_store
 from brats3d.store.pack import case_image, check_name
@@ -67,6 +67,7 @@ def merge_stores(store: Path | str, others: Sequence[Path | str], *, progress: P
     opened = open_store(store)
     if opened.path.is_file():
         raise OutputExistsError(f"{store} is one file, into which nothing is brought; unpack it first, then pack the result.")
+    check_list("others", others)
     if not others:
         raise OptionError("no other store is given; expected one or more to bring cases from.")
     same = [other for other in others if Path(other).resolve() == opened.path.resolve()]

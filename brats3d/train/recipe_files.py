@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from brats3d.errors import OptionError, check_keys, check_option
+from brats3d.errors import OptionError, check_keys, check_list, check_option
 from brats3d.regions import REGIONS
 from brats3d.train.recipe import SECTIONS, Recipe
 
@@ -111,8 +111,7 @@ def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     Raises:
         OptionError: a setting of another form, an unknown section or key, or a value out of range.
     """
-    if isinstance(settings, str):
-        raise OptionError(f"settings is {settings!r}; expected a list of settings, such as [{settings!r}].")
+    check_list("settings", settings)
     tables = recipe.as_tables()
     changed = {_change(tables, setting) for setting in settings}
     thresholds = recipe.prediction.thresholds
@@ -166,9 +165,11 @@ def _value(text: str) -> Any:
     listed = text.startswith("[") and text.endswith("]")
     for candidate in (text, text if listed else f"[{text}]"):
         try:
-            return tomllib.loads(f"value = {candidate}")["value"]
+            found = tomllib.loads(f"value = {candidate}")
         except tomllib.TOMLDecodeError:
-            pass
+            continue
+        if len(found) == 1:  # else a text of several lines
+            return found["value"]
     words = (text[1:-1] if listed else text).split(",")
     return [_value(word.strip()) for word in words if word.strip()] if listed or len(words) > 1 else text
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -17,7 +18,7 @@ from two_cases import FIRST, GRID, SECOND, SHAPE, expected, files_of, label, wri
 
 from brats3d import images
 from brats3d.console import run
-from brats3d.errors import ArrayError, GridError, NoCasesError, OutputExistsError, SpaceError
+from brats3d.errors import ArrayError, GridError, NoCasesError, OptionError, OutputExistsError, SpaceError
 from brats3d.evaluate import command as evaluate_command
 from brats3d.evaluate import evaluate_case, evaluate_cases, score_pairs
 from brats3d.evaluate.__main__ import main
@@ -280,6 +281,31 @@ def test_a_mask_that_changed_since_the_stop_is_scored_again(
     assert found.of()[FIRST] != expected(0)
 
 
+@pytest.mark.parametrize("kind", ["earlier version", "damaged", "other results"])
+def test_unfinished_scores_that_cannot_be_used_are_passed_over(
+    folders: tuple[Path, Path], tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where an earlier version had an option ``resample``, the same command was refused for other settings."""
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate_command, "write_results", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate_cases(*folders, out=out)
+    path = out / ".scores.unfinished"
+    settings, first, second = path.read_text(encoding="utf-8").splitlines()
+    old = {k: v for k, v in json.loads(settings).items() if k != "other_grid"} | {"resample": False}
+    other = json.dumps({"case": FIRST, "result": {"scores": {}}})
+    path.write_bytes({
+        "earlier version": "\n".join([json.dumps(old), first, second]).encode(),
+        "damaged": settings.encode() + b"\n\xff\xfe\n[]\n",
+        "other results": "\n".join([settings, other, second]).encode(),
+    }[kind])  # fmt: skip
+    found = evaluate_cases(*folders, out=out)
+    assert found.kept == ((SECOND,) if kind == "other results" else ())
+    assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
+    assert ("another version" in caplog.text) == (kind == "earlier version")
+
+
 def test_a_full_disk_is_said_and_leaves_no_results(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,11 +318,32 @@ def test_a_full_disk_is_said_and_leaves_no_results(
     assert files_of(tmp_path / "out") == [".scores.unfinished"]
 
 
+def test_a_disk_that_fills_up_while_results_are_written_is_no_reason_to_score_again(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        if ".report." in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    write, out = Path.write_bytes, tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(SpaceError, match=r"report.html: no space left"):
+            evaluate_cases(*folders, out=out)
+    assert "summary.json" not in files_of(out)
+    assert evaluate_cases(*folders, out=out).kept == (FIRST, SECOND)
+    assert files_of(out) == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
+    with pytest.raises(OutputExistsError):
+        evaluate_cases(*folders, out=out)
+
+
 BAD_OPTIONS = [
     (["--protocol", "lesionwise"], "invalid choice"),
     (["--label-set", "L71"], "label set is 'L71' .did you mean 'L17'"),
     (["--workers", "0"], "workers is 0; expected"),
     (["--cases", "nowhere.txt"], "nowhere.txt: cannot be read"),
+    (["--groups", "nowhere.csv"], "nowhere.csv: cannot be read"),
 ]
 
 
@@ -310,6 +357,27 @@ def test_bad_options_end_with_2_and_write_nothing(
         code = end.code
     assert code == 2
     assert re.search(message, capsys.readouterr().err)
+    assert files_of(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("other_grid", "resmaple", "did you mean 'resample'"),
+        ("other_grid", None, "refuse, resample, voxelwise"),
+        ("against", "other", "['other']"),
+        ("against", Path("other"), "['other']"),
+        ("tolerances", 2.0, "[2.0]"),
+        ("cases", [FIRST], "RUN/split.json:test"),
+    ],
+)
+def test_values_of_another_kind_are_refused_by_name(
+    folders: tuple[Path, Path], tmp_path: Path, option: str, value: Any, words: str
+) -> None:
+    with pytest.raises(OptionError) as refused:
+        evaluate_cases(*folders, out=tmp_path / "out", **{option: value})
+    assert f"{option} is " in str(refused.value)
+    assert words in str(refused.value)
     assert files_of(tmp_path / "out") == []
 
 

@@ -87,6 +87,11 @@ def test_groups_come_from_a_table(folders: Folders, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("id,scanner\n1,2\n")
     with pytest.raises(OptionError, match=r"bad.csv: has the columns id, scanner; expected case and one for each grouping"):
         evaluate_cases(*folders, out=tmp_path / "out2", groups=tmp_path / "bad.csv")
+    assert not (tmp_path / "out2").exists()
+    (tmp_path / "others.csv").write_text("case,scanner\nBraTS2021_09999,A\n")
+    (said,) = evaluate_cases(*folders, out=tmp_path / "out3", groups=tmp_path / "others.csv").warnings
+    assert "BraTS2021_09999" in said
+    assert FIRST in said
 
 
 def test_probabilities_are_compared_with_the_references(folders: Folders, tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ def test_options_and_records_must_agree(folders: tuple[Path, Path], tmp_path: Pa
 BAD_LISTS = [
     ({"schema": 2}, "has schema 2; expected 1"),
     ({"cases": None}, "cannot be read"),
+    ({"regions": "WT"}, "cannot be read .ValueError: regions is 'WT'; expected a list of names"),
     ({"cases": {FIRST: {"file": "a.nii.gz"}}}, "cannot be read .KeyError: 'label_set'"),
     ({"cases": {FIRST: {"file": "a.nii.gz", "label_set": "L99"}}}, f"says label set 'L99' of {FIRST}"),
 ]

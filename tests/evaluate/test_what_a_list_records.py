@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -24,7 +25,7 @@ from brats3d.evaluate.pair import OtherGrid, Pair
 from brats3d.evaluate.probabilities import calibration_notes
 from brats3d.evaluate.unfinished import Unfinished
 from brats3d.geometry import Grid
-from brats3d.regions import LABEL_SETS, region_masks
+from brats3d.regions import LABEL_SETS, paint_regions, region_masks
 
 Folders = tuple[Path, Path]
 
@@ -67,7 +68,7 @@ def test_probabilities_are_read_by_the_names_of_their_regions(
     both = pairs(folders)
     for number, pair in enumerate(both):
         result = evaluate_pair(pair)
-        assert result.scores["casewise"] == expected(number)
+        assert result.scores["casewise"] == {r: row for r, row in expected(number).items() if not recorded or r in regions}
         # every voxel is called 0.15 or 0.85 and is what it is called: off by 0.15 everywhere
         assert {name: row.ece for name, row in result.calibration.items()} == pytest.approx(dict.fromkeys(found, 0.15))
     notes = calibration_notes([pair.prediction for pair in both], ("WT", "TC", "ET"), found)
@@ -81,13 +82,55 @@ def test_a_region_without_probabilities_is_named_in_log_summary_and_report(
     write_probabilities(folders[0], ("WT",))
     with caplog.at_level(logging.WARNING):
         evaluation = evaluate_cases(*folders, out=tmp_path / "out", calibration=True)
-    assert evaluation.of() == {FIRST: expected(0), SECOND: expected(1)}
+    assert evaluation.of() == {case: {"WT": expected(i)["WT"]} for i, case in enumerate((FIRST, SECOND))}
     summary = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
     assert {region: row["ece"] for region, row in summary["calibration"].items()} == pytest.approx({"WT": 0.15})
     (note,) = summary["calibration_notes"]
     assert "TC, ET" in note
     assert caplog.messages.count(note) == 1
     assert note in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("model", "protocol", "scored", "left_out"),
+    [
+        (("WT",), "casewise", ["WT"], "TC and ET are not scored"),
+        (("WT",), "all", ["WT"], "TC, ET, NETC, SNFH and RC are not scored"),
+        (("ET", "WT"), "brats2023", ["WT", "ET"], "TC is not scored"),
+        (("ET", "TC", "WT"), "casewise", ["WT", "TC", "ET"], ""),
+        (("WT", "TC", "ET"), "brats2024", ["WT", "TC", "NETC", "SNFH", "ET"], "RC is not scored"),
+    ],
+)
+def test_regions_that_the_model_does_not_give_are_no_misses(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    model: tuple[str, ...],
+    protocol: Literal["casewise", "brats2023", "brats2024", "all"],
+    scored: list[str],
+    left_out: str,
+) -> None:
+    """A model of the whole tumour alone got Dice 0 and the penalty for every core."""
+    case, coding = "BraTS-GLI-00001-100", LABEL_SETS["L24"]
+    masks, references = tmp_path / "masks", tmp_path / "references"
+    reference = np.array([0, 1, 2, 0, 3], np.uint8)[label(5)]
+    reference[0, 0, :3] = 4 if protocol == "brats2024" else 0  # a resection cavity
+    mask = paint_regions(region_masks(reference, coding, model), coding, model)
+    mask[4:7] = 0
+    for folder, array in ((masks, mask), (references, reference)):
+        folder.mkdir()
+        nib.save(nib.Nifti1Image(array, GRID.affine), folder / f"{case}.nii.gz")
+    write_list(masks, {case: "L24"}, regions=list(model))
+    found = evaluate_cases(masks, references, out=tmp_path / "out", protocol=protocol)
+    assert {p: list(rows) for p, rows in found.scores[case].items()} == {s.protocol: scored for s in found.scorings}
+    whole = [np.isin(array, (1, 2, 3)) for array in (mask, reference)]
+    by_hand = 2 * (whole[0] & whole[1]).sum() / (whole[0].sum() + whole[1].sum())
+    assert found.of()[case]["WT"].dice == pytest.approx(by_hand)
+    assert not any(rows["WT"].penalised for rows in found.scores[case].values())
+    said = [w for w in found.warnings if "not scored" in w]
+    assert len(said) == bool(left_out)
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert all(left_out in w and caplog.messages.count(w) == 1 and left_out in page for w in said)
+    assert json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))["warnings"] == list(found.warnings) == said
 
 
 def test_probabilities_that_cannot_be_used_refuse_their_case(folders: Folders) -> None:

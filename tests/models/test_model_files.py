@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -223,6 +224,19 @@ def test_unusable_files_are_refused(kind: str, model: Path, capsys: pytest.Captu
         assert run(predict, [str(model), str(make_scans), "--out", str(out)]) == 2
     assert f"error: {refusal.value}" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.network
+def test_what_the_system_refuses_is_no_damage(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras unpacks a model to a temporary folder, whose disk may be full."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(zipfile.ZipFile, "extractall", full)
+    with pytest.raises(OSError, match="No space left") as refused:
+        load_model(model)
+    assert (refused.value.errno, refused.value.filename) == (errno.ENOSPC, tempfile.gettempdir())
 
 
 @pytest.mark.network

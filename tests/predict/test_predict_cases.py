@@ -239,7 +239,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, make_case: Any
     out = tmp_path / "out"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    for listing in (None, "{}", '{"schema": 2}', "no JSON"):
+    odd = '{"schema": 1, "model": {}, "options": {}, "cases": {"BraTS2021_00000": {"file": 5}}}'
+    for listing in (None, "{}", '{"schema": 2}', "no JSON", odd):
         if listing is not None:
             (out / "predictions.json").write_text(listing)
         with pytest.raises(OutputExistsError, match=r"holds \d entries and no predictions.json of this version"):
@@ -350,6 +351,8 @@ def test_options_are_refused_before_anything_is_written(tmp_path: Path, make_cas
         predict_cases(model, [tmp_path / "scans"], out=out, cases=str(ids))
     with pytest.raises(OptionError, match="no source was given"):
         predict_cases(model, [], out=out)
+    with pytest.raises(OptionError, match=r"sources is 'scans'; expected a list, such as \['scans'\]"):
+        predict_cases(model, "scans", out=out)
     (tmp_path / "empty").mkdir()
     with pytest.raises(NoCasesError, match="no case found in"):
         predict_cases(model, [tmp_path / "empty"], out=out)

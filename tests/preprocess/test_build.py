@@ -204,6 +204,38 @@ def test_one_case_coded_otherwise_is_told(tmp_path: Path, make_phantoms: Callabl
     assert told == {odd.name}
 
 
+@pytest.mark.parametrize(("third", "doubted"), [({1: 1, 2: 2, 4: 3}, True), ({1: 1, 2: 2, 4: 4}, False), ({1: 9}, False)])
+def test_a_label_that_fits_its_name_is_in_doubt_where_others_beside_it_do_not(
+    tmp_path: Path, make_case: Make, third: dict[int, int], doubted: bool
+) -> None:
+    """Numbered 1, 2, 3, the one label without a 3 was stored as L17 without a word, and was refused if LMSD was asked for."""
+    made = {1: make_case(1), 2: make_case(2), 3: make_case(3)}
+
+    def recode(number: int, values: dict[int, int]) -> None:
+        image, table = nib.load(made[number]["seg"]), np.zeros(5, np.uint8)
+        table[list(values)] = list(values.values())
+        nib.save(nib.Nifti1Image(table[np.asanyarray(image.dataobj)], image.affine), made[number]["seg"])
+
+    recode(1, {1: 2, 2: 1})  # no enhancing tumour, as a case of a year may be
+    recode(3, third)
+    store = tmp_path / "store"
+    for shard in ("1/3", None, None):  # the first without the others
+        report = build_store(tmp_path / "source", out=store, shard=shard)
+        said = {name: [w for w in sentences if "under such names" in w] for name, sentences in report.warnings.items()}
+        assert {name: len(sentences) for name, sentences in said.items() if sentences} == ({NAMES[0]: 1} if doubted else {})
+        assert list(report.refused) == ([NAMES[2]] if 4 not in third.values() and shard is None else [])
+        if len(report.kept) + len(report.written) == 3:
+            return
+    assert list(report.refused) == [NAMES[2]]
+    if not doubted:
+        return
+    assert all(word in said[NAMES[0]][0] for word in ("read as L17", NAMES[2], "LPED or LMSD", "--label-set NAME --force"))
+    report = build_store(tmp_path / "source", out=store, label_set="LMSD", force=True)
+    assert list(report.refused) == [NAMES[1]]  # which holds a 4
+    with open_store(store)[NAMES[0]] as case:
+        assert (case.label_set, report.warnings.get(NAMES[0], ())) == ("LMSD", ())
+
+
 def test_shards_make_what_one_call_makes(tmp_path: Path, cohort: dict, command: Callable) -> None:
     written = []
     for shard in ("1/3", "3/3", "2/3"):

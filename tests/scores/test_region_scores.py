@@ -147,7 +147,7 @@ def test_usual_regions_that_one_label_set_lacks_are_left_out() -> None:
     gtv, l12 = LABEL_SETS["GTV"], LABEL_SETS["L12"]
     whole = (prediction > 0).astype(np.uint8)
     assert list(case_scores(whole, reference, SPACING, label_set=gtv, reference_label_set=L17)) == ["WT"]
-    with pytest.raises(LabelError, match="L12 share none of the regions GTV"):
+    with pytest.raises(LabelError, match="L12 has none of the regions GTV"):
         case_scores(whole, whole, SPACING, Scoring("brats2024", "MEN-RT"), label_set=l12)
 
 

@@ -238,8 +238,13 @@ def test_thresholds_follow_the_regions_unless_they_differ() -> None:
 
 
 def test_settings_are_a_list() -> None:
-    with pytest.raises(OptionError, match=r"settings is 'training.epochs=3'; expected a list of settings"):
+    with pytest.raises(OptionError, match=r"settings is 'training.epochs=3'; expected a list"):
         change_recipe(read_recipe("cpu_small"), "training.epochs=3")
+
+
+def test_a_setting_of_several_lines_is_no_two_settings() -> None:
+    with pytest.raises(OptionError, match="epochs = '3.*seed=4'"):
+        change_recipe(read_recipe("cpu_small"), ["training.epochs=3\nseed=4"])
 
 
 def test_later_settings_win_and_none_changes_nothing() -> None:
