@@ -272,3 +272,20 @@ def test_masks_of_the_whole_tumour_are_doubted_in_a_coding_of_several_tissues(
     said = regions.whole_tumour_doubt(values, label_set(coding))
     assert bool(said) == bool(words)
     assert [word in said for word in words] == [True] * len(words)
+
+
+@pytest.mark.parametrize(
+    ("painted", "coding", "told"),
+    [
+        (("WT", "TC", "ET"), "L17", {"WT", "TC", "ET", "NETC", "SNFH"}),
+        (("ET", "TC", "WT"), "L24", {"WT", "TC", "ET", "NETC", "SNFH"}),
+        (("WT", "TC", "ET"), "LPED", {"WT", "TC", "ET", "ED"}),  # CC would be a part of NETC
+        (("WT", "ET"), "L23", {"WT", "ET"}),
+        (("WT",), "L17", {"WT"}),
+        (("WT",), "GTV", {"WT", "GTV"}),
+        (("ET",), "L12", set()),
+        ((), "L17", set()),
+    ],
+)
+def test_regions_that_a_label_tells(painted: tuple[str, ...], coding: str, told: set[str]) -> None:
+    assert set(regions.told_regions(painted, LABEL_SETS[coding])) == told
