@@ -222,9 +222,12 @@ def _temporary_name(path: Path, limit: int) -> tuple[str, str]:
 
 
 def _alive(pid: int) -> bool:
+    """Return whether a process runs; one that ended, and that nobody has asked for its exit code yet, does not."""
     with suppress(PermissionError):  # somebody else's process
         try:
             os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):
             return False
+    with suppress(OSError):  # no such file: not Linux, or ended meanwhile
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:1] not in ([b"Z"], [b"X"])
     return True

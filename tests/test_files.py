@@ -6,12 +6,15 @@ import codecs
 import errno
 import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from brats3d.errors import CaseError, SpaceError
-from brats3d.files import check_name, read_text, whole_file, write_file
+from brats3d.files import check_name, read_text, remove_stale, whole_file, write_file
 
 HOST = socket.gethostname()
 DEAD = 4_194_304
@@ -165,3 +168,18 @@ def test_what_the_system_refuses_names_the_file_and_leaves_what_was_there(
             write_file(path, "new")
     assert (raised.value.errno, raised.value.filename, raised.value.filename2) == (number, str(path), None)
     assert contents(path.parent) == before
+
+
+def test_a_writer_that_ended_is_dead_though_nobody_asked_for_its_exit_code(tmp_path: Path) -> None:
+    """As after a kill in a container whose first process is slow to ask."""
+    writer = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.read()  # until it ends; its exit code stays where it is
+    left = tmp_path / f".case.{socket.gethostname()}-{writer.pid}.h5"
+    left.touch()
+    deadline = time.monotonic() + 10
+    while left.exists() and time.monotonic() < deadline:
+        remove_stale(tmp_path, ["case.h5"])
+    assert not left.exists()
+    writer.wait()
+    writer.stdout.close()

@@ -14,6 +14,7 @@ import sys
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -519,14 +520,14 @@ def test_a_label_that_cannot_be_read_any_more_is_its_own_cases_affair(
 ) -> None:
     command()
     (tmp_path / "store" / files(4)[0]).unlink()
-    shut, read = cohort[NAMES[0]]["seg"], Path.read_bytes
+    shut, plain = cohort[NAMES[0]]["seg"], Path.open
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, *mode: str, **more: Any) -> Any:
         if path == shut:
             raise PermissionError(13, "Permission denied", str(path))
-        return read(path)
+        return plain(path, *mode, **more)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     code, out, err = command()
     assert (code, "1 cases written, 2 kept, 1 refused" in out) == (3, True)
     assert f"refused {NAMES[0]}: {shut}: cannot be compared with what is stored (Permission denied); make it readable" in err
