@@ -35,7 +35,7 @@ def measure(recipe_name: str, steps: int) -> dict[str, float]:
 
     from brats3d.train import read_recipe
     from brats3d.train.devices import pick_devices
-    from brats3d.train.networks import learning_network
+    from brats3d.train.learning_network import learning_network
 
     recipe = read_recipe(recipe_name).resolved()
     devices = pick_devices(1)

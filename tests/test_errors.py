@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from brats3d import errors
-from brats3d.preprocess.checks import check_names
+from brats3d.checks.checked import check_names
 from brats3d.train import Recipe
 from brats3d.train.recipe_files import change_recipe
 

@@ -16,8 +16,8 @@ from scipy import ndimage
 from brats3d import geometry, images
 from brats3d.errors import ArrayError, ImageError, OptionError, OutputExistsError
 from brats3d.phantom import BRATS_SHAPE, Phantom, fields, make_phantom, phantom_grid, write_cohort
+from brats3d.phantom.drawn_lesions import confine, draw_lesions, tumour
 from brats3d.phantom.head import anatomy, brain_depth, draw_head
-from brats3d.phantom.lesions import confine, draw_lesions, tumour
 from brats3d.phantom.scanner import layers
 
 SMALL = (40, 40, 26)

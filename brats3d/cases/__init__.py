@@ -7,12 +7,12 @@ from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST, Corpus, corpus_of
 from brats3d.cases.find import find_cases, look_for_cases
 from brats3d.cases.finding import Finding, refuse_conflicts, warn_of_unused
-from brats3d.cases.labels import binds, settle_label_set, settle_together, told_by
 from brats3d.cases.letters import differing_in_case, letter_case_ignored, match_ids
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
 from brats3d.cases.selection import read_case_ids, select_ids
 from brats3d.cases.servers import ServerGrid
+from brats3d.cases.settle import binds, settle_label_set, settle_together, told_by
 from brats3d.cases.splits import Fold, Split, load_split, make_split
 from brats3d.regions import MODALITIES
 

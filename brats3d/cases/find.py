@@ -19,6 +19,7 @@ from typing import Any
 
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, STACK, corpus_of
+from brats3d.cases.corpus_tables import Register
 from brats3d.cases.finding import Finding, nothing_found, refuse_conflicts, warn_of_unused
 from brats3d.cases.gather import CaseFiles, gather
 from brats3d.cases.manifest import SUFFIXES_OF_MANIFESTS, read_manifest
@@ -26,7 +27,6 @@ from brats3d.cases.names import CHANNEL
 from brats3d.cases.patients import patient_of
 from brats3d.cases.recognise import Recognised
 from brats3d.cases.stacks import NAME, Stack, read_numbered, read_stack
-from brats3d.cases.tables import Register
 from brats3d.errors import NoCasesError, OptionError
 from brats3d.regions import MODALITIES
 

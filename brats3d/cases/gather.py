@@ -16,12 +16,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from brats3d.cases.corpora import CORPORA, corpus_of
+from brats3d.cases.corpus_tables import Table, read_table
 from brats3d.cases.finding import NO_IMAGE
 from brats3d.cases.letters import other_letter_case
 from brats3d.cases.names import IMAGES
 from brats3d.cases.places import Place, place_of
 from brats3d.cases.recognise import PLAIN, Recognised, after_official, recognise
-from brats3d.cases.tables import Table, read_table
 from brats3d.files import files_below
 from brats3d.images import AS_DICOM, SUFFIXES, is_dicom, is_voxel_file, parts_of, strip_suffix, why_unread
 from brats3d.regions import MODALITIES

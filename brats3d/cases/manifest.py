@@ -15,9 +15,9 @@ from typing import Any
 
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST
+from brats3d.cases.corpus_tables import read_age, read_grade, read_rows, read_survival
 from brats3d.cases.letters import other_letter_case
 from brats3d.cases.patients import patient_of
-from brats3d.cases.tables import read_age, read_grade, read_rows, read_survival
 from brats3d.errors import OptionError, check_keys, check_option
 from brats3d.images import SUFFIXES, strip_suffix
 from brats3d.regions import LABEL_SETS, MODALITIES

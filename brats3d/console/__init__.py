@@ -9,7 +9,7 @@ from brats3d.console.actions import Action, call_action
 from brats3d.console.arguments import build_parser, call
 from brats3d.console.exits import EXIT_CODES, Terminated, run
 from brats3d.console.progress import Progress, bar, silent
-from brats3d.console.tables import text_table
+from brats3d.console.text_tables import text_table
 
 __all__ = [
     "EXIT_CODES",

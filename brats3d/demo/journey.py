@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-import brats3d
 from brats3d import geometry, images, regions
 from brats3d.console import Progress, silent
 from brats3d.errors import OutputExistsError, check_option
@@ -30,6 +29,7 @@ from brats3d.preprocess import build_store
 from brats3d.scores import RegionScores
 from brats3d.store import Store, open_store
 from brats3d.train import train_model
+from brats3d.version import __version__
 
 SHAPE = (64, 64, 41)
 PARTS = ("scans", "store", "run", "masks", "scores", "picture.png")
@@ -108,7 +108,7 @@ def run_demo(
     check_option("size", size, SIZES)
     chosen = SIZES[size]
     _make_room(out, force=force)
-    made = {"made_by": MADE_BY, "version": brats3d.__version__, "size": size, "seed": seed}
+    made = {"made_by": MADE_BY, "version": __version__, "size": size, "seed": seed}
     write_file(out / MARKER, json.dumps(made) + "\n")
     write_cohort(out / "scans", cases=chosen.cases, shape=SHAPE, seed=seed, progress=progress)
     build_store(out / "scans", out=out / "store", progress=progress)

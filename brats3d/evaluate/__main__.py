@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from brats3d.console import call, run, text_table
-from brats3d.evaluate.command import evaluate_cases
 from brats3d.evaluate.report import Evaluation
+from brats3d.evaluate.scored_folders import evaluate_cases
 
 COUNTS = ("empty_references", "penalties")
 SIDE_BY_SIDE = ("dice", "hd95_mm", "lesion_dice", "lesion_hd95_mm")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from brats3d.evaluate import html
+from brats3d import pages
 from brats3d.evaluate.report import Evaluation
 from brats3d.evaluate.worst import WORST, worst_cases
 from brats3d.figures import bland_altman_figure, png_bytes, reliability_figure, strip_figure
@@ -60,9 +60,9 @@ def spread(evaluation: Evaluation) -> str:
         figure = strip_figure({"": values}, score=title, limits=limits, scale=scale)
         width = round(figure.get_figwidth() * PIXELS_PER_INCH)
         words = f"{title} of every case, a column a region: box of quartiles with the median, and a point a case"
-        pictures.append(html.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width))
+        pictures.append(pages.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width))
     explained = "Box: quartiles and median; whiskers: the farthest value within 1.5 boxes; a point is a case."
-    return html.grid(pictures) + html.note(explained) if pictures else ""
+    return pages.grid(pictures) + pages.note(explained) if pictures else ""
 
 
 def volumes(evaluation: Evaluation) -> str:
@@ -78,9 +78,9 @@ def volumes(evaluation: Evaluation) -> str:
         bias = sum(p - r for r, p in known) / len(known)
         words = f"{region}: predicted minus reference volume over the mean of both, {len(known)} cases, bias {bias:+.2f} ml"
         width = round(figure.get_figwidth() * PIXELS_PER_INCH)
-        pictures.append(html.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width))
+        pictures.append(pages.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width))
     explained = "Bland and Altman: a point is a case; solid: mean difference; dashed: 1.96 standard deviations on either side."
-    return html.grid(pictures) + html.note(explained) if pictures else ""
+    return pages.grid(pictures) + pages.note(explained) if pictures else ""
 
 
 def worst(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], bytes]) -> str:
@@ -92,9 +92,9 @@ def worst(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], bytes]) -
     """
     shown = worst_cases(evaluation, WORST)
     if not shown:
-        return html.paragraph("No case has an error.")
+        return pages.paragraph("No case has an error.")
     cards = [_card(evaluation, case, region, thumbnails.get((case, region))) for case, region in shown]
-    return (html.note(KEY) if thumbnails else "") + html.grid(cards)
+    return (pages.note(KEY) if thumbnails else "") + pages.grid(cards)
 
 
 def _card(evaluation: Evaluation, case: str, region: str, thumbnail: bytes | None) -> str:
@@ -102,18 +102,18 @@ def _card(evaluation: Evaluation, case: str, region: str, thumbnail: bytes | Non
     parts = []
     if thumbnail is not None:
         words = f"{case}: slice with the largest error of {region}, prediction filled, reference outlined"
-        parts.append(html.picture(thumbnail, words, f"slice of the largest error of {region}"))
+        parts.append(pages.picture(thumbnail, words, f"slice of the largest error of {region}"))
     hd95 = titled("hd95_mm", evaluation.protocol)
-    table: list[list[html.Cell]] = [[name, row.dice, row.hd95_mm] for name, row in rows.items()]
+    table: list[list[pages.Cell]] = [[name, row.dice, row.hd95_mm] for name, row in rows.items()]
     mean = sum(row.dice for row in rows.values()) / len(rows)
-    parts.append(html.table(f"Mean Dice {mean:.3f}", ["region", "Dice", hd95], table))
-    parts.append(html.items([f"{name}: {failures[name]}" for name in rows if name in failures]))
-    return html.card(case, parts)
+    parts.append(pages.table(f"Mean Dice {mean:.3f}", ["region", "Dice", hd95], table))
+    parts.append(pages.items([f"{name}: {failures[name]}" for name in rows if name in failures]))
+    return pages.card(case, parts)
 
 
 def calibration(evaluation: Evaluation) -> str:
     """Return reliability curves and errors, where probabilities were compared."""
-    found, notes = evaluation.calibration, "".join(html.note(note) for note in evaluation.calibration_notes)
+    found, notes = evaluation.calibration, "".join(pages.note(note) for note in evaluation.calibration_notes)
     if not found:
         return notes
     curves: dict[str, tuple[Sequence[float | None], Sequence[float | None], Sequence[int]]] = {
@@ -127,10 +127,10 @@ def calibration(evaluation: Evaluation) -> str:
     figure = reliability_figure(curves)
     words = "Observed share of tumour over predicted probability, a curve a region; below, the number of voxels"
     width = round(figure.get_figwidth() * PIXELS_PER_INCH)
-    picture = html.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width)
+    picture = pages.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width)
     rows = [[region, row.n, row.ece] for region, row in found.items()]
     explained = (
         "ECE: expected calibration error, the mean over voxels of the distance from the dotted line. Voxels outside the tumour"
         " with a probability of 0 are left out."
     )
-    return picture + html.table("Calibration a region", ["region", "voxels", "ECE"], rows) + html.note(explained) + notes
+    return picture + pages.table("Calibration a region", ["region", "voxels", "ECE"], rows) + pages.note(explained) + notes

@@ -13,7 +13,7 @@ from typing import Any
 from brats3d import images
 from brats3d.cases import Case, Finding, corpus_of, look_for_cases, patient_of, refuse_conflicts, warn_of_unused
 from brats3d.errors import NoCasesError, OptionError
-from brats3d.evaluate.labels import LIST_NAME, LIST_SCHEMA, LabelFile, Side
+from brats3d.evaluate.label_files import LIST_NAME, LIST_SCHEMA, LabelFile, Side
 from brats3d.regions import LABEL_SETS
 from brats3d.store import case_path, is_store, open_store
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from brats3d.cases import match_ids
-from brats3d.cases.tables import read_rows
+from brats3d.cases.corpus_tables import read_rows
 from brats3d.errors import OptionError
-from brats3d.evaluate.case import CaseResult
 from brats3d.evaluate.pair import Pair
+from brats3d.evaluate.scored_case import CaseResult
 from brats3d.scores import volume_group
 
 SITE = re.compile(r"^brats1[789]_(?P<site>[a-z]+[0-9]*|2013)_", re.IGNORECASE)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from brats3d.evaluate import charts, html, sections
+from brats3d import pages
+from brats3d.evaluate import charts, sections
 from brats3d.evaluate.report import Evaluation
 
 
@@ -41,13 +42,13 @@ def report_page(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], byt
     counts = [f"{len(evaluation.scores)} cases scored"]
     if evaluation.refused:
         counts.append(f"{len(evaluation.refused)} refused")
-    return html.page(
+    return pages.page(
         f"Segmentation scores of {evaluation.predictions}",
         [
-            html.paragraph(f"{', '.join(counts)}, against {evaluation.references}; protocol {evaluation.protocol}."),
+            pages.paragraph(f"{', '.join(counts)}, against {evaluation.references}; protocol {evaluation.protocol}."),
             _training_cases(evaluation),
-            html.contents({name: heading for name, (heading, _) in shown.items()}),
-            *(html.section(name, heading, [text]) for name, (heading, text) in shown.items()),
+            pages.contents({name: heading for name, (heading, _) in shown.items()}),
+            *(pages.section(name, heading, [text]) for name, (heading, text) in shown.items()),
         ],
     )
 
@@ -56,7 +57,7 @@ def _training_cases(evaluation: Evaluation) -> str:
     """Return a warning where cases were scored that the model was trained on."""
     if not evaluation.trained_on:
         return ""
-    return html.paragraph(
+    return pages.paragraph(
         f"{len(evaluation.trained_on)} of the cases scored are of patients that the model was trained on; their scores say"
         " nothing about how it does on new patients. The protocol card names them."
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from brats3d import images
 from brats3d.errors import GridError
 from brats3d.evaluate.grids import resampled, says_nothing
-from brats3d.evaluate.labels import Label, LabelFile, read_label
+from brats3d.evaluate.label_files import Label, LabelFile, read_label
 from brats3d.images import Volume
 from brats3d.scores import Scoring
 

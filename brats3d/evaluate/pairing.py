@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from brats3d.cases import letter_case_ignored, match_ids
 from brats3d.errors import NoCasesError
-from brats3d.evaluate.labels import LabelFile, Side
+from brats3d.evaluate.label_files import LabelFile, Side
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from brats3d import images
 from brats3d.errors import ArrayError, GridError, ImageError, LabelError
-from brats3d.evaluate.labels import LIST_NAME, Label, LabelFile
+from brats3d.evaluate.label_files import LIST_NAME, Label, LabelFile
 from brats3d.evaluate.pair import OtherGrid
 from brats3d.geometry import Grid
 from brats3d.regions import REGIONS, label_set, region_masks

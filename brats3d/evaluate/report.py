@@ -27,8 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import brats3d
-from brats3d.evaluate.tables import CaseScores, lesions_table, scores_table
+from brats3d.evaluate.score_tables import CaseScores, lesions_table, scores_table
 from brats3d.files import write_file
 from brats3d.scores import (
     Comparison,
@@ -40,6 +39,7 @@ from brats3d.scores import (
     find_protocol,
     find_task,
 )
+from brats3d.version import __version__
 
 SCHEMA = 2
 SCORES_NAME, LESIONS_NAME, SUMMARY_NAME, REPORT_NAME = "scores.csv", "lesions.csv", "summary.json", "report.html"
@@ -107,7 +107,7 @@ class Evaluation:
         """What ``summary.json`` holds; its bootstrap intervals are computed once."""
         found: dict[str, Any] = {
             "schema": SCHEMA,
-            "created_with": f"brats3d {brats3d.__version__}",
+            "created_with": f"brats3d {__version__}",
             "predictions": self.predictions,
             "references": self.references,
             "label_sets": {

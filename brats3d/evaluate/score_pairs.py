@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from brats3d.console import Progress
 from brats3d.errors import CaseError
-from brats3d.evaluate.case import CaseResult, evaluate_pair
 from brats3d.evaluate.pair import Pair
+from brats3d.evaluate.scored_case import CaseResult, evaluate_pair
 from brats3d.evaluate.unfinished import Unfinished
 from brats3d.parallel import map_cases
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from brats3d.evaluate import html
+from brats3d import pages
 from brats3d.evaluate.charts import SCORES, by_region, titled
-from brats3d.evaluate.html import Cell
 from brats3d.evaluate.report import Evaluation
+from brats3d.pages import Cell
 from brats3d.scores.failures import FAILURES
 from brats3d.scores.statistics import VOLUME_GROUPS
 
@@ -25,7 +25,7 @@ def _spread(row: Mapping[str, Any]) -> list[Cell]:
 
 
 def _range(low: float | None, high: float | None) -> str | None:
-    return None if low is None or high is None else f"{html.number(low)} to {html.number(high)}"
+    return None if low is None or high is None else f"{pages.number(low)} to {pages.number(high)}"
 
 
 def overview(evaluation: Evaluation, summary: Summary) -> str:
@@ -52,9 +52,9 @@ def overview(evaluation: Evaluation, summary: Summary) -> str:
     count_columns = ["region", "cases", "reference empty", "of these answered empty", "HD95 is the penalty", "pooled Dice"]
     return "\n".join(
         [
-            html.table(f"Scores over cases, protocol {protocol}", columns, main, headers=2),
-            html.table("Empty masks, and Dice over the voxels of all cases together", count_columns, counts),
-            html.details("All other scores", [html.table("All other scores over cases", columns, rest, headers=2)])
+            pages.table(f"Scores over cases, protocol {protocol}", columns, main, headers=2),
+            pages.table("Empty masks, and Dice over the voxels of all cases together", count_columns, counts),
+            pages.details("All other scores", [pages.table("All other scores over cases", columns, rest, headers=2)])
             if rest
             else "",
         ]
@@ -74,7 +74,7 @@ def protocols(evaluation: Evaluation, summary: Summary) -> str:
     ]
     names = [SCORES[metric][0] for metric in SCORES]
     caption = "Means of the same masks under every protocol; HD95 in mm, of brats2021 in voxels"
-    return html.table(caption, ["region", "protocol", *names], rows, headers=2)
+    return pages.table(caption, ["region", "protocol", *names], rows, headers=2)
 
 
 def failures(evaluation: Evaluation, summary: Summary) -> str:
@@ -89,7 +89,7 @@ def failures(evaluation: Evaluation, summary: Summary) -> str:
         if any(kind in found for found in counts.values())
     ]
     explained = "Exactly one class a case and region: the first that fits, in the order of the table."
-    return html.table("Cases in each failure class", ["class", *counts, "meaning"], rows) + html.note(explained)
+    return pages.table("Cases in each failure class", ["class", *counts, "meaning"], rows) + pages.note(explained)
 
 
 def groups(evaluation: Evaluation, summary: Summary) -> str:
@@ -105,7 +105,7 @@ def groups(evaluation: Evaluation, summary: Summary) -> str:
             for region, row in found[group].items()
         ]  # fmt: skip
         if rows:
-            tables.append(html.table(f"By {name}", columns, rows, headers=2))
+            tables.append(pages.table(f"By {name}", columns, rows, headers=2))
     return "\n".join(tables)
 
 
@@ -123,14 +123,14 @@ def empty_references(evaluation: Evaluation) -> str:
         if row.reference_voxels == 0
     ]
     if not found:
-        return html.paragraph("Every reference has a voxel of every region.")
+        return pages.paragraph("Every reference has a voxel of every region.")
     order = list(by_region(evaluation))
     rows: list[list[Cell]] = [
         [case, region, _answer(row.predicted_voxels, row.predicted_ml), row.dice, row.hd95_mm]
         for region, case, row in sorted(found, key=lambda item: (order.index(item[0]), item[1]))
     ]
     columns = ["case", "missing region", "prediction", "Dice", titled("hd95_mm", evaluation.protocol)]
-    return html.table("References without a voxel of a region", columns, rows, headers=2)
+    return pages.table("References without a voxel of a region", columns, rows, headers=2)
 
 
 def _answer(voxels: int, millilitres: float | None) -> str:
@@ -148,9 +148,9 @@ def comparison(evaluation: Evaluation) -> str:
         places: list[list[Cell]] = [[place.name, place.place, place.rank] for place in ranking.places]
         tests: list[list[Cell]] = [[test.better, test.worse, test.difference, _chance(test.p)] for test in ranking.tests]
         parts += [
-            html.table("Ranking of the sets", ["set", "place", "mean rank"], places),
-            html.table("Do they stand apart?", ["better", "worse", "difference of ranks", "p"], tests, headers=2),
-            html.note(_sentence(ranking.method)),
+            pages.table("Ranking of the sets", ["set", "place", "mean rank"], places),
+            pages.table("Do they stand apart?", ["better", "worse", "difference of ranks", "p"], tests, headers=2),
+            pages.note(_sentence(ranking.method)),
         ]
     if evaluation.comparison is not None:
         rows: list[list[Cell]] = [
@@ -171,8 +171,8 @@ def comparison(evaluation: Evaluation) -> str:
             "better",
         ]
         parts += [
-            html.table("Paired differences", columns, rows, headers=3),
-            html.note(_sentence(evaluation.comparison.method)),
+            pages.table("Paired differences", columns, rows, headers=3),
+            pages.note(_sentence(evaluation.comparison.method)),
         ]
     return "\n".join(parts)
 
@@ -189,7 +189,7 @@ def cards(summary: Summary) -> str:
     """Return what a reader must know to compare the numbers: where they come from, and each protocol's rules."""
     sides = summary["label_sets"]
     parts = [
-        html.facts({
+        pages.facts({
             "predictions": f"{summary['predictions']} (label set {', '.join(sides['predictions']) or 'unknown'})",
             "references": f"{summary['references']} (label set {', '.join(sides['references']) or 'unknown'})",
             "cases": f"{summary['n']} scored, {len(summary['refused'])} refused",
@@ -206,16 +206,16 @@ def cards(summary: Summary) -> str:
             "empty masks": card["empty_rule"],
             "aggregation": card["aggregation"],
         }
-        parts.append(html.card(f"Protocol {name}", [html.facts({key: text for key, text in rows.items() if text})]))
+        parts.append(pages.card(f"Protocol {name}", [pages.facts({key: text for key, text in rows.items() if text})]))
     return "\n".join(parts)
 
 
 def refused(evaluation: Evaluation) -> str:
     """Return the cases without scores, and why."""
     rows: list[list[Cell]] = [[case, why] for case, why in evaluation.refused.items()]
-    return html.table("Cases without scores", ["case", "why"], rows) if rows else ""
+    return pages.table("Cases without scores", ["case", "why"], rows) if rows else ""
 
 
 def warnings(evaluation: Evaluation) -> str:
     """Return what is odd about the evaluation as a whole."""
-    return html.items(evaluation.warnings)
+    return pages.items(evaluation.warnings)

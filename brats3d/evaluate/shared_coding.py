@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from brats3d.cases import Case, settle_together
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, LabelError, OptionError
-from brats3d.evaluate.labels import LabelFile, Side, label_values
+from brats3d.evaluate.label_files import LabelFile, Side, label_values
 from brats3d.parallel import map_cases
 from brats3d.regions import LABEL_SETS, whole_tumour_doubt
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from brats3d.errors import CaseError, OutputExistsError, SpaceError
-from brats3d.evaluate.case import CaseResult
 from brats3d.evaluate.pair import Pair
+from brats3d.evaluate.scored_case import CaseResult
 from brats3d.files import NO_SPACE
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from brats3d.losses.options import LOSS_OPTIONS, loss_options
 
 if TYPE_CHECKING:
-    from brats3d.losses.regions import LOSSES, BCELoss, DiceBCELoss, DiceLoss, build_loss
+    from brats3d.losses.region_losses import LOSSES, BCELoss, DiceBCELoss, DiceLoss, build_loss
 
 _WITH_KERAS = ("LOSSES", "BCELoss", "DiceBCELoss", "DiceLoss", "build_loss")
 
@@ -20,6 +20,6 @@ __all__ = ["LOSSES", "LOSS_OPTIONS", "BCELoss", "DiceBCELoss", "DiceLoss", "buil
 def __getattr__(name: str) -> Any:
     if name not in _WITH_KERAS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from brats3d.losses import regions
+    from brats3d.losses import region_losses
 
-    return getattr(regions, name)
+    return getattr(region_losses, name)

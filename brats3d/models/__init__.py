@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from brats3d.models.card import CARD_SCHEMA, WINDOWS, Card, card_from_json
-from brats3d.models.files import Model, file_checksum, load_model, read_card, save_model
+from brats3d.models.model_files import Model, file_checksum, load_model, read_card, save_model
 from brats3d.models.networks import NETWORKS, NetworkRow, check_size, network_options, stride
 
 if TYPE_CHECKING:
-    from brats3d.models.build import build_model, training_model
+    from brats3d.models.construction import build_model, training_model
 
-_WITH_KERAS = {"build_model": "build", "training_model": "build"}
+_WITH_KERAS = {"build_model": "construction", "training_model": "construction"}
 
 __all__ = [
     "CARD_SCHEMA",

@@ -8,9 +8,9 @@ import numpy as np
 
 from brats3d.errors import ArrayError, are_whole
 from brats3d.geometry import bounding_box, box_slices
+from brats3d.phantom.drawn_lesions import confine, draw_lesions, label_of, tumour
 from brats3d.phantom.fields import Lattice
 from brats3d.phantom.head import anatomy, brain_depth, draw_head
-from brats3d.phantom.lesions import confine, draw_lesions, label_of, tumour
 from brats3d.phantom.scanner import acquire, draw_scan, layers
 
 BRATS_SHAPE = (240, 240, 155)

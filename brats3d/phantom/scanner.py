@@ -12,9 +12,9 @@ from types import MappingProxyType
 
 import numpy as np
 
+from brats3d.phantom.drawn_lesions import Tumour
 from brats3d.phantom.fields import Lattice, Waves, draw_blobs
 from brats3d.phantom.head import Anatomy
-from brats3d.phantom.lesions import Tumour
 from brats3d.regions import MODALITIES
 
 SIGNALS: Mapping[str, tuple[tuple[float, float, float, float], float]] = MappingProxyType({

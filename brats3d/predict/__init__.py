@@ -3,7 +3,7 @@
 Predictors are functions on arrays that wrap one another; Keras is imported when one is made of a network.
 """
 
-from brats3d.predict.command import Predictions, predict_cases
+from brats3d.predict.predicted_folders import Predictions, predict_cases
 from brats3d.predict.predictors import Predictor, ensemble, flips, from_network, where_it_fits, window
 from brats3d.predict.volumes import (
     Prediction,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from brats3d.console import call, run
-from brats3d.predict.command import Predictions, predict_cases
+from brats3d.predict.predicted_folders import Predictions, predict_cases
 
 
 def _show(report: Predictions) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from brats3d import images
 from brats3d.cases import differing_in_case
 from brats3d.errors import CaseError, ImageError, system_error
-from brats3d.predict.folder import PredictionFolder, files_of
+from brats3d.predict.prediction_folder import PredictionFolder, files_of
 from brats3d.predict.sources import CaseSource, Fingerprint
 
 log = logging.getLogger(__name__)

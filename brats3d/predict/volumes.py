@@ -19,7 +19,7 @@ from brats3d.cases import CORPORA
 from brats3d.errors import ArrayError, CaseError, LabelError, ModelError, OptionError
 from brats3d.geometry import Grid
 from brats3d.models import Card, Model
-from brats3d.predict.memory import fits_in_memory
+from brats3d.models.memory import fits_in_memory
 from brats3d.predict.predictors import Note, Passes, Predictor, flips, from_network, where_it_fits, window
 from brats3d.store import PreparedCase, StoredCase
 from brats3d.transforms import back_to_scan

@@ -1,11 +1,11 @@
 """From a case's files to a prepared case, and from a folder of cases to a store."""
 
-from brats3d.preprocess.build import StoreReport, build_store
-from brats3d.preprocess.build_raw import build_raw_store
-from brats3d.preprocess.listing import CaseListing, list_cases
+from brats3d.preprocess.case_listing import CaseListing, list_cases
 from brats3d.preprocess.prepare import ABOUT_HEADER, prepare_case
+from brats3d.preprocess.prepared_study import prepare_raw_case
+from brats3d.preprocess.raw_building import build_raw_store
 from brats3d.preprocess.raw_report import RawStoreReport
-from brats3d.preprocess.study import prepare_raw_case
+from brats3d.preprocess.store_building import StoreReport, build_store
 
 __all__ = [
     "ABOUT_HEADER",

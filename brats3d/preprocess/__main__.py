@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from brats3d.console import Action, call_action, run
-from brats3d.preprocess.build import StoreReport, build_store
-from brats3d.preprocess.build_raw import RawStoreReport, build_raw_store
-from brats3d.preprocess.listing import CaseListing, list_cases
+from brats3d.preprocess.case_listing import CaseListing, list_cases
+from brats3d.preprocess.raw_building import RawStoreReport, build_raw_store
+from brats3d.preprocess.store_building import StoreReport, build_store
 
 SHOWN = 40
 """Warnings that are printed; ``--json`` has them all."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from brats3d import images
 from brats3d.cases import MANIFEST, Case, binds
+from brats3d.checks.coding import REGIONS_AS
 from brats3d.errors import CaseError
-from brats3d.preprocess.coding import REGIONS_AS
 from brats3d.store import OPTIONAL_FACTS, StoredCase
 
 Source = Mapping[str, Any]

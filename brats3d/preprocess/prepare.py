@@ -18,11 +18,11 @@ import numpy as np
 
 from brats3d import geometry, images
 from brats3d.cases import MODALITIES, Case, binds
+from brats3d.checks.coding import REGIONS_AS, CodingFeatures, Verdict, coding_features, regions_as_label, settle_features
+from brats3d.checks.tissue import as_plain
 from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError, LabelError
 from brats3d.geometry import Grid
 from brats3d.images import SourceFile, Volume
-from brats3d.preprocess.coding import REGIONS_AS, CodingFeatures, Verdict, coding_features, regions_as_label, settle_features
-from brats3d.preprocess.tissue import as_plain
 from brats3d.regions import whole_numbers
 from brats3d.store import CaseFacts, PreparedCase, summarise
 

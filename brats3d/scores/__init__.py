@@ -5,7 +5,6 @@ always on painted labels.
 """
 
 from brats3d.scores.calibration import Reliability, reliability
-from brats3d.scores.case import case_scores, lesion_scores, region_scores, scored_regions
 from brats3d.scores.comparison import COMPARED, Comparison, compare_sets
 from brats3d.scores.failures import Failure, case_failures, failure_class
 from brats3d.scores.lesions import Lesion, LesionRules, LesionScores
@@ -14,6 +13,7 @@ from brats3d.scores.overlap import dice, widened_box
 from brats3d.scores.protocols import PROTOCOLS, Protocol, find_protocol
 from brats3d.scores.ranking import Ranking, rank_sets
 from brats3d.scores.readings import OtherReading, other_reading, unscored_regions
+from brats3d.scores.region_scores import case_scores, lesion_scores, region_scores, scored_regions
 from brats3d.scores.result import RegionScores, Scoring
 from brats3d.scores.statistics import Description, describe, volume_group
 from brats3d.scores.tasks import TASKS, Task, find_task

@@ -5,14 +5,14 @@ else, many processes can fill one store, and a damaged file harms no other. Noth
 """
 
 from brats3d.store.audit import AuditReport, Leak, audit_split
-from brats3d.store.case import CaseFacts, PreparedCase, TumourSample, summarise
 from brats3d.store.checksums import case_checksums, file_stamp
 from brats3d.store.duplicates import Duplicate, Duplicates, find_duplicates
-from brats3d.store.folder import Store, is_store, open_store
 from brats3d.store.listing import describe_store, write_listing
 from brats3d.store.merge import MergeReport, merge_stores, unpack_store
 from brats3d.store.pack import PackReport, pack_store
+from brats3d.store.prepared import CaseFacts, PreparedCase, TumourSample, summarise
 from brats3d.store.read import StoredCase, verify_file
+from brats3d.store.store_folder import Store, is_store, open_store
 from brats3d.store.write import CODECS, OPTIONAL_FACTS, SCHEMA, case_path, write_case
 
 __all__ = [

@@ -12,7 +12,7 @@ from brats3d.cases.splits import PARTS
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError
 from brats3d.store.duplicates import Duplicate, find_duplicates
-from brats3d.store.folder import Store, open_store
+from brats3d.store.store_folder import Store, open_store
 
 
 @dataclass(frozen=True)

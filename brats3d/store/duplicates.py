@@ -32,8 +32,8 @@ from brats3d.store.fingerprint import (
     signature,
     spectrum,
 )
-from brats3d.store.folder import Store, open_store
 from brats3d.store.read import StoredCase
+from brats3d.store.store_folder import Store, open_store
 from brats3d.store.write import case_path
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from brats3d.console import Progress, silent
 from brats3d.errors import OutputExistsError, StoreError
 from brats3d.files import write_file
 from brats3d.parallel import map_cases
-from brats3d.store.folder import open_store
 from brats3d.store.read import StoredCase, verify_file
+from brats3d.store.store_folder import open_store
 from brats3d.store.write import case_path
 
 LISTING_NAME = "store.json"

@@ -14,9 +14,9 @@ import numpy as np
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, NoCasesError, OptionError, OutputExistsError, StoreError, check_list
 from brats3d.files import write_file
-from brats3d.store.folder import Store, open_store
 from brats3d.store.pack import case_image, check_name
 from brats3d.store.read import StoredCase, reading, slabs
+from brats3d.store.store_folder import Store, open_store
 from brats3d.store.write import case_path
 
 NO_CONTENT = ("checksum", "created_with")

@@ -15,13 +15,13 @@ from typing import Any
 
 import h5py
 
-import brats3d
 from brats3d.console import Progress, silent
 from brats3d.errors import OutputExistsError, StoreError
 from brats3d.files import UNKNOWN, whole_file
-from brats3d.store.folder import PACKED_FORMAT, Store, open_store
 from brats3d.store.read import StoredCase, reading
+from brats3d.store.store_folder import PACKED_FORMAT, Store, open_store
 from brats3d.store.write import SCHEMA, case_path
+from brats3d.version import __version__
 
 BYTES_A_CASE = 65_536
 """Room for what a case's group takes beyond what its file took."""
@@ -155,7 +155,7 @@ def _begin(path: Path, size: int) -> None:
     with h5py.File(f"{path.name}.memory", "w", driver="core", backing_store=False) as file:  # a name that is never on the disk
         file.attrs["format"] = PACKED_FORMAT
         file.attrs["schema"] = SCHEMA
-        file.attrs["created_with"] = f"brats3d {brats3d.__version__}"
+        file.attrs["created_with"] = f"brats3d {__version__}"
         file.flush()
         content = file.id.get_file_image()
     with path.open("wb") as raw:

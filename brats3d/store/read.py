@@ -18,8 +18,8 @@ import numpy as np
 from brats3d.errors import StoreError, first_line, system_error
 from brats3d.geometry import Box, Grid, box_at, crop_padded
 from brats3d.intensity import Histogram, histogram_from_arrays
-from brats3d.store.case import CaseFacts, KnownCase, TumourSample
-from brats3d.store.transforms import read_transforms
+from brats3d.store.prepared import CaseFacts, KnownCase, TumourSample
+from brats3d.store.stored_transforms import read_transforms
 from brats3d.store.write import CHUNK, FORMAT, OPTIONAL_FACTS, SCHEMA, TEXT_FACTS, facts_checksum
 from brats3d.transforms import Transforms
 

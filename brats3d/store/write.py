@@ -21,12 +21,12 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-import brats3d
 from brats3d.errors import check_option
 from brats3d.files import check_name, write_file
 from brats3d.geometry import Box, bounding_box
-from brats3d.store.case import PreparedCase
-from brats3d.store.transforms import write_transforms
+from brats3d.store.prepared import PreparedCase
+from brats3d.store.stored_transforms import write_transforms
+from brats3d.version import __version__
 
 FORMAT = "brats3d"
 SCHEMA = 1
@@ -84,7 +84,7 @@ def _write_attributes(file: h5py.File, prepared: PreparedCase) -> None:
     attributes: dict[str, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
-        "created_with": f"brats3d {brats3d.__version__}",
+        "created_with": f"brats3d {__version__}",
         "sources": json.dumps([dict(s) for s in facts.sources]),
         "warnings": json.dumps(facts.warnings),
         "label_features": json.dumps({str(value): dict(seen) for value, seen in facts.label_features.items()}),

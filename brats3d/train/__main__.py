@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from brats3d.console import call, run, text_table
-from brats3d.train.command import TrainingResult, train_model
+from brats3d.train.training import train_model
+from brats3d.train.training_result import TrainingResult
 
 
 def _show(result: TrainingResult) -> str:

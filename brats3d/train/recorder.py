@@ -22,10 +22,10 @@ from brats3d.evaluate import write_scores
 from brats3d.figures import curves_figure, save
 from brats3d.models import Card, save_model
 from brats3d.train.devices import apart
-from brats3d.train.folder import RunFolder, write_log
 from brats3d.train.health import check_finite
-from brats3d.train.networks import copy_weights, current_rate, multiply_rate
+from brats3d.train.learning_network import copy_weights, current_rate, multiply_rate
 from brats3d.train.recipe import Recipe
+from brats3d.train.run_folder import RunFolder, write_log
 from brats3d.train.state import save_state
 from brats3d.train.validation import PROTOCOL, Scorer, mean_dice
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 
-import brats3d
 from brats3d.cases import Fold, Split, load_split, make_split
 from brats3d.console import Progress
 from brats3d.data import PatchDataset, check_batch
@@ -22,16 +21,17 @@ from brats3d.files import NO_SPACE, write_file
 from brats3d.machine import describe_machine
 from brats3d.models import Card, load_model, stride
 from brats3d.store import Store, open_store
-from brats3d.train.command import TrainingResult
 from brats3d.train.devices import Devices, pick_devices
-from brats3d.train.folder import RunFolder, messages_in, write_log
 from brats3d.train.health import check_batches, check_learning
-from brats3d.train.networks import learning_network, multiply_rate, stock_network
+from brats3d.train.learning_network import learning_network, multiply_rate, stock_network
 from brats3d.train.recipe import FOLDS, Recipe
 from brats3d.train.recorder import Recorder, RunParts, extra_callbacks
+from brats3d.train.run_folder import RunFolder, messages_in, write_log
 from brats3d.train.same_cases import keep_known, known_cases, unchanged_cases
 from brats3d.train.state import load_state, restore
+from brats3d.train.training_result import TrainingResult
 from brats3d.train.validation import PROTOCOL, Scorer, mean_dice
+from brats3d.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +225,7 @@ def _card(store: Store, recipe: Recipe, train: tuple[str, ...]) -> Card:
         window=recipe.prediction.window,
         flips=recipe.prediction.flips,
         training_cases=train,
-        created_with=f"brats3d {brats3d.__version__}, Keras {keras.__version__}, {keras.backend.backend()}",
+        created_with=f"brats3d {__version__}, Keras {keras.__version__}, {keras.backend.backend()}",
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from brats3d.errors import OptionError, TrainingError, first_line
 from brats3d.files import write_file
 from brats3d.store import Store, case_checksums, file_stamp
-from brats3d.train.folder import RunFolder
+from brats3d.train.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from two_cases import FIRST, GRID, SECOND, SHAPE, expected, files_of, label, wri
 from brats3d import images
 from brats3d.console import run
 from brats3d.errors import ArrayError, GridError, NoCasesError, OptionError, OutputExistsError, SpaceError
-from brats3d.evaluate import command as evaluate_command
 from brats3d.evaluate import evaluate_case, evaluate_cases, score_pairs
+from brats3d.evaluate import scored_folders as evaluate_command
 from brats3d.evaluate.__main__ import main
 from brats3d.geometry import Grid, to_stored
 from brats3d.images import Volume

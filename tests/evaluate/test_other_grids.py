@@ -17,10 +17,10 @@ from brats3d.console import run
 from brats3d.errors import GridError
 from brats3d.evaluate import evaluate_cases
 from brats3d.evaluate.__main__ import main
-from brats3d.evaluate.case import evaluate_pair
 from brats3d.evaluate.grids import says_nothing
-from brats3d.evaluate.labels import LabelFile, Side
+from brats3d.evaluate.label_files import LabelFile, Side
 from brats3d.evaluate.pair import Pair, read_pair
+from brats3d.evaluate.scored_case import evaluate_pair
 from brats3d.geometry import Grid
 
 CUBE = (40, 40, 40)

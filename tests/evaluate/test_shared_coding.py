@@ -12,13 +12,13 @@ import pytest
 from two_cases import FIRST, GRID, SECOND, files_of, label, write_list
 
 from brats3d.console import run
-from brats3d.evaluate import command as evaluate_command
 from brats3d.evaluate import evaluate_cases
+from brats3d.evaluate import scored_folders as evaluate_command
 from brats3d.evaluate.__main__ import main
-from brats3d.evaluate.case import CaseResult
 from brats3d.evaluate.doubts import unscored
 from brats3d.evaluate.find_labels import find_labels
-from brats3d.evaluate.labels import Side
+from brats3d.evaluate.label_files import Side
+from brats3d.evaluate.scored_case import CaseResult
 from brats3d.evaluate.shared_coding import settle_codings
 from brats3d.scores import Scoring
 

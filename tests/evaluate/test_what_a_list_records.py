@@ -18,11 +18,11 @@ from brats3d import images
 from brats3d.errors import CaseError
 from brats3d.evaluate import evaluate_cases
 from brats3d.evaluate.__main__ import main
-from brats3d.evaluate.case import evaluate_pair
 from brats3d.evaluate.find_labels import find_labels
-from brats3d.evaluate.labels import Side
+from brats3d.evaluate.label_files import Side
 from brats3d.evaluate.pair import OtherGrid, Pair
 from brats3d.evaluate.probabilities import calibration_notes
+from brats3d.evaluate.scored_case import evaluate_pair
 from brats3d.evaluate.unfinished import Unfinished
 from brats3d.geometry import Grid
 from brats3d.regions import LABEL_SETS, paint_regions, region_masks

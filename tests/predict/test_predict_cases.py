@@ -150,7 +150,7 @@ def test_how_the_network_saw_each_case_is_recorded(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("brats3d.predict.memory.available_bytes", lambda: free)
+    monkeypatch.setattr("brats3d.models.memory.available_bytes", lambda: free)
     for i, name in enumerate(("BraTS2021_00000", "BraTS2021_00001")):
         make_case(tmp_path / "scans", name, seed=i)
     with caplog.at_level(logging.WARNING):

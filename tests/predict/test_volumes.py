@@ -183,7 +183,7 @@ def test_the_cards_flips_and_the_window_are_used(
     assert calls == [(8, 8, 8)] * 2
     assert own_messages(caplog) == []
     calls.clear()
-    monkeypatch.setattr("brats3d.predict.memory.available_bytes", lambda: 1000.0)
+    monkeypatch.setattr("brats3d.models.memory.available_bytes", lambda: 1000.0)
     predictor = predictor_of(model.network, model.card)
     for _ in range(2):
         np.testing.assert_allclose(predict_case(model, case, predictor=predictor).probabilities, plain, atol=1e-5)

@@ -543,7 +543,7 @@ def test_the_command_takes_all_cores_and_the_function_one(
         asked.append(workers)
         return 1
 
-    monkeypatch.setattr("brats3d.preprocess.build.worker_count", count)
+    monkeypatch.setattr("brats3d.preprocess.store_building.worker_count", count)
     assert run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "by command"), "--quiet"]) == 0
     build_store(tmp_path / "source", out=tmp_path / "by function")
     assert asked == [None, 1]

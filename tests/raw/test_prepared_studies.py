@@ -12,8 +12,8 @@ from heads_made import GRID, MIDDLE, Head, make_head, rigid, scan_grid, scanned
 
 from brats3d.errors import CaseError, ImageError, OptionError, OutputExistsError
 from brats3d.images import Volume
-from brats3d.preprocess.build_raw import build_raw_store
-from brats3d.preprocess.study import prepared_study, study_sources, whole_where_enough
+from brats3d.preprocess.prepared_study import prepared_study, study_sources, whole_where_enough
+from brats3d.preprocess.raw_building import build_raw_store
 from brats3d.raw import RawStudy, choose_series, find_studies, make_atlas, prepare_study, study_figure
 from brats3d.raw.series import FEWEST_SLICES
 from brats3d.store import StoredCase, open_store, verify_file, write_case

@@ -19,7 +19,7 @@ import pytest
 from brats3d.console import run
 from brats3d.errors import NoCasesError, OptionError, OutputExistsError, SpaceError, StoreError
 from brats3d.evaluate.find_labels import find_labels
-from brats3d.evaluate.labels import Side, read_label
+from brats3d.evaluate.label_files import Side, read_label
 from brats3d.patches import CaseReader, PatchPlan
 from brats3d.store import (
     PreparedCase,

@@ -34,7 +34,7 @@ from brats3d.store import open_store
 from brats3d.train import change_recipe, read_recipe, train_model
 from brats3d.train.__main__ import main
 from brats3d.train.devices import pick_devices
-from brats3d.train.networks import learning_network
+from brats3d.train.learning_network import learning_network
 from brats3d.train.run import _stock_networks
 from brats3d.train.state import restore, snapshot
 from brats3d.train.validation import Scorer

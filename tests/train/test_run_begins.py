@@ -18,7 +18,7 @@ from brats3d.errors import NoCasesError, OptionError
 from brats3d.store import PreparedCase, StoredCase, case_path, open_store, pack_store, summarise, write_case
 from brats3d.train import read_recipe
 from brats3d.train.__main__ import main
-from brats3d.train.folder import RunFolder
+from brats3d.train.run_folder import RunFolder
 
 pytest.importorskip("keras")
 pytestmark = [pytest.mark.network, pytest.mark.slow]

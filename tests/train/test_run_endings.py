@@ -17,7 +17,7 @@ from brats3d.patches import case_of
 from brats3d.store import case_path, open_store
 from brats3d.train import read_recipe
 from brats3d.train.__main__ import main
-from brats3d.train.folder import RunFolder
+from brats3d.train.run_folder import RunFolder
 
 pytest.importorskip("keras")
 pytestmark = [pytest.mark.network, pytest.mark.slow]

@@ -10,7 +10,7 @@ import pytest
 
 from brats3d.cases import make_split
 from brats3d.errors import HealthError, OptionError, OutputExistsError
-from brats3d.train.folder import RunFolder, messages_in, write_log
+from brats3d.train.run_folder import RunFolder, messages_in, write_log
 
 SPLIT = make_split([(f"c{i}", f"c{i}", None) for i in range(6)])
 

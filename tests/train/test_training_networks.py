@@ -10,7 +10,7 @@ import pytest
 from brats3d.train import Recipe, change_recipe
 
 keras = pytest.importorskip("keras")
-networks = pytest.importorskip("brats3d.train.networks")
+networks = pytest.importorskip("brats3d.train.learning_network")
 devices = pytest.importorskip("brats3d.train.devices")
 pytestmark = pytest.mark.network
 

@@ -11,16 +11,16 @@ from typing import Any, Literal, get_args
 from brats3d.cases import read_case_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError, check_list, check_option
-from brats3d.evaluate.case import CaseResult
 from brats3d.evaluate.doubts import swapped, unscored, untold
 from brats3d.evaluate.find_labels import find_labels
 from brats3d.evaluate.groups import GroupTable, group_cases, read_groups, unnamed
-from brats3d.evaluate.labels import Side
+from brats3d.evaluate.label_files import Side
 from brats3d.evaluate.pair import OtherGrid, Pair
 from brats3d.evaluate.pairing import Labels, Matches, match_cases
 from brats3d.evaluate.probabilities import calibration_notes
 from brats3d.evaluate.report import FILES, SUMMARY_NAME, Evaluation, write_results
 from brats3d.evaluate.score_pairs import score_pairs
+from brats3d.evaluate.scored_case import CaseResult
 from brats3d.evaluate.sets import compare, set_names
 from brats3d.evaluate.shared_coding import Codings, settle_codings
 from brats3d.evaluate.unfinished import NAME, Unfinished

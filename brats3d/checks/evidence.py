@@ -10,9 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
-from brats3d.preprocess import relations
-from brats3d.preprocess.alignment import Classes, Fit, best_fit
-from brats3d.preprocess.tissue import Reference, reference_of
+from brats3d.checks import relations
+from brats3d.checks.best_fit import Classes, Fit, best_fit
+from brats3d.checks.tissue import Reference, reference_of
 from brats3d.store import PreparedCase
 
 LEAST_BRAIN_ML = 300.0

@@ -10,8 +10,8 @@ import nibabel as nib
 import numpy as np
 
 from brats3d.cases import CORPORA, Case
+from brats3d.checks.coding import CodingFeatures, coding_features
 from brats3d.phantom import make_phantom, phantom_grid
-from brats3d.preprocess.coding import CodingFeatures, coding_features
 from brats3d.store import CaseFacts, PreparedCase, summarise
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from brats3d.errors import OutputExistsError
-from brats3d.evaluate.labels import LIST_NAME
-from brats3d.evaluate.labels import LIST_SCHEMA as SCHEMA
+from brats3d.evaluate.label_files import LIST_NAME
+from brats3d.evaluate.label_files import LIST_SCHEMA as SCHEMA
 from brats3d.files import write_file
 
 ARCHIVE_NAME = "submission.zip"

@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from brats3d.preprocess.relations import GREYS, mutual_information
+from brats3d.checks.relations import GREYS, mutual_information
 
 POINTS = 4_000
 """About so many points of the brain are compared."""

@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 from brats3d import images
 from brats3d.cases import Case, find_cases, read_case_ids, select_ids
+from brats3d.checks.checked import check_names, checked
+from brats3d.checks.coding import coding_outliers
+from brats3d.checks.doubtful_codings import SAMPLE, doubtful_codings, without_overruled_names
+from brats3d.checks.tissue import from_plain
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError, check_option
 from brats3d.parallel import map_cases, share, worker_count
-from brats3d.preprocess.agreement import SAMPLE, doubtful_codings, without_overruled_names
 from brats3d.preprocess.changes import check_facts, check_sources
-from brats3d.preprocess.checks import check_names, checked
-from brats3d.preprocess.coding import coding_outliers
 from brats3d.preprocess.prepare import prepare_case
 from brats3d.preprocess.stored import check_folder, check_room, codec_of, stored_before
-from brats3d.preprocess.tissue import from_plain
 from brats3d.regions import label_set as named_label_set
 from brats3d.store import CODECS, CaseFacts, Store, StoredCase, case_path, find_duplicates, open_store, write_case
 

@@ -19,8 +19,8 @@ from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError, check_list
 from brats3d.files import check_name
 from brats3d.models import Model, file_checksum, load_model, read_card
-from brats3d.predict.folder import ARCHIVE_NAME, PredictionFolder, check_folder, clear_folder
 from brats3d.predict.kept import check_kept
+from brats3d.predict.prediction_folder import ARCHIVE_NAME, PredictionFolder, check_folder, clear_folder
 from brats3d.predict.predictors import Passes, Predictor
 from brats3d.predict.sources import CaseSource, open_sources, scans_of, trained_on
 from brats3d.predict.submission import check_server_grid, pack, packed_checksums, packed_mask, server_of

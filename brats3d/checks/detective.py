@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brats3d.preprocess.kinds import KIND_OF_TISSUE, KINDS, NAMES, log_likelihood, seen_on_images, words
-from brats3d.preprocess.tissue import CodingFeatures, coding_features
+from brats3d.checks.kinds import KIND_OF_TISSUE, KINDS, NAMES, log_likelihood, seen_on_images, words
+from brats3d.checks.tissue import CodingFeatures, coding_features
 from brats3d.regions import LABEL_SETS, REGIONS, label_set, label_sets_with
 
 SURE = 0.95

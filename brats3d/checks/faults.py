@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from brats3d.cases import CORPORA
-from brats3d.preprocess import relations
-from brats3d.preprocess.alignment import Fit
-from brats3d.preprocess.evidence import Evidence
+from brats3d.checks import relations
+from brats3d.checks.best_fit import Fit
+from brats3d.checks.evidence import Evidence
 from brats3d.regions import LABEL_SETS, MODALITIES
 
 MOST_BRAIN_ML = 2300.0  # stripped brains 1172 to 1749, heads with air 6200

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from brats3d.models import build_model, stride
-from brats3d.predict.memory import bytes_per_voxel, fits_in_memory
+from brats3d.models.memory import bytes_per_voxel, fits_in_memory
 
 keras = pytest.importorskip("keras")
 

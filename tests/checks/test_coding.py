@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from coded_cases import MODALITIES, REAL, RECODINGS, Images, case_named, phantom_case, real_case, real_features, recoded
 
-from brats3d.errors import ArrayError, LabelError, OptionError
-from brats3d.preprocess import tissue
-from brats3d.preprocess.coding import (
+from brats3d.checks import tissue
+from brats3d.checks.coding import (
     coding_features,
     coding_outliers,
     detect_coding,
@@ -22,9 +21,10 @@ from brats3d.preprocess.coding import (
     settle_coding,
     settle_features,
 )
-from brats3d.preprocess.cohort import MANY_CASES
-from brats3d.preprocess.detective import detect_features
-from brats3d.preprocess.tissue import as_plain, from_plain, hollow
+from brats3d.checks.coding_outliers import MANY_CASES
+from brats3d.checks.detective import detect_features
+from brats3d.checks.tissue import as_plain, from_plain, hollow
+from brats3d.errors import ArrayError, LabelError, OptionError
 from brats3d.regions import LABEL_SETS, convert_label, region_masks
 
 LITTLE_ENHANCEMENT = ("Brats18_TCIA10_628_1", "Brats18_TCIA13_623_1")

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from brats3d.preprocess.kinds import FEATURES
-from brats3d.preprocess.tissue import CodingFeatures, ValueFeatures
+from brats3d.checks.kinds import FEATURES
+from brats3d.checks.tissue import CodingFeatures, ValueFeatures
 
 FEWEST_CASES = 4
 """Fewer other cases with a value are no measure of it."""

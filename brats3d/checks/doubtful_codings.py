@@ -15,8 +15,8 @@ import numpy as np
 
 from brats3d import images
 from brats3d.cases import MANIFEST, Case, binds
+from brats3d.checks.detective import reading
 from brats3d.errors import CaseError
-from brats3d.preprocess.detective import reading
 from brats3d.regions import LABEL_SETS, label_sets_with, whole_numbers
 from brats3d.store import CaseFacts
 

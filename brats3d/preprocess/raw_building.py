@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from brats3d.cases import read_case_ids, select_ids
+from brats3d.checks.checked import check_names, checked
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OutputExistsError, check_option
 from brats3d.figures import save
 from brats3d.files import check_name
 from brats3d.parallel import map_cases, share, worker_count
-from brats3d.preprocess.checks import check_names, checked
+from brats3d.preprocess.prepared_study import prepared_study, study_sources
 from brats3d.preprocess.raw_report import RawStoreReport
 from brats3d.preprocess.stored import check_folder, check_room, codec_of, stored_before
-from brats3d.preprocess.study import prepared_study, study_sources
 from brats3d.raw import Study, choose_method, find_studies, load_atlas, prepare_study, study_figure
 from brats3d.regions import MODALITIES
 from brats3d.store import CODECS, StoredCase, case_path, write_case

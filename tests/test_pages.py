@@ -7,7 +7,7 @@ import base64
 import pytest
 from parsed_page import named, parse
 
-from brats3d.evaluate import html
+from brats3d import pages
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -19,23 +19,23 @@ HOSTILE = [
 
 
 def whole(*parts: str) -> str:
-    return html.page("title", list(parts))
+    return pages.page("title", list(parts))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_texts_are_shown_as_they_are(text: str) -> None:
     parts = [
-        html.paragraph(text),
-        html.note(text),
-        html.contents({"one": text}),
-        html.section("one", text, []),
-        html.table(text, [text, "n"], [[text, 3], [text, text]], headers=2),
-        html.picture(b"png", text + " long enough", text),
-        html.card(text, [html.facts({text: text})]),
-        html.details(text, [html.paragraph(text)]),
-        html.items([text, text]),
+        pages.paragraph(text),
+        pages.note(text),
+        pages.contents({"one": text}),
+        pages.section("one", text, []),
+        pages.table(text, [text, "n"], [[text, 3], [text, text]], headers=2),
+        pages.picture(b"png", text + " long enough", text),
+        pages.card(text, [pages.facts({text: text})]),
+        pages.details(text, [pages.paragraph(text)]),
+        pages.items([text, text]),
     ]
-    found = parse(html.page(text, parts))
+    found = parse(pages.page(text, parts))
     for name, count in {"title": 1, "h1": 1, "p": 3, "a": 1, "li": 3, "h2": 1, "caption": 1, "figcaption": 1, "h3": 1, "dt": 1,
                         "dd": 1, "summary": 1}.items():  # fmt: skip
         assert [e.text for e in named(found, name)] == [text] * count, name
@@ -46,9 +46,9 @@ def test_texts_are_shown_as_they_are(text: str) -> None:
 
 def test_characters_that_no_page_may_hold_are_replaced() -> None:
     text = "a\x00b\x1fc\ud800d\ufffee\tf\nü–😀"
-    (found,) = named(parse(whole(html.paragraph(text))), "p")
+    (found,) = named(parse(whole(pages.paragraph(text))), "p")
     assert found.text == "a\ufffdb\ufffdc\ufffdd\ufffde\tf\nü–😀"
-    whole(html.paragraph("caf\udce9.nii.gz")).encode("utf-8")  # a file name that is no UTF-8
+    whole(pages.paragraph("caf\udce9.nii.gz")).encode("utf-8")  # a file name that is no UTF-8
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_characters_that_no_page_may_hold_are_replaced() -> None:
     [(None, "–"), (3, "3"), (1251, "1251"), (0.5, "0.500"), (-0.00049, "0.000"), (-0.0005001, "-0.001"), (373.1287, "373.13"),
      (-100.0, "-100.00"), ("", ""), ("x", "x"), (float("nan"), "nan")],
 )  # fmt: skip
-def test_numbers_have_three_decimals(value: html.Cell, expected: str) -> None:
-    assert html.number(value) == expected
+def test_numbers_have_three_decimals(value: pages.Cell, expected: str) -> None:
+    assert pages.number(value) == expected
 
 
 def test_numbers_stand_at_the_right_and_what_is_undefined_is_a_dash() -> None:
     found = parse(
-        whole(html.table("caption", ["case", "dice", "why"], [["a", 0.5, "x"], ["b", None, None], ["c", 1, "y" * 61]]))
+        whole(pages.table("caption", ["case", "dice", "why"], [["a", 0.5, "x"], ["b", None, None], ["c", 1, "y" * 61]]))
     )
     cells = [(e.name, e.text, e.attributes.get("class")) for e in found if e.name in ("th", "td")]
     assert cells == [
@@ -74,7 +74,7 @@ def test_numbers_stand_at_the_right_and_what_is_undefined_is_a_dash() -> None:
 
 
 def test_pictures_are_part_of_the_page() -> None:
-    found = parse(whole(html.grid([html.picture(b"\x89PNG", "a picture of a case", width=340)])))
+    found = parse(whole(pages.grid([pages.picture(b"\x89PNG", "a picture of a case", width=340)])))
     (picture,) = named(found, "img")
     assert base64.b64decode(picture.attributes["src"].partition(",")[2]) == b"\x89PNG"
     assert picture.attributes["width"] == "340"

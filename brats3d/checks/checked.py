@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from brats3d.checks import faults
+from brats3d.checks.evidence import Evidence
 from brats3d.errors import CaseError, check_list, check_option
-from brats3d.preprocess import faults
-from brats3d.preprocess.evidence import Evidence
 from brats3d.store import PreparedCase
 
 

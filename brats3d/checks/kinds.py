@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from brats3d.preprocess.tissue import ValueFeatures
+from brats3d.checks.tissue import ValueFeatures
 
 FEATURES = ("enhancement", "peak", "brightest", "flair", "t2", "wettest", "outer", "outermost", "hollow")
 """Attributes of `ValueFeatures` that kinds are told by."""

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from brats3d.cases import load_split
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, OptionError, TrainingError
-from brats3d.train.folder import RunFolder
 from brats3d.train.recipe import Recipe
 from brats3d.train.recipe_files import change_recipe, parse_recipe, read_recipe, with_training
+from brats3d.train.run_folder import RunFolder
+from brats3d.train.training_result import TrainingResult
 
 RATE = "optimiser.learning_rate"
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a run came to.
-
-    Attributes:
-        run: the run's folder.
-        epochs: epochs finished.
-        best_epoch: the epoch of ``best.keras``, from 1.
-        validation: region → mean Dice of that epoch's painted labels, and ``mean``.
-        test: case → region → Dice of ``best.keras`` on the fold's test cases.
-        test_mean: region → mean Dice over them, and ``mean``.
-    """
-
-    run: str
-    epochs: int
-    best_epoch: int
-    validation: dict[str, float]
-    test: dict[str, dict[str, float]]
-    test_mean: dict[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain values."""
-        return asdict(self)
 
 
 def train_model(

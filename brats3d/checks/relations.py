@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brats3d.checks.tissue import lattice_slices, lattice_step, reference_of
 from brats3d.geometry import box_slices
 from brats3d.intensity import Histogram
-from brats3d.preprocess.tissue import lattice_slices, lattice_step, reference_of
 from brats3d.regions import MODALITIES
 
 GREYS = 16

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from brats3d.cases import Case, binds, settle_label_set, told_by
+from brats3d.checks.coding_outliers import coding_outliers
+from brats3d.checks.detective import Verdict, detect_coding, detect_features, evidence, kinds_of, reading
+from brats3d.checks.kinds import seen_on_images
+from brats3d.checks.tissue import CodingFeatures, ValueFeatures, coding_features
 from brats3d.errors import ArrayError, LabelError
-from brats3d.preprocess.cohort import coding_outliers
-from brats3d.preprocess.detective import Verdict, detect_coding, detect_features, evidence, kinds_of, reading
-from brats3d.preprocess.kinds import seen_on_images
-from brats3d.preprocess.tissue import CodingFeatures, ValueFeatures, coding_features
 from brats3d.regions import LABEL_SETS, whole_tumour_doubt
 
 __all__ = [

@@ -11,12 +11,12 @@ import pytest
 from coded_cases import REAL, Images, phantom_case, prepared, real_case
 from scipy import ndimage
 
+from brats3d.checks import relations
+from brats3d.checks.checked import CHECKS, check_case
+from brats3d.checks.coding import coding_features
+from brats3d.checks.evidence import Evidence
 from brats3d.errors import CaseError, OptionError
 from brats3d.geometry import bounding_box
-from brats3d.preprocess import relations
-from brats3d.preprocess.checks import CHECKS, check_case
-from brats3d.preprocess.coding import coding_features
-from brats3d.preprocess.evidence import Evidence
 from brats3d.store import PreparedCase
 
 Faulty = tuple[np.ndarray, dict[str, np.ndarray]]
