@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,9 @@ class LabelSet:
     def values(self) -> tuple[int, ...]:
         """All values the coding uses, background first."""
         return (0, *sorted(self.tissues))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # frozen mappings cannot be pickled, and cases go to other processes
+        return _row, (self.name, self.used_by, dict(self.tissues), dict(self.regions), self.paint)
 
 
 def _row(

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from brats3d.cases import Facts
 from brats3d.geometry import Grid
-from brats3d.store import CaseFacts, PreparedCase, summarise
+from brats3d.regions import LABEL_SETS
+from brats3d.store import CaseHeader, PreparedCase, summarise
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,8 +60,8 @@ def make_prepared() -> Callable[..., PreparedCase]:
         corner = rng.integers(6, np.array(shape) - 17)
         for value, first, size in ((2, 0, 11), (1, 2, 7), (4, 3, 3)):
             label[tuple(slice(c + first, c + first + size) for c in corner)] = value
-        facts = CaseFacts(case, case, None, "plain", None, "L17" if labelled else None, ("t1", "t1ce", "t2", "flair"))
+        header = CaseHeader(case, Facts(case), ("t1", "t1ce", "t2", "flair"), LABEL_SETS["L17"] if labelled else None)
         grid = Grid(shape, np.diag([-spacing_mm, -spacing_mm, spacing_mm, 1.0]))
-        return summarise(facts, images, label if labelled else None, grid, grid)
+        return summarise(header, images, label if labelled else None, grid, grid)
 
     return make

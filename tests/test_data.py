@@ -58,8 +58,8 @@ def test_cases_of_other_modalities_are_refused(make_prepared: Callable[..., Prep
         whole = make_prepared(name)
         kept = tuple(m for m in whole.modalities if m != left_out)
         rows = [whole.modalities.index(m) for m in kept]
-        facts = dataclasses.replace(whole.facts, modalities=kept)
-        write_case(tmp_path, summarise(facts, whole.images[rows], whole.label, whole.grid, whole.source))
+        header = dataclasses.replace(whole.header, modalities=kept)
+        write_case(tmp_path, summarise(header, whole.images[rows], whole.label, whole.grid, whole.source))
     dataset(tmp_path, ["a"]).close()
     with pytest.raises(OptionError, match=r"case b of .* holds t1, t2, flair, case a holds t1, t1ce, flair; expected the same"):
         dataset(tmp_path, ["a", "b"])

@@ -5,6 +5,7 @@ Only names, tables and manifests are read here; no image is opened.
 
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST, Corpus, corpus_of
+from brats3d.cases.facts import Facts, KnownFacts
 from brats3d.cases.find import find_cases, look_for_cases
 from brats3d.cases.finding import Finding, refuse_conflicts, warn_of_unused
 from brats3d.cases.letters import differing_in_case, letter_case_ignored, match_ids
@@ -22,8 +23,10 @@ __all__ = [
     "MODALITIES",
     "Case",
     "Corpus",
+    "Facts",
     "Finding",
     "Fold",
+    "KnownFacts",
     "ServerGrid",
     "Split",
     "binds",

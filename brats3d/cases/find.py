@@ -20,6 +20,7 @@ from typing import Any
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, STACK, corpus_of
 from brats3d.cases.corpus_tables import Register
+from brats3d.cases.facts import Facts
 from brats3d.cases.finding import Finding, nothing_found, refuse_conflicts, warn_of_unused
 from brats3d.cases.gather import CaseFiles, gather
 from brats3d.cases.manifest import SUFFIXES_OF_MANIFESTS, read_manifest
@@ -138,10 +139,7 @@ def _case(files: CaseFiles, stacks: Mapping[tuple[str, str], Stack]) -> Case:
     reasons = [_named_like(first), by, label[1].name.note and f"label {label[1].name.note}" if label else "", order]
     return Case(
         id=first.case,
-        patient=patient,
-        timepoint=timepoint,
-        corpus=corpus.name,
-        grade=grade,
+        facts=Facts(patient, timepoint, corpus.name, grade),
         images=images,
         label=Path(label[0]) if label else None,
         label_sets=label_sets,
@@ -208,7 +206,7 @@ def _with_facts(case: Case, register: Register) -> Case:
     if patient != case.patient:
         sources.setdefault("tables of names", []).append(f"patient ({case.patient})")
     reasons = [case.reason, *(f"{', '.join(named)} by {source}" for source, named in sources.items())]
-    return replace(case, patient=patient, reason="; ".join(reasons), **facts)
+    return replace(case, facts=replace(case.facts, patient=patient, **facts), reason="; ".join(reasons))
 
 
 def _warn_of_programs(cases: Sequence[Case]) -> None:

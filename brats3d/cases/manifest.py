@@ -16,6 +16,7 @@ from typing import Any
 from brats3d.cases.case import Case
 from brats3d.cases.corpora import CORPORA, MANIFEST
 from brats3d.cases.corpus_tables import read_age, read_grade, read_rows, read_survival
+from brats3d.cases.facts import Facts
 from brats3d.cases.letters import other_letter_case
 from brats3d.cases.patients import patient_of
 from brats3d.errors import OptionError, check_keys, check_option
@@ -129,17 +130,19 @@ def _case(path: Path, where: str, entry: Mapping[str, str]) -> Case:
     read = {key: _read(where, key, entry[key]) for key in _READ if entry.get(key)}
     return Case(
         id=name,
-        patient=entry.get("patient") or patient,
-        timepoint=entry.get("timepoint") or timepoint,
-        corpus=corpus.name,
-        grade=read.get("grade"),
+        facts=Facts(
+            patient=entry.get("patient") or patient,
+            timepoint=entry.get("timepoint") or timepoint,
+            corpus=corpus.name,
+            grade=read.get("grade"),
+            age=read.get("age"),
+            survival_days=read.get("survival_days"),
+            resection=entry.get("resection") or None,
+            site=entry.get("site") or None,
+        ),
         images=images,
         label=files.get("label"),
         label_sets=(entry["label_set"],) if entry.get("label_set") else corpus.label_sets,
-        age=read.get("age"),
-        survival_days=read.get("survival_days"),
-        resection=entry.get("resection") or None,
-        site=entry.get("site") or None,
         reason=f"named in {path.name}",
     )
 

@@ -113,7 +113,7 @@ def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Find
         said = None if before.intersection(check.unless) else check.find(seen)
         if said is not None:
             mild = name in accept or any(word in prepared.corpus for word in check.spared)
-            findings.append(Finding(name, "warn" if mild else check.severity, f"case {prepared.case}: {said}."))
+            findings.append(Finding(name, "warn" if mild else check.severity, f"case {prepared.id}: {said}."))
     refused = [finding for finding in findings if finding.severity == "refuse"]
     if refused:
         said = " ".join(finding.sentence for finding in refused)
@@ -123,7 +123,7 @@ def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Find
 
 
 def checked(prepared: PreparedCase, accept: Sequence[str] = ()) -> PreparedCase:
-    """Return a prepared case with what `check_case` warns of in its facts.
+    """Return a prepared case with what `check_case` warns of in its header.
 
     Args:
         prepared: the case.
@@ -134,4 +134,4 @@ def checked(prepared: PreparedCase, accept: Sequence[str] = ()) -> PreparedCase:
         OptionError: no check has a name of ``accept``.
     """
     found = tuple(finding.sentence for finding in check_case(prepared, accept))
-    return replace(prepared, facts=replace(prepared.facts, warnings=(*prepared.facts.warnings, *found)))
+    return replace(prepared, header=replace(prepared.header, warnings=(*prepared.header.warnings, *found)))

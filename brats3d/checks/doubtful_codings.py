@@ -18,7 +18,7 @@ from brats3d.cases import MANIFEST, Case, binds
 from brats3d.checks.detective import reading
 from brats3d.errors import CaseError
 from brats3d.regions import LABEL_SETS, label_sets_with, whole_numbers
-from brats3d.store import CaseFacts
+from brats3d.store import CaseHeader
 
 SAMPLE = 20
 """Cases of other shards, not stored yet, whose labels are looked at: where names are wrong, they are so for most."""
@@ -40,7 +40,7 @@ def without_overruled_names(cases: Sequence[Case], requested: str) -> list[Case]
     return [replace(case, label_sets=(requested,)) if case.id in changed else case for case in cases]
 
 
-def doubtful_codings(stored: Iterable[tuple[Case, CaseFacts]], unstored: Collection[Case]) -> dict[str, str]:
+def doubtful_codings(stored: Iterable[tuple[Case, CaseHeader]], unstored: Collection[Case]) -> dict[str, str]:
     """Return which stored labels may mean something else than their names say, because others beside them do.
 
     Args:
@@ -50,20 +50,20 @@ def doubtful_codings(stored: Iterable[tuple[Case, CaseFacts]], unstored: Collect
     Returns:
         Case id → sentence.
     """
-    groups: dict[tuple[str, ...], list[tuple[Case, CaseFacts]]] = {}
-    for case, facts in stored:
-        if _named(case) and _readings(facts, LABEL_SETS):
-            groups.setdefault(case.label_sets, []).append((case, facts))
+    groups: dict[tuple[str, ...], list[tuple[Case, CaseHeader]]] = {}
+    for case, header in stored:
+        if _named(case) and _readings(header, LABEL_SETS):
+            groups.setdefault(case.label_sets, []).append((case, header))
     found = {}
     for names, members in groups.items():
         foreign = {case.id: _foreign(case) for case in unstored if case.label_sets == names}
         odd = [case for case, codings in foreign.items() if codings]
-        for case, facts in members:
-            others = _readings(facts, {name for each in odd for name in foreign[each]})
+        for case, header in members:
+            others = _readings(header, {name for each in odd for name in foreign[each]})
             if others:
                 found[case.id] = (
-                    f"the label is read as {facts.label_set}, as its name says, but {len(odd)} labels under such names, such as"
-                    f" that of {odd[0]}, have values that contradict theirs: if all are {' or '.join(others)}, say so with"
+                    f"the label is read as {header.label_set}, as its name says, but {len(odd)} labels under such names, such"
+                    f" as that of {odd[0]}, have values that contradict theirs: if all are {' or '.join(others)}, say so with"
                     " --label-set NAME --force."
                 )
     return found
@@ -74,16 +74,16 @@ def _named(case: Case) -> bool:
     return case.label is not None and case.corpus != MANIFEST and binds(case)
 
 
-def _readings(facts: CaseFacts, among: Collection[str]) -> list[str]:
+def _readings(header: CaseHeader, among: Collection[str]) -> list[str]:
     """Return the label sets that know a stored label's values and read them otherwise than it was stored.
 
     None if it holds every value of its coding: it speaks for itself.
     """
-    values = [*facts.label_features]
-    if not values or facts.label_set is None or set(values) == set(LABEL_SETS[facts.label_set].tissues):
+    values = [*header.label_features]
+    if not values or header.label_set is None or set(values) == set(LABEL_SETS[header.label_set].tissues):
         return []
     known = [coding.name for coding in label_sets_with(values) if coding.name in among]
-    return [name for name in known if reading(name, values) != reading(facts.label_set, values)]
+    return [name for name in known if reading(name, values) != reading(header.label_set, values)]
 
 
 def _foreign(case: Case) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from brats3d import images
-from brats3d.cases import Case, Finding, corpus_of, look_for_cases, patient_of, refuse_conflicts, warn_of_unused
+from brats3d.cases import Case, Facts, Finding, corpus_of, look_for_cases, patient_of, refuse_conflicts, warn_of_unused
 from brats3d.errors import NoCasesError, OptionError
 from brats3d.evaluate.label_files import LIST_NAME, LIST_SCHEMA, LabelFile, Side
 from brats3d.regions import LABEL_SETS
@@ -109,4 +109,4 @@ def _case_of_mask(case: str, path: Path) -> Case:
     folder = str(path.parent.absolute())
     row = corpus_of(case, folder)
     patient, timepoint = patient_of(case)
-    return Case(case, patient, timepoint, row.name, None, {}, path, row.label_sets)
+    return Case(case, Facts(patient, timepoint, row.name), {}, path, row.label_sets)

@@ -24,7 +24,7 @@ def _grade(pair: Pair, result: CaseResult) -> str | None:
 
 def _site(pair: Pair, result: CaseResult) -> str | None:
     del result
-    match = SITE.match(pair.case)
+    match = SITE.match(pair.id)
     return match["site"].upper() if match else None
 
 
@@ -51,12 +51,12 @@ def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: GroupTable | 
     results = list(results)
     found: dict[str, dict[str, str]] = {}
     for name, tell in GROUPINGS.items():
-        told = {pair.case: tell(pair, result) for pair, result in results}
+        told = {pair.id: tell(pair, result) for pair, result in results}
         known = {case: group for case, group in told.items() if group is not None}
         if len(set(known.values())) > 1:
             found[name] = known
     for name, cases in (table or {}).items():
-        scored = match_ids(cases, (pair.case for pair, _ in results))
+        scored = match_ids(cases, (pair.id for pair, _ in results))
         found[name] = {scored[case]: group for case, group in cases.items() if case in scored}
     return found
 

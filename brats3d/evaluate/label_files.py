@@ -51,7 +51,7 @@ class LabelFile:
     """Where a case's label is, and what tells its label set.
 
     Attributes:
-        case: case id.
+        id: case id.
         side: the side it belongs to.
         path: the mask, or the store's case file; None where there are scans without a label.
         recorded: label set that the list says.
@@ -63,7 +63,7 @@ class LabelFile:
         settled: label set that the labels of its folder share, if that is found out.
     """
 
-    case: str
+    id: str
     side: Side
     path: Path | None
     recorded: str | None = None
@@ -161,7 +161,7 @@ def label_values(file: LabelFile) -> list[int]:
 
 def _path(file: LabelFile) -> Path:
     if file.path is None:
-        raise LabelError(f"{file.named.describe() if file.named else file.case}; expected a label (seg) to compare.")
+        raise LabelError(f"{file.named.describe() if file.named else file.id}; expected a label (seg) to compare.")
     return file.path
 
 
@@ -186,7 +186,7 @@ def _settle(file: LabelFile, recorded: str | None, values: np.ndarray) -> str:
     if requested is not None and (file.named is None or not file.side.names_bind):
         return requested
     if file.named is None:
-        raise LabelError(f"the store does not record the label set of {file.case}; say it with {file.side.option} NAME.")
+        raise LabelError(f"the store does not record the label set of {file.id}; say it with {file.side.option} NAME.")
     return settle_label_set(file.named, values.tolist(), requested, option=file.side.option)
 
 

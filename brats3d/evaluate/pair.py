@@ -26,7 +26,7 @@ class Pair:
     """The two labels of one case, and how to score them.
 
     Attributes:
-        case: case id.
+        id: case id.
         prediction: where the predicted label is.
         reference: where the label is that it is compared with.
         scorings: by whose rules, one a protocol.
@@ -34,7 +34,7 @@ class Pair:
         calibration: whether the probabilities beside the prediction are compared too.
     """
 
-    case: str
+    id: str
     prediction: LabelFile
     reference: LabelFile
     scorings: tuple[Scoring, ...] = (Scoring(),)

@@ -45,7 +45,7 @@ def calibrate(
     """
     if prediction.path is None or prediction.probabilities is None:
         raise LabelError(
-            f"no probabilities of {prediction.case} in {prediction.side.folder}; predict with --probabilities, or leave"
+            f"no probabilities of {prediction.id} in {prediction.side.folder}; predict with --probabilities, or leave"
             " --calibration out."
         )
     channels, grid = _read(prediction.probabilities)

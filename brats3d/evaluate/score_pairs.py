@@ -35,7 +35,7 @@ def score_pairs(
         known = unfinished.known(pair)
         if known is not None and _same_coding(pair, known):
             results[pair] = known
-    kept = [pair.case for pair in results]
+    kept = [pair.id for pair in results]
     if kept:
         log.warning("%s: continuing, %d of %d cases are scored already.", unfinished.path.parent, len(kept), len(pairs))
     todo = [pair for pair in pairs if pair not in results]

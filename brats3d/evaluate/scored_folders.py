@@ -165,7 +165,7 @@ class _Scored:
     warnings: tuple[str, ...]
 
     def scores(self, protocol: str) -> dict[str, Mapping[str, Any]]:
-        return {pair.case: result.scores[protocol] for pair, result in self.results.items()}
+        return {pair.id: result.scores[protocol] for pair, result in self.results.items()}
 
 
 @dataclass(frozen=True)
@@ -215,10 +215,10 @@ class _Call:
         }
         unfinished = Unfinished(self.out, settings, number, force=self.force)
         results, kept = score_pairs(pairs, self.workers, unfinished, self.progress)
-        refused |= {pair.case: str(answer) for pair, answer in results.items() if isinstance(answer, CaseError)}
+        refused |= {pair.id: str(answer) for pair, answer in results.items() if isinstance(answer, CaseError)}
         scored = {pair: answer for pair, answer in results.items() if isinstance(answer, CaseResult)}
-        ordered = dict(sorted(scored.items(), key=lambda item: item[0].case))
-        found, side = {pair.case: result for pair, result in ordered.items()}, prepared.labels.side
+        ordered = dict(sorted(scored.items(), key=lambda item: item[0].id))
+        found, side = {pair.id: result for pair, result in ordered.items()}, prepared.labels.side
         regions = next((pair.prediction.regions or () for pair in ordered), ())
         odd = (*untold(side, regions, found.values()), *swapped(side, found))
         warnings = (prepared.matches.warning, *mine.warnings, *odd)
@@ -255,10 +255,10 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str],
         references=str(call.references.side.folder),
         out=str(call.out),
         scorings=call.scorings,
-        scores={pair.case: {p: dict(rows) for p, rows in r.scores.items()} for pair, r in first.results.items()},
-        failures={pair.case: dict(r.failures) for pair, r in first.results.items()},
+        scores={pair.id: {p: dict(rows) for p, rows in r.scores.items()} for pair, r in first.results.items()},
+        failures={pair.id: dict(r.failures) for pair, r in first.results.items()},
         groups=group_cases(first.results.items(), table),
-        label_sets={pair.case: r.label_sets for pair, r in first.results.items()},
+        label_sets={pair.id: r.label_sets for pair, r in first.results.items()},
         kept=first.kept,
         refused=dict(sorted(refused.items())),
         calibration=found,
@@ -270,7 +270,7 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str],
             *warnings,
             *(sentence for scored in sets.values() for sentence in scored.warnings),
             *unscored(first.results.values(), call.scorings),
-            *unnamed(table, [pair.case for pair in first.results]),
+            *unnamed(table, [pair.id for pair in first.results]),
         ),
     )
 
@@ -278,7 +278,7 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str],
 def _trained_on(sets: Mapping[str, _Scored]) -> tuple[str, ...]:
     first = next(iter(sets))
     return tuple(
-        pair.case if name == first else f"{pair.case} of {name}"
+        pair.id if name == first else f"{pair.id} of {name}"
         for name, scored in sets.items()
         for pair in scored.results
         if pair.prediction.trained_on
@@ -290,7 +290,7 @@ def _page(evaluation: Evaluation, results: Mapping[Pair, CaseResult]) -> str:
     from brats3d.evaluate.page import report_page
     from brats3d.evaluate.thumbnails import draw_thumbnails
 
-    return report_page(evaluation, draw_thumbnails(evaluation, {pair.case: pair for pair in results}))
+    return report_page(evaluation, draw_thumbnails(evaluation, {pair.id: pair for pair in results}))
 
 
 def _check_folder(out: Path, *, force: bool) -> None:

@@ -79,7 +79,7 @@ class Unfinished:
         Returns:
             Its scores; None if there are none, or its files have changed since.
         """
-        line = self._cases.get(pair.case)
+        line = self._cases.get(pair.id)
         if line is None:
             return None
         try:
@@ -103,7 +103,7 @@ class Unfinished:
         """
         if not self._begun:
             self._begin()
-        self._append({"case": pair.case, "result": result.as_dict()})
+        self._append({"case": pair.id, "result": result.as_dict()})
 
     def _begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

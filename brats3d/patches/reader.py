@@ -178,7 +178,7 @@ class CaseReader:
     @staticmethod
     def _coding(case: StoredCase) -> regions.LabelSet:
         if case.label_set is None:
-            raise LabelError(f"case {case.case} in the store has no label; expected labelled cases for training: leave it out.")
+            raise LabelError(f"case {case.id} in the store has no label; expected labelled cases for training: leave it out.")
         return regions.label_set(case.label_set)
 
     def _factor(self, case: StoredCase) -> tuple[int, int, int]:

@@ -205,7 +205,7 @@ def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str) -> 
     opened = work.sources[case].open()
     try:
         if work.submission:
-            check_server_grid(case, opened.corpus, opened.source, server_of(opened.corpus))
+            check_server_grid(case, opened.facts.corpus, opened.source, server_of(opened.facts.corpus))
         scans = scans_of(opened)
         prediction = predict_case(model, opened, label_set=options["label_set"], predictor=predictor)
     finally:

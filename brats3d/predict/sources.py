@@ -17,8 +17,8 @@ from brats3d import images
 from brats3d.cases import MODALITIES, Case, differing_in_case, find_cases, patient_of, settle_label_set
 from brats3d.errors import CaseError, ImageError, OptionError
 from brats3d.preprocess import ABOUT_HEADER, prepare_case
-from brats3d.regions import whole_numbers
-from brats3d.store import PreparedCase, Store, StoredCase, is_store, open_store
+from brats3d.regions import label_set, whole_numbers
+from brats3d.store import CaseLike, PreparedCase, Store, StoredCase, is_store, open_store
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class CaseSource(Protocol):
             CaseError: they cannot be read.
         """
 
-    def open(self) -> PreparedCase | StoredCase:
+    def open(self) -> CaseLike:
         """Read the case.
 
         Raises:
@@ -109,7 +109,7 @@ class ScansSource:
             CaseError: the scans cannot be read, or are refused.
         """
         prepared = self._read()
-        for warning in prepared.facts.warnings:
+        for warning in prepared.header.warnings:
             if warning.startswith(ABOUT_HEADER):
                 log.warning("case %s: %s", self.case.id, warning)
         return prepared
@@ -129,7 +129,8 @@ class ScansSource:
             prepared = prepare_case(scans)  # where the scans are at fault, this says so again
             likely = _by_values(self.case, self.case.label)
             log.warning("%s: the mask is written in %s, though %s", self.case.id, likely or "no label set of its own", doubt)
-            return dataclasses.replace(prepared, facts=dataclasses.replace(prepared.facts, label_set=likely))
+            coding = label_set(likely) if likely else None
+            return dataclasses.replace(prepared, header=dataclasses.replace(prepared.header, coding=coding))
 
 
 class _Known(NamedTuple):
@@ -220,7 +221,7 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Ca
     return dict(sorted(found.items()))
 
 
-def scans_of(case: PreparedCase | StoredCase) -> list[Fingerprint]:
+def scans_of(case: CaseLike) -> list[Fingerprint]:
     """Return what identifies the scans that a case was made from; the label, the last of its sources, is left out.
 
     A stored case of somebody's own making may record no sources; its histograms identify it then.
@@ -231,8 +232,8 @@ def scans_of(case: PreparedCase | StoredCase) -> list[Fingerprint]:
     Raises:
         StoreError: the case's file is damaged.
     """
-    sources = [dict(source) for source in case.facts.sources]
-    scans = sources if case.label is None else sources[:-1]
+    sources = [dict(source) for source in case.header.sources]
+    scans = sources[:-1] if case.labelled else sources
     if scans:
         return scans
     crc, size = 0, 0

@@ -21,7 +21,7 @@ from brats3d.geometry import Grid
 from brats3d.models import Card, Model
 from brats3d.models.memory import fits_in_memory
 from brats3d.predict.predictors import Note, Passes, Predictor, flips, from_network, where_it_fits, window
-from brats3d.store import PreparedCase, StoredCase
+from brats3d.store import CaseLike
 from brats3d.transforms import back_to_scan
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Prediction:
     """What a model says about a case, on the grid of the case's source.
 
     Attributes:
-        case: case id.
+        id: case id.
         label: (X, Y, Z) uint8 in the label set.
         label_set: what its values mean.
         assumed: whether the source says no label set, so that `UNKNOWN_YEAR` stands in.
@@ -47,7 +47,7 @@ class Prediction:
         grid: the source's grid.
     """
 
-    case: str
+    id: str
     label: np.ndarray
     label_set: str
     assumed: bool
@@ -94,7 +94,7 @@ def _warn_once(card: Card) -> Note:
     return note
 
 
-def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase, card: Card) -> np.ndarray:
+def predict_probabilities(predictor: Predictor, case: CaseLike, card: Card) -> np.ndarray:
     """Return a case's region probabilities on its stored grid.
 
     The brain box, widened to whole blocks and no further, is read, normalised as the card says, averaged to the model's grid
@@ -118,7 +118,7 @@ def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase,
     missing = [m for m in card.modalities if m not in case.modalities]
     if missing:
         raise CaseError(
-            f"case {case.case} lacks {', '.join(missing)} (it has {', '.join(case.modalities)});"
+            f"case {case.id} lacks {', '.join(missing)} (it has {', '.join(case.modalities)});"
             f" the model expects {', '.join(card.modalities)}: add the scans, or use a model without them."
         )
     factor = case.block_factor(card.spacing_mm)
@@ -139,7 +139,7 @@ def predict_probabilities(predictor: Predictor, case: PreparedCase | StoredCase,
 
 
 def predict_case(
-    model: Model, case: PreparedCase | StoredCase, *, label_set: str | None = None, predictor: Predictor | None = None
+    model: Model, case: CaseLike, *, label_set: str | None = None, predictor: Predictor | None = None
 ) -> Prediction:
     """Predict a case and paint its regions into a label, on the grid of the case's source.
 
@@ -165,14 +165,14 @@ def predict_case(
     except OptionError as problem:
         if label_set:
             raise
-        raise LabelError(f"case {case.case}: {problem} Choose another label set with --label-set.") from None
+        raise LabelError(f"case {case.id}: {problem} Choose another label set with --label-set.") from None
     stored = predict_probabilities(predictor or predictor_of(model.network, model.card), case, model.card)
     probabilities = on_source(stored, case)
     label = regions.paint_regions(above_thresholds(probabilities, model.card), coding, model.card.regions)
-    return Prediction(case.case, label, coding.name, known is None, probabilities, model.card.regions, case.source)
+    return Prediction(case.id, label, coding.name, known is None, probabilities, model.card.regions, case.source)
 
 
-def on_source(stored: np.ndarray, case: PreparedCase | StoredCase) -> np.ndarray:
+def on_source(stored: np.ndarray, case: CaseLike) -> np.ndarray:
     """Return probabilities of the stored grid on the grid of the case's source.
 
     Axes are turned back; only where the case was made of raw clinical scans, which lie on grids of their own, are probabilities
@@ -213,14 +213,14 @@ def check_paintable(card: Card, label_set: str) -> None:
     regions.paint_regions(np.zeros((len(card.regions), 0, 0, 0), bool), regions.label_set(label_set), card.regions)
 
 
-def own_label_set(case: PreparedCase | StoredCase) -> str | None:
+def own_label_set(case: CaseLike) -> str | None:
     """Return the label set of a case's source: its label's, or the only one its name allows; None where neither says.
 
     Args:
         case: a prepared or stored case.
     """
-    if case.label_set:
-        return case.label_set
-    row = CORPORA.get(case.corpus)
+    if case.coding:
+        return case.coding.name
+    row = CORPORA.get(case.facts.corpus)
     candidates = row.label_sets if row else ()
     return candidates[0] if len(candidates) == 1 else None

@@ -30,7 +30,7 @@ def check_sources(stored: StoredCase, case: Case) -> None:
         CaseError: says what was added, removed or changed.
         OSError: a file cannot be looked at.
     """
-    recorded = stored.facts.sources
+    recorded = stored.header.sources
     if not recorded:
         return
     before = _by_part(list(stored.modalities), recorded, labelled=stored.label is not None)

@@ -23,8 +23,9 @@ from brats3d.checks.tissue import as_plain
 from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError, LabelError
 from brats3d.geometry import Grid
 from brats3d.images import SourceFile, Volume
+from brats3d.regions import label_set as named_label_set
 from brats3d.regions import whole_numbers
-from brats3d.store import CaseFacts, PreparedCase, summarise
+from brats3d.store import CaseHeader, PreparedCase, summarise
 
 
 def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
@@ -36,7 +37,7 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
 
     Returns:
         The prepared case: images (M, X, Y, Z) of the modalities at hand in the order t1, t1ce, t2, flair, orientation L, P, S,
-        values as they came; what is odd about its files is in its ``facts.warnings``.
+        values as they came; what is odd about its files is in its ``header.warnings``.
 
     Raises:
         CaseError: there is no image.
@@ -56,29 +57,22 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
         features = coding_features(label, {m: volume.array for m, volume in scans.items()})
         verdict = _settled(case, features, known, label_set)
         settled, warnings = (
-            verdict.label_set,
+            named_label_set(str(verdict.label_set)),
             (*warnings, *odd, *_odd_label(features, verdict, bound=binds(case) or label_set is not None)),
         )
         files += [file] if file else []
         label, _ = geometry.to_stored(label, source)
     stacked, grid = geometry.to_stored(_stack(scans), source)
-    facts = CaseFacts(
-        case=case.id,
-        patient=case.patient,
-        timepoint=case.timepoint,
-        corpus=case.corpus,
-        grade=case.grade,
-        label_set=settled,
+    header = CaseHeader(
+        id=case.id,
+        facts=case.facts,
         modalities=tuple(scans),
+        coding=settled,
         sources=tuple(asdict(file) for file in files),
-        age=case.age,
-        survival_days=case.survival_days,
-        resection=case.resection,
-        site=case.site,
         warnings=warnings,
         label_features=as_plain(features),
     )
-    return summarise(facts, stacked, label, grid, source)
+    return summarise(header, stacked, label, grid, source)
 
 
 def _missing(case: Case) -> tuple[str, ...]:

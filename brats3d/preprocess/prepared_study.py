@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.cases import patient_of
+from brats3d.cases import Facts, patient_of
 from brats3d.errors import ImageError
 from brats3d.images import content_of, parts_of
 from brats3d.preprocess.prepare import header_warnings
 from brats3d.raw import RawStudy, Series, Study, choose_method, choose_series, prepare_study
-from brats3d.store import CaseFacts, PreparedCase, summarise
+from brats3d.store import CaseHeader, PreparedCase, summarise
 
 CORPUS = "raw"
 """The corpus of cases made here."""
@@ -61,9 +61,9 @@ def prepared_study(raw: RawStudy, sources: tuple[dict[str, Any], ...]) -> Prepar
     stacked = [whole_where_enough(image, raw.brain) for image in raw.images.values()]
     kind = np.result_type(*stacked)
     warnings = (*raw.quality.flags, *header_warnings(raw.transforms.scans))
-    facts = CaseFacts(raw.id, patient, timepoint, CORPUS, None, None, tuple(raw.images), sources, warnings=warnings)
+    header = CaseHeader(raw.id, Facts(patient, timepoint, CORPUS), tuple(raw.images), sources=sources, warnings=warnings)
     try:
-        prepared = summarise(facts, np.stack(stacked).astype(kind, copy=False), None, raw.grid, raw.scan_grid)
+        prepared = summarise(header, np.stack(stacked).astype(kind, copy=False), None, raw.grid, raw.scan_grid)
     except ImageError as problem:
         raise ImageError(f"{problem} The brain was not found where the scan is: look at it.") from problem
     return replace(prepared, transforms=raw.transforms)

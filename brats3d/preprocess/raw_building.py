@@ -106,7 +106,7 @@ def build_raw_store(
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     report = RawStoreReport(str(out), (), tuple(before.kept), refused)
-    report.warnings.update({name: facts.warnings for name, facts in before.kept.items() if facts.warnings})
+    report.warnings.update({name: header.warnings for name, header in before.kept.items() if header.warnings})
     done_cases = []
     count, one = worker_count(workers, len(todo)), partial(_store_study, settings=settings)
     jobs = map_cases(one, todo, workers=count, scheduler=scheduler)
@@ -153,7 +153,7 @@ def _store_study(study: Study, *, settings: _Settings) -> _Outcome:
     sources = study_sources(study, settings.atlas, settings.brain)
     prepared = checked(prepared_study(raw, sources), settings.accept)
     write_case(settings.out, prepared, codec=settings.codec)
-    return _Outcome(tuple(raw.images), raw.describe_choice(), raw.quality.as_dict(), prepared.facts.warnings)
+    return _Outcome(tuple(raw.images), raw.describe_choice(), raw.quality.as_dict(), prepared.header.warnings)
 
 
 def _note(report: RawStoreReport, case: str, outcome: _Outcome) -> None:
@@ -168,7 +168,7 @@ def _note(report: RawStoreReport, case: str, outcome: _Outcome) -> None:
 
 def _check_same(stored: StoredCase, study: Study, settings: _Settings) -> None:
     """Refuse to go on in a store of other settings, and to keep a case of other scans."""
-    before, now = list(stored.facts.sources), list(study_sources(study, settings.atlas, settings.brain))
+    before, now = list(stored.header.sources), list(study_sources(study, settings.atlas, settings.brain))
     codec = codec_of(stored)
     was, wanted = (", ".join([*(s["name"] for s in made[-2:]), how]) for made, how in ((before, codec), (now, settings.codec)))
     if was != wanted:

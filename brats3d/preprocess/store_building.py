@@ -23,7 +23,7 @@ from brats3d.preprocess.changes import check_facts, check_sources
 from brats3d.preprocess.prepare import prepare_case
 from brats3d.preprocess.stored import check_folder, check_room, codec_of, stored_before
 from brats3d.regions import label_set as named_label_set
-from brats3d.store import CODECS, CaseFacts, Store, StoredCase, case_path, find_duplicates, open_store, write_case
+from brats3d.store import CODECS, CaseHeader, Store, StoredCase, case_path, find_duplicates, open_store, write_case
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def build_store(
         check_facts(stored, by_id[name])
 
     before = stored_before(out, list(by_id), None if force else check, _named(source))
-    refused, written = dict(before.refused), dict[str, CaseFacts]()
+    refused, written = dict(before.refused), dict[str, CaseHeader]()
     todo = [c for c in found if not {c.id} & {*before.kept, *refused}]
     workers = worker_count(workers, len(todo))
     check_room(out, _most_bytes(todo), len(todo))
@@ -134,14 +134,14 @@ def build_store(
             written[case.id] = answer
         progress("preprocess", done, len(todo))
     stored = {**before.kept, **written}
-    warnings = {name: list(facts.warnings) for name, facts in stored.items()}
+    warnings = {name: list(header.warnings) for name, header in stored.items()}
     if written:
         store = open_store(out)
         _add_outliers(warnings, {**_others(store, stored), **stored})
         if shard is None:  # else other jobs fill the store too, and the whole is not there to look at
             _add_duplicates(warnings, store, workers, progress)
     if label_set is None:
-        pairs = [(by_id[name], facts) for name, facts in stored.items()]
+        pairs = [(by_id[name], header) for name, header in stored.items()]
         elsewhere = (case for case in asked if case.id not in by_id and not case_path(out, case.id).exists())
         beside = [*(by_id[name] for name in refused), *islice(elsewhere, SAMPLE)]  # of another shard
         for name, sentence in doubtful_codings(pairs, beside).items():
@@ -150,19 +150,19 @@ def build_store(
     return StoreReport(str(out), tuple(sorted(written)), tuple(before.kept), dict(sorted(refused.items())), said)
 
 
-def _others(store: Store, asked: Mapping[str, CaseFacts]) -> dict[str, CaseFacts]:
+def _others(store: Store, asked: Mapping[str, CaseHeader]) -> dict[str, CaseHeader]:
     """Return what is known of the cases of a store that were not asked for, those that can be read."""
-    found: dict[str, CaseFacts] = {}
+    found: dict[str, CaseHeader] = {}
     for name in store:
         if name not in asked:
             with suppress(CaseError), store[name] as case:
-                found[name] = case.facts
+                found[name] = case.header
     return found
 
 
-def _add_outliers(warnings: dict[str, list[str]], stored: Mapping[str, CaseFacts]) -> None:
+def _add_outliers(warnings: dict[str, list[str]], stored: Mapping[str, CaseHeader]) -> None:
     """Say where a label is coded otherwise than the others of its label set."""
-    for label_set in {facts.label_set for facts in stored.values()}:
+    for label_set in {header.label_set for header in stored.values()}:
         cohort = {n: f.label_features for n, f in stored.items() if f.label_features and f.label_set == label_set}
         for name, sentence in coding_outliers({n: from_plain(features) for n, features in cohort.items()}).items():
             warnings.setdefault(name, []).append(sentence)
@@ -208,7 +208,7 @@ def _most_bytes(todo: list[Case]) -> float:
     return sum(images.size_of(f) * (1 if f.name.lower().endswith("z") else 0.3) for f in files)
 
 
-def _store_case(case: Case, *, out: Path, label_set: str | None, accept: tuple[str, ...], codec: str) -> CaseFacts:
+def _store_case(case: Case, *, out: Path, label_set: str | None, accept: tuple[str, ...], codec: str) -> CaseHeader:
     prepared = checked(prepare_case(case, label_set), accept)
     write_case(out, prepared, codec=codec)
-    return prepared.facts
+    return prepared.header

@@ -11,7 +11,7 @@ from pathlib import Path
 from brats3d.cases import differing_in_case
 from brats3d.errors import CaseError, OutputExistsError, SpaceError
 from brats3d.files import check_name, remove_stale
-from brats3d.store import CaseFacts, StoredCase, case_path
+from brats3d.store import CaseHeader, StoredCase, case_path
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class StoredBefore:
         refused: case id → why it is neither kept nor made again.
     """
 
-    kept: dict[str, CaseFacts] = field(default_factory=dict)
+    kept: dict[str, CaseHeader] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -76,7 +76,7 @@ def stored_before(
         except CaseError as problem:
             before.refused[name] = str(problem)
         else:
-            before.kept[name] = stored.facts
+            before.kept[name] = stored.header
     if cases and len(before.kept) == len(cases):
         raise OutputExistsError(f"{out} holds all {len(cases)} cases of {source} already; use --force to make them again.")
     if before.kept:

@@ -10,7 +10,7 @@ from brats3d.store.duplicates import Duplicate, Duplicates, find_duplicates
 from brats3d.store.listing import describe_store, write_listing
 from brats3d.store.merge import MergeReport, merge_stores, unpack_store
 from brats3d.store.pack import PackReport, pack_store
-from brats3d.store.prepared import CaseFacts, PreparedCase, TumourSample, summarise
+from brats3d.store.prepared import CaseHeader, CaseLike, HeadedCase, PreparedCase, TumourSample, summarise
 from brats3d.store.read import StoredCase, verify_file
 from brats3d.store.store_folder import Store, is_store, open_store
 from brats3d.store.write import CODECS, OPTIONAL_FACTS, SCHEMA, case_path, write_case
@@ -20,9 +20,11 @@ __all__ = [
     "OPTIONAL_FACTS",
     "SCHEMA",
     "AuditReport",
-    "CaseFacts",
+    "CaseHeader",
+    "CaseLike",
     "Duplicate",
     "Duplicates",
+    "HeadedCase",
     "Leak",
     "MergeReport",
     "PackReport",

@@ -124,8 +124,8 @@ def stored_bytes(case: StoredCase) -> int:
 
 def _row(path: Path) -> dict[str, Any]:
     with StoredCase(path) as case:
-        if case.case != path.name.removesuffix(".h5"):
-            raise StoreError(f"{path}: the file holds case {case.case!r}; expected the case its name says: rename it.")
+        if case.id != path.name.removesuffix(".h5"):
+            raise StoreError(f"{path}: the file holds case {case.id!r}; expected the case its name says: rename it.")
         voxel_ml = case.grid.voxel_ml
         return {
             **{name: getattr(case, name) for name in FACTS},
@@ -133,7 +133,7 @@ def _row(path: Path) -> dict[str, Any]:
             "shape": [int(n) for n in case.grid.shape],
             "type": str(case.images.dtype),
             "label_ml": {str(v): round(s.count * voxel_ml, 3) for v, s in case.tumour.items()},
-            "warnings": list(case.facts.warnings),
+            "warnings": list(case.header.warnings),
             "megabytes": round(stored_bytes(case) / 1e6, 2),
         }
 

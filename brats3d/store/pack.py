@@ -138,8 +138,8 @@ def check_name(case: StoredCase) -> None:
     Raises:
         StoreError: says which case it holds.
     """
-    if case.case != case.path.name.removesuffix(".h5"):
-        raise StoreError(f"{case.path}: the file holds case {case.case!r}; expected the case its name says: rename it.")
+    if case.id != case.path.name.removesuffix(".h5"):
+        raise StoreError(f"{case.path}: the file holds case {case.id!r}; expected the case its name says: rename it.")
 
 
 def _bytes_needed(store: Store) -> int:
@@ -180,7 +180,7 @@ def case_image(case: StoredCase) -> bytes:
     with reading(case.path):
         if not case.path.parent.is_file():
             return case.path.read_bytes()
-        with h5py.File(f"{case.case}.memory", "w", driver="core", backing_store=False) as file:  # never on the disk
+        with h5py.File(f"{case.id}.memory", "w", driver="core", backing_store=False) as file:  # never on the disk
             for name in case.root:
                 case.root.copy(name, file)
             for name, value in case.root.attrs.items():

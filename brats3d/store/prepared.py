@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from brats3d.cases import Facts, KnownFacts
 from brats3d.errors import GridError, ImageError
 from brats3d.geometry import Box, Grid, block_factor, bounding_box, box_at, box_slices, crop_padded, united_box
 from brats3d.intensity import NORMALISATIONS, Histogram, Scaling, histogram_of, scaling_of
+from brats3d.regions import LabelSet
 from brats3d.transforms import Transforms
 
 MAX_COORDINATES = 10_000
@@ -31,46 +33,123 @@ class TumourSample:
 
 
 @dataclass(frozen=True)
-class CaseFacts:
-    """What is known of a case besides its voxels. No personal data: no paths, no DICOM names, no dates.
+class CaseHeader:
+    """What is known of a prepared or stored case besides its voxels. No personal data: no paths, no DICOM names, no dates.
 
     Attributes:
-        case: case id.
-        patient: patient id.
-        timepoint: time point or None.
-        corpus: row of the table of corpora.
-        grade: ``HGG``, ``LGG`` or None.
-        label_set: what the label's values mean; None without a label.
+        id: case id.
+        facts: patient, corpus, grade and so on.
         modalities: names of the image channels, in order.
-        sources: a mapping a source file: ``name`` (no folders), ``bytes``, ``crc32``.
-        age: years, where the corpus' tables give them.
-        survival_days: days to death, where the tables give them; None for the living.
-        resection: how much was resected, in the tables' words, or None.
-        site: where it was scanned, as the tables number or name it, or None.
-        warnings: what was odd about it by itself, a sentence each.
+        coding: what the label's values mean; None without a label.
+        sources: for each source file its ``name`` (no folders), ``bytes`` and ``crc32``.
+        warnings: what was odd about it by itself, one sentence each.
         label_features: label value → how it looks on the images, as plain numbers that cohorts are compared by; or empty.
     """
 
-    case: str
-    patient: str
-    timepoint: str | None
-    corpus: str
-    grade: str | None
-    label_set: str | None
+    id: str
+    facts: Facts
     modalities: tuple[str, ...]
+    coding: LabelSet | None = None
     sources: Sequence[Mapping[str, Any]] = field(default=())
-    age: float | None = None
-    survival_days: int | None = None
-    resection: str | None = None
-    site: str | None = None
     warnings: tuple[str, ...] = ()
     label_features: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def label_set(self) -> str | None:
+        """The name of the coding; None without a label."""
+        return self.coding.name if self.coding else None
 
-class KnownCase:
-    """What prepared and stored cases share: the facts as attributes, and how intensities are scaled."""
 
-    facts: CaseFacts
+class CaseLike(Protocol):
+    """What prepared and stored cases share: whatever takes the one takes the other."""
+
+    @property
+    def id(self) -> str:
+        """Case id."""
+
+    @property
+    def facts(self) -> Facts:
+        """Patient, corpus, grade and so on."""
+
+    @property
+    def header(self) -> CaseHeader:
+        """All that is known of it besides its voxels."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the image channels, in order."""
+
+    @property
+    def coding(self) -> LabelSet | None:
+        """What the label's values mean; None without a label."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a label."""
+
+    @property
+    def histograms(self) -> Mapping[str, Histogram]:
+        """Modality → histogram of its non-zero voxels."""
+
+    @property
+    def brain_box(self) -> Box:
+        """(3, 2) half-open box of the union of non-zero voxels over the modalities."""
+
+    @property
+    def tumour(self) -> Mapping[int, TumourSample]:
+        """Label value → where it is; empty without a label."""
+
+    @property
+    def grid(self) -> Grid:
+        """The stored grid."""
+
+    @property
+    def source(self) -> Grid:
+        """The source file's grid, to write a mask on."""
+
+    @property
+    def transforms(self) -> Transforms | None:
+        """How masks get back to ``source`` if the scans are not on the stored grid (raw clinical scans); else None."""
+
+    def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
+        """Return raw intensities (M, x, y, z) of a box that may overhang the volume, with zeros outside it."""
+
+    def scaling(self, modality: str, normalisation: str) -> Scaling:
+        """Return how a modality's intensities are normalised."""
+
+    def block_factor(self, spacing_mm: float) -> tuple[int, int, int]:
+        """Return how many stored voxels along each axis make a voxel of a model's grid."""
+
+
+class HeadedCase(KnownFacts):
+    """What prepared and stored cases have in common: the header as attributes, and how intensities are scaled."""
+
+    header: CaseHeader
+
+    @property
+    def id(self) -> str:
+        """Case id."""
+        return self.header.id
+
+    @property
+    def facts(self) -> Facts:  # type: ignore[override]
+        """Patient, corpus, grade and so on."""
+        return self.header.facts
+
+    @property
+    def coding(self) -> LabelSet | None:
+        """What the label's values mean; None without a label."""
+        return self.header.coding
+
+    @property
+    def label_set(self) -> str | None:
+        """The name of the coding; None without a label."""
+        return self.header.label_set
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the image channels, in order."""
+        return self.header.modalities
 
     def scaling(self, modality: str, normalisation: str) -> Scaling:
         """Return how a modality's intensities are normalised.
@@ -87,7 +166,7 @@ class KnownCase:
         try:
             return scaling_of(self.histograms[modality], normalisation)  # type: ignore[attr-defined]
         except ImageError as problem:
-            raise ImageError(f"case {self.case}, {modality}: {problem}") from problem
+            raise ImageError(f"case {self.id}, {modality}: {problem}") from problem
 
     def block_factor(self, spacing_mm: float) -> tuple[int, int, int]:
         """Return how many stored voxels along each axis make a voxel of a model's grid.
@@ -101,70 +180,15 @@ class KnownCase:
         try:
             return block_factor(self.grid.spacing_mm, spacing_mm)  # type: ignore[attr-defined]
         except GridError as problem:
-            raise GridError(f"case {self.case}: {problem}") from problem
-
-    @property
-    def case(self) -> str:
-        """Case id."""
-        return self.facts.case
-
-    @property
-    def patient(self) -> str:
-        """Patient id."""
-        return self.facts.patient
-
-    @property
-    def timepoint(self) -> str | None:
-        """Time point, or None."""
-        return self.facts.timepoint
-
-    @property
-    def corpus(self) -> str:
-        """Row of the table of corpora."""
-        return self.facts.corpus
-
-    @property
-    def grade(self) -> str | None:
-        """``HGG``, ``LGG`` or None."""
-        return self.facts.grade
-
-    @property
-    def label_set(self) -> str | None:
-        """What the label's values mean; None without a label."""
-        return self.facts.label_set
-
-    @property
-    def age(self) -> float | None:
-        """Years, or None."""
-        return self.facts.age
-
-    @property
-    def survival_days(self) -> int | None:
-        """Days to death, or None."""
-        return self.facts.survival_days
-
-    @property
-    def resection(self) -> str | None:
-        """How much was resected, in the corpus' words, or None."""
-        return self.facts.resection
-
-    @property
-    def site(self) -> str | None:
-        """Where it was scanned, as the corpus numbers or names it, or None."""
-        return self.facts.site
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """Names of the image channels, in order."""
-        return self.facts.modalities
+            raise GridError(f"case {self.id}: {problem}") from problem
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedCase(KnownCase):
+class PreparedCase(HeadedCase):
     """A case ready for the network or the store; `StoredCase` has the same attributes.
 
     Attributes:
-        facts: what is known of it; its fields are attributes here too.
+        header: what is known of it; its fields are attributes here too.
         images: (M, X, Y, Z), stored orientation L, P, S, intensities as they came.
         label: (X, Y, Z) uint8, the source's own values, or None.
         histograms: modality → histogram of its non-zero voxels.
@@ -175,7 +199,7 @@ class PreparedCase(KnownCase):
         transforms: raw clinical scans only, which do not lie on the stored grid: how masks get back to ``source``; else None.
     """
 
-    facts: CaseFacts
+    header: CaseHeader
     images: np.ndarray
     label: np.ndarray | None
     histograms: Mapping[str, Histogram]
@@ -184,6 +208,11 @@ class PreparedCase(KnownCase):
     grid: Grid
     source: Grid
     transforms: Transforms | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a label."""
+        return self.label is not None
 
     def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
         """Return raw intensities of a box that may overhang the volume.
@@ -201,13 +230,13 @@ class PreparedCase(KnownCase):
         return crop_padded(self.images, box_at(corner, size))
 
 
-def summarise(facts: CaseFacts, images: np.ndarray, label: np.ndarray | None, grid: Grid, source: Grid) -> PreparedCase:
+def summarise(header: CaseHeader, images: np.ndarray, label: np.ndarray | None, grid: Grid, source: Grid) -> PreparedCase:
     """Return the prepared case of stacked images: box, histograms and tumour sample are computed here.
 
     The box and the histograms come from the images alone; the label never influences them.
 
     Args:
-        facts: what is known of the case.
+        header: what is known of the case.
         images: (M, X, Y, Z) in the stored orientation.
         label: (X, Y, Z) uint8 or None.
         grid: the stored grid.
@@ -220,13 +249,13 @@ def summarise(facts: CaseFacts, images: np.ndarray, label: np.ndarray | None, gr
     box = united_box(bounding_box(channel) for channel in images)
     inside = images[(slice(None), *box_slices(box))]
     histograms: dict[str, Histogram] = {}
-    for modality, channel in zip(facts.modalities, inside, strict=True):
+    for modality, channel in zip(header.modalities, inside, strict=True):
         try:
             histograms[modality] = histogram_of(channel)
             _check_normalisable(histograms[modality])
         except ImageError as problem:
-            raise ImageError(f"case {facts.case}, {modality}: {problem}") from problem
-    return PreparedCase(facts, images, label, histograms, box, sample_tumour(label), grid, source)
+            raise ImageError(f"case {header.id}, {modality}: {problem}") from problem
+    return PreparedCase(header, images, label, histograms, box, sample_tumour(label), grid, source)
 
 
 def _check_normalisable(histogram: Histogram) -> None:

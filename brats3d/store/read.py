@@ -15,16 +15,18 @@ from typing import Any
 import h5py
 import numpy as np
 
+from brats3d.cases import Facts
 from brats3d.errors import StoreError, first_line, system_error
 from brats3d.geometry import Box, Grid, box_at, crop_padded
 from brats3d.intensity import Histogram, histogram_from_arrays
-from brats3d.store.prepared import CaseFacts, KnownCase, TumourSample
+from brats3d.regions import label_set
+from brats3d.store.prepared import CaseHeader, HeadedCase, TumourSample
 from brats3d.store.stored_transforms import read_transforms
 from brats3d.store.write import CHUNK, FORMAT, OPTIONAL_FACTS, SCHEMA, TEXT_FACTS, facts_checksum
 from brats3d.transforms import Transforms
 
 
-class StoredCase(KnownCase):
+class StoredCase(HeadedCase):
     """An open case file, with the attributes of `PreparedCase`; a context manager.
 
     Opened read-only and without a lock. ``images`` and ``label`` are HDF5 datasets: slices are read from disk, in the stored
@@ -42,7 +44,7 @@ class StoredCase(KnownCase):
         self._opened, self._file = _open(self.path)
         try:
             with reading(self.path):
-                self.facts = self._read_facts()
+                self.header = self._read_header()
                 self.images = self._file["images"]
                 self.label = self._file.get("label")
                 self.brain_box: Box = self._file["brain_box"][:]
@@ -51,16 +53,26 @@ class StoredCase(KnownCase):
             self._opened.close()
             raise
 
-    def _read_facts(self) -> CaseFacts:
+    def _read_header(self) -> CaseHeader:
         attributes = self._file.attrs
-        modalities = tuple(str(m) for m in self._file["images"].attrs["modalities"])
-        texts = {name: str(attributes[name]) or None for name in TEXT_FACTS}
-        known: dict[str, Any] = {name: kind(attributes[name]) for name, kind in OPTIONAL_FACTS.items() if name in attributes}
-        known["sources"] = tuple(json.loads(attributes["sources"]))
-        known["warnings"] = tuple(json.loads(attributes.get("warnings", "[]")))  # older files of this schema have none
-        features = json.loads(attributes.get("label_features", "{}"))
-        known["label_features"] = {int(value): seen for value, seen in features.items()}
-        return CaseFacts(**texts, **known, modalities=modalities)  # type: ignore[arg-type]
+        facts: dict[str, Any] = {name: str(attributes[name]) or None for name in TEXT_FACTS}
+        facts |= {name: kind(attributes[name]) for name, kind in OPTIONAL_FACTS.items() if name in attributes}
+        features = json.loads(attributes.get("label_features", "{}"))  # older files of this schema have none
+        name = str(attributes["label_set"])
+        return CaseHeader(
+            id=str(attributes["case"]),
+            facts=Facts(**facts),
+            modalities=tuple(str(m) for m in self._file["images"].attrs["modalities"]),
+            coding=label_set(name) if name else None,
+            sources=tuple(json.loads(attributes["sources"])),
+            warnings=tuple(json.loads(attributes.get("warnings", "[]"))),
+            label_features={int(value): seen for value, seen in features.items()},
+        )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a label."""
+        return self.label is not None
 
     def _read_grids(self) -> tuple[Grid, Grid]:
         """Return the stored grid, and the source file's to write a mask on."""

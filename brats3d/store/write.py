@@ -37,7 +37,7 @@ CODECS: Mapping[str, Mapping[str, Any]] = {
 }
 """Codec → keywords of ``create_dataset``. ``gzip`` is readable by any HDF5, at twice the reading time."""
 
-TEXT_FACTS = ("case", "patient", "timepoint", "corpus", "grade", "label_set")
+TEXT_FACTS = ("patient", "timepoint", "corpus", "grade")
 
 OPTIONAL_FACTS: Mapping[str, Callable[[Any], Any]] = {"age": float, "survival_days": int, "resection": str, "site": str}
 """Attribute that is there only where it is known (older files of this schema have none) → its type."""
@@ -65,7 +65,7 @@ def write_case(store: Path, prepared: PreparedCase, *, codec: str = "zstd") -> P
         SpaceError: the disk is full; nothing of the case stays.
     """
     check_option("codec", codec, CODECS)
-    path = case_path(store, prepared.case)
+    path = case_path(store, prepared.id)
     check_name(path)
     with h5py.File(f"{path}.memory", "w", driver="core", backing_store=False) as file:  # a name that is never on the disk
         _write_attributes(file, prepared)
@@ -80,14 +80,14 @@ def write_case(store: Path, prepared: PreparedCase, *, codec: str = "zstd") -> P
 
 
 def _write_attributes(file: h5py.File, prepared: PreparedCase) -> None:
-    facts, source = prepared.facts, prepared.source
+    header, facts, source = prepared.header, prepared.facts, prepared.source
     attributes: dict[str, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
         "created_with": f"brats3d {__version__}",
-        "sources": json.dumps([dict(s) for s in facts.sources]),
-        "warnings": json.dumps(facts.warnings),
-        "label_features": json.dumps({str(value): dict(seen) for value, seen in facts.label_features.items()}),
+        "sources": json.dumps([dict(s) for s in header.sources]),
+        "warnings": json.dumps(header.warnings),
+        "label_features": json.dumps({str(value): dict(seen) for value, seen in header.label_features.items()}),
         "affine": prepared.grid.affine,
         "source_shape": np.array(source.shape),
         "source_affine": source.affine,
@@ -95,6 +95,8 @@ def _write_attributes(file: h5py.File, prepared: PreparedCase) -> None:
         "source_qform_code": source.qform_code,
         "source_sform_code": source.sform_code,
         "source_xyzt_units": source.xyzt_units,
+        "case": header.id,
+        "label_set": prepared.label_set or "",
         **{name: getattr(facts, name) or "" for name in TEXT_FACTS},
         **{name: value for name in OPTIONAL_FACTS if (value := getattr(facts, name)) is not None},
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brats3d.cases import CORPORA, Case, corpus_of, find_cases, look_for_cases, patient_of, settle_label_set
+from brats3d.cases import CORPORA, Case, Facts, corpus_of, find_cases, look_for_cases, patient_of, settle_label_set
 from brats3d.errors import LabelError, NoCasesError, OptionError
 
 MODERN = ("t1n", "t1c", "t2w", "t2f", "seg")
@@ -211,7 +211,7 @@ def test_the_corpus_of_a_mask_that_lies_alone(mask: str, folder: str, corpus: st
 
 def test_masks_with_a_decathlons_name_are_doubtful() -> None:
     row = corpus_of("BRATS_001", "/x")
-    case = Case("BRATS_001", "BRATS_001", None, row.name, None, {}, None, row.label_sets)
+    case = Case("BRATS_001", Facts("BRATS_001", corpus=row.name), {}, None, row.label_sets)
     with pytest.raises(LabelError, match=r"which LMSD and L23 read differently"):
         settle_label_set(case, [0, 1, 2, 3])
     assert settle_label_set(case, [0, 1, 2, 3], "L23") == "L23"

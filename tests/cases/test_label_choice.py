@@ -6,13 +6,13 @@ import dataclasses
 
 import pytest
 
-from brats3d.cases import CORPORA, Case, settle_label_set
+from brats3d.cases import CORPORA, Case, Facts, settle_label_set
 from brats3d.errors import LabelError, OptionError
 from brats3d.regions import LABEL_SETS
 
 
 def case_of(corpus: str) -> Case:
-    return Case("c1", "c1", None, corpus, None, {}, None, CORPORA[corpus].label_sets)
+    return Case("c1", Facts("c1", corpus=corpus), {}, None, CORPORA[corpus].label_sets)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brats3d.cases import Case, Split, find_cases, load_split, make_split, patient_of
+from brats3d.cases import Case, Facts, Split, find_cases, load_split, make_split, patient_of
 from brats3d.errors import OptionError
 
 Row = tuple[str, str, str | None]
@@ -98,7 +98,7 @@ def test_the_validation_changes_with_the_fold() -> None:
 
 
 def test_cases_are_taken_as_found() -> None:
-    cases = [Case(i, p, None, "BraTS 2018", g, {}, None, ("L17",)) for i, p, g in cohort(6, 4)]
+    cases = [Case(i, Facts(p, None, "BraTS 2018", g), {}, None, ("L17",)) for i, p, g in cohort(6, 4)]
     assert make_split(cases) == make_split(cohort(6, 4))
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from brats3d.cases import CORPORA, Case
+from brats3d.cases import CORPORA, Case, Facts
 from brats3d.checks.coding import CodingFeatures, coding_features
 from brats3d.phantom import make_phantom, phantom_grid
-from brats3d.store import CaseFacts, PreparedCase, summarise
+from brats3d.regions import LABEL_SETS
+from brats3d.store import CaseHeader, PreparedCase, summarise
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 SUFFIXES = {"t1": ("t1", "t1n"), "t1ce": ("t1ce", "t1c"), "t2": ("t2", "t2W"), "flair": ("flair", "t2f")}
@@ -91,11 +92,11 @@ def prepared(
     grid = phantom_grid(shape)
     if spacing_mm is not None:
         grid = type(grid)(shape, np.diag([-spacing_mm[0], -spacing_mm[1], spacing_mm[2], 1.0]))
-    facts = CaseFacts("c1", "c1", None, corpus, None, label_set if label is not None else None, tuple(images))
+    header = CaseHeader("c1", Facts("c1", corpus=corpus), tuple(images), LABEL_SETS[label_set] if label is not None else None)
     stacked = np.stack([np.ascontiguousarray(image) for image in images.values()])
-    return summarise(facts, stacked, None if label is None else np.ascontiguousarray(label), grid, grid)
+    return summarise(header, stacked, None if label is None else np.ascontiguousarray(label), grid, grid)
 
 
 def case_named(corpus: str) -> Case:
     """Return a case of a corpus, of which only the names count."""
-    return Case("c1", "c1", None, corpus, None, {}, None, CORPORA[corpus].label_sets)
+    return Case("c1", Facts("c1", corpus=corpus), {}, None, CORPORA[corpus].label_sets)

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from brats3d import geometry, images
+from brats3d.cases import Facts
 from brats3d.errors import BratsError
 from brats3d.geometry import Grid
-from brats3d.store import CaseFacts, StoredCase, summarise, verify_file, write_case
+from brats3d.store import CaseHeader, StoredCase, summarise, verify_file, write_case
 
 SHAPE = (33, 35, 6)  # two chunks of the store along two axes
 
@@ -79,9 +80,9 @@ def freesurfer(suffix: str) -> Format:
 def store(codec: str) -> Format:
     def write(folder: Path, array: np.ndarray, grid: Grid) -> Path:
         stored, stored_grid = geometry.to_stored(array, grid)
-        facts = CaseFacts("case", "patient", None, "plain", None, None, ("t1", "flair"))
+        header = CaseHeader("case", Facts("patient"), ("t1", "flair"))
         channels = np.ascontiguousarray(np.stack([stored, stored[::-1]]))
-        return write_case(folder, summarise(facts, channels, None, stored_grid, grid), codec=codec)
+        return write_case(folder, summarise(header, channels, None, stored_grid, grid), codec=codec)
 
     def read(path: Path) -> tuple[np.ndarray, Grid]:
         with StoredCase(path) as case:

@@ -17,6 +17,7 @@ import pytest
 from two_cases import FIRST, GRID, SECOND, SHAPE, expected, files_of, label, write_list
 
 from brats3d import images
+from brats3d.cases import Facts
 from brats3d.console import run
 from brats3d.errors import ArrayError, GridError, NoCasesError, OptionError, OutputExistsError, SpaceError
 from brats3d.evaluate import evaluate_case, evaluate_cases, score_pairs
@@ -24,7 +25,8 @@ from brats3d.evaluate import scored_folders as evaluate_command
 from brats3d.evaluate.__main__ import main
 from brats3d.geometry import Grid, to_stored
 from brats3d.images import Volume
-from brats3d.store import CaseFacts, summarise, write_case
+from brats3d.regions import LABEL_SETS
+from brats3d.store import CaseHeader, summarise, write_case
 
 # --- what is refused ----------------------------------------------------------------------------------------------------
 
@@ -121,8 +123,8 @@ def test_a_stored_case_of_sheared_scans_is_refused(folders: tuple[Path, Path], t
     (tmp_path / "store").mkdir()
     for number, (case, grid) in enumerate(((FIRST, sheared), (SECOND, GRID)), 5):
         stored, stored_grid = to_stored(label(number), grid)
-        facts = CaseFacts(case, case, None, "BraTS 2021", None, "L17", ("t1",))
-        write_case(tmp_path / "store", summarise(facts, stored[None].astype(np.int16), stored, stored_grid, grid))
+        header = CaseHeader(case, Facts(case, corpus="BraTS 2021"), ("t1",), LABEL_SETS["L17"])
+        write_case(tmp_path / "store", summarise(header, stored[None].astype(np.int16), stored, stored_grid, grid))
     found = evaluate_cases(folders[0], tmp_path / "store", out=tmp_path / "out")
     assert list(found.scores) == [SECOND]
     assert re.search(rf"{FIRST}\.h5: the axes .* are sheared, up to 11\.3 degrees", found.refused[FIRST])
@@ -243,12 +245,12 @@ def test_a_stopped_evaluation_goes_on(
     scored: list[str] = []
 
     def stop_at_second(pair: object) -> object:
-        if pair.case == SECOND:
+        if pair.id == SECOND:
             raise KeyboardInterrupt
         return real(pair)
 
     def count(pair: object) -> object:
-        scored.append(pair.case)
+        scored.append(pair.id)
         return real(pair)
 
     monkeypatch.setattr(score_pairs, "evaluate_pair", stop_at_second)

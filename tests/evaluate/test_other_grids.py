@@ -12,7 +12,7 @@ import pytest
 from two_cases import FIRST, GRID, SECOND, SHAPE, expected, files_of, label
 
 from brats3d import images
-from brats3d.cases import Case
+from brats3d.cases import Case, Facts
 from brats3d.console import run
 from brats3d.errors import GridError
 from brats3d.evaluate import evaluate_cases
@@ -145,7 +145,7 @@ def test_a_label_whose_origin_is_not_its_scans_is_not_resampled_to(folders: tupl
     affine[0, 3] += 2
     compared = pair(folders[1], label(0), GRID.affine, label(5), affine, "resample")
     scans = {"t1": folders[1] / FIRST / f"{FIRST}_t1.nii.gz"}
-    case = Case(FIRST, FIRST, None, "BraTS 2021", None, scans, compared.reference.path, ("L17",))
+    case = Case(FIRST, Facts(FIRST, corpus="BraTS 2021"), scans, compared.reference.path, ("L17",))
     found = read_pair(replace(compared, reference=replace(compared.reference, named=case)))
     np.testing.assert_array_equal(found.prediction.volume.array, label(0))
     assert "taken voxel by voxel" in found.warnings[0]

@@ -11,11 +11,12 @@ import pytest
 from two_cases import FIRST, GRID, SECOND, SHAPE, expected, files_of, label, write_list
 
 from brats3d import images
+from brats3d.cases import Facts
 from brats3d.errors import OptionError
 from brats3d.evaluate import evaluate_case, evaluate_cases, summarise_scores
 from brats3d.geometry import Grid, to_stored
 from brats3d.regions import LABEL_SETS, convert_label
-from brats3d.store import CaseFacts, summarise, write_case
+from brats3d.store import CaseHeader, summarise, write_case
 
 
 @pytest.mark.parametrize("protocol", ["casewise", "brats2021", "brats2023", "brats2024"])
@@ -195,9 +196,9 @@ def store_of(folder: Path, affine: np.ndarray, label_set: str | None = "L17") ->
     for number, case in enumerate((FIRST, SECOND)):
         source = Grid(SHAPE, affine)
         turned, grid = to_stored(label(number + 5), source)
-        facts = CaseFacts(case, case, None, "BraTS 2021", None, label_set, ("t1",))
+        header = CaseHeader(case, Facts(case, corpus="BraTS 2021"), ("t1",), LABEL_SETS[label_set] if label_set else None)
         scan = np.arange(1, 1 + np.prod(grid.shape), dtype=np.int16).reshape(1, *grid.shape)
-        write_case(folder, summarise(facts, scan, np.ascontiguousarray(turned), grid, source))
+        write_case(folder, summarise(header, scan, np.ascontiguousarray(turned), grid, source))
     return folder
 
 

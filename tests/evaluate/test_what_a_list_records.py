@@ -198,7 +198,7 @@ def test_a_stopped_evaluation_knows_files_by_their_content(folders: Folders, tmp
         begun.add(pair, evaluate_pair(pair))
 
     def known() -> list[str]:
-        return [pair.case for pair in pairs(folders) if Unfinished(tmp_path / "out", {"a": 1}).known(pair) is not None]
+        return [pair.id for pair in pairs(folders) if Unfinished(tmp_path / "out", {"a": 1}).known(pair) is not None]
 
     assert known() == [FIRST, SECOND]
     for path, (before, after) in files.items():

@@ -200,7 +200,7 @@ def test_regions_are_balanced_whatever_their_size(counts: dict[int, int]) -> Non
 def test_without_tumour_there_is_no_target(store: Path, make_prepared: Make, tmp_path: Path) -> None:
     assert draw_target(np.random.default_rng(0), {}, L17, ("WT",)) is None
     made = make_prepared()
-    write_case(tmp_path, summarise(made.facts, made.images, np.zeros_like(made.label), made.grid, made.source))
+    write_case(tmp_path, summarise(made.header, made.images, np.zeros_like(made.label), made.grid, made.source))
     sample = CaseReader(plan(tmp_path, cases=("c0",), foreground=1)).sample(0, 0)
     assert sample.images.any()
     assert not sample.targets.any()

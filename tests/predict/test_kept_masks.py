@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from hand_made import expected_label, own_messages, scan, write_nifti
 
-from brats3d.cases import find_cases
+from brats3d.cases import Facts, find_cases
 from brats3d.errors import OutputExistsError
 from brats3d.predict import predict_cases
 from brats3d.predict.__main__ import main
 from brats3d.preprocess import prepare_case
-from brats3d.store import CaseFacts, summarise, write_case
+from brats3d.store import CaseHeader, summarise, write_case
 
 pytest.importorskip("keras")
 pytestmark = pytest.mark.network
@@ -124,8 +124,8 @@ def test_a_store_names_the_scans_it_was_made_of(tmp_path: Path, make_case: Any, 
     def own_case(seed: int) -> None:
         images = np.stack([scan((11, 14, 9), seed + i) for i in range(4)])
         grid = prepare_case(find_cases(scans)[0]).grid
-        facts = CaseFacts("own", "own", None, "plain", None, None, ("t1", "t1ce", "t2", "flair"))
-        write_case(store, summarise(facts, images, None, grid, grid))
+        header = CaseHeader("own", Facts("own"), ("t1", "t1ce", "t2", "flair"))
+        write_case(store, summarise(header, images, None, grid, grid))
 
     own_case(7)
     model = make_model()

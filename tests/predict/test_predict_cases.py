@@ -401,7 +401,7 @@ def test_a_mask_whose_name_would_be_too_long_is_refused_and_others_are_predicted
     make_case(tmp_path / "scans", "one")
     prepared = prepare_case(find_cases(tmp_path / "scans")[0])
     for name in ("x" * 250, "y" * 248):
-        write_case(tmp_path / "store", replace(prepared, facts=replace(prepared.facts, case=name)))
+        write_case(tmp_path / "store", replace(prepared, header=replace(prepared.header, id=name)))
     report = predict_cases(make_model(), [tmp_path / "store"], out=tmp_path / "out")
     assert report.predicted == ("y" * 248,)
     assert list(report.refused) == ["x" * 250]

@@ -13,9 +13,10 @@ from hand_made import MODALITIES, expected_probabilities, scan
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from brats3d.cases import Facts
 from brats3d.geometry import Grid
 from brats3d.predict import predict_cases
-from brats3d.store import CaseFacts, PreparedCase, summarise, write_case
+from brats3d.store import CaseHeader, PreparedCase, summarise, write_case
 from brats3d.transforms import Transforms
 
 STORED = Grid((24, 22, 20), np.array([[-1.0, 0, 0, 0], [0, -1, 0, 21], [0, 0, 1, 0], [0, 0, 0, 1]]))
@@ -31,8 +32,8 @@ def raw_case() -> tuple[PreparedCase, dict[str, np.ndarray], np.ndarray]:
     affine = np.diag([1.2, 1.1, 3.0, 1.0])
     affine[:3, 3] = (np.linalg.inv(to_stored) @ STORED.affine @ [12, 11, 10, 1])[:3] - affine[:3, :3] @ [8, 9, 3]
     grid = Grid((17, 19, 7), affine, affine, affine, 2, 1)
-    facts = CaseFacts("raw1", "raw1", None, "raw", None, None, MODALITIES)
-    case = summarise(facts, np.stack(list(scans.values())), None, STORED, grid)
+    header = CaseHeader("raw1", Facts("raw1", corpus="raw"), MODALITIES)
+    case = summarise(header, np.stack(list(scans.values())), None, STORED, grid)
     matrices = dict.fromkeys(MODALITIES, to_stored)
     return replace(case, transforms=Transforms("t1ce", matrices, dict.fromkeys(MODALITIES, grid))), scans, to_stored
 

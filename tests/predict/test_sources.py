@@ -31,7 +31,7 @@ def test_a_header_that_contradicts_itself_is_said_once_per_case(
     for label_set in (None, "L17"):
         caplog.clear()
         cases = [source.open() for source in open_sources([tmp_path], label_set).values()]
-        assert [case.case for case in cases] == ["BraTS2021_00001", "BraTS2021_00002"]
+        assert [case.id for case in cases] == ["BraTS2021_00001", "BraTS2021_00002"]
         (said,) = own_messages(caplog)
         assert said.startswith("case BraTS2021_00001: the header of t1 has an sform and a qform that put corners 1.3 voxels")
 

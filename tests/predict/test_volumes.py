@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from hand_made import own_messages
 
+from brats3d.cases import Facts
 from brats3d.errors import ArrayError, CaseError, GridError, ImageError, LabelError, ModelError, OptionError
 from brats3d.geometry import Grid
 from brats3d.intensity import histogram_of
 from brats3d.models import Card, load_model
 from brats3d.predict import above_thresholds, own_label_set, predict_case, predict_probabilities, predictor_of
-from brats3d.store import CaseFacts, PreparedCase, summarise
+from brats3d.store import CaseHeader, PreparedCase, summarise
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 
@@ -30,8 +31,8 @@ def prepared(
     inside = images[(slice(None), *box)]
     inside[:] = np.random.default_rng(0).integers(1, 1000, inside.shape)
     grid = Grid(shape, np.diag([-spacing_mm[0], -spacing_mm[1], spacing_mm[2], 1.0]))
-    facts = CaseFacts("case", "patient", None, corpus, None, None, MODALITIES)
-    return summarise(facts, images, None, grid, grid)
+    header = CaseHeader("case", Facts("patient", corpus=corpus), MODALITIES)
+    return summarise(header, images, None, grid, grid)
 
 
 def card(**fields: Any) -> Card:
@@ -133,7 +134,7 @@ def test_predict_case(make_model: Any) -> None:
     model = load_model(make_model(thresholds=(0.5, 0.9, 0.5)))
     case = prepared(corpus="plain")
     found = predict_case(model, case)
-    assert (found.case, found.label_set, found.assumed, found.regions) == ("case", "L23", True, ("WT", "TC", "ET"))
+    assert (found.id, found.label_set, found.assumed, found.regions) == ("case", "L23", True, ("WT", "TC", "ET"))
     t1, t1ce, _, flair = normalised(case)
     brain = np.zeros((11, 14, 9), bool)
     brain[2:9, 3:13, 1:8] = True

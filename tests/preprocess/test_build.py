@@ -383,7 +383,7 @@ def test_what_is_odd_is_said_again_when_a_run_goes_on(tmp_path: Path, cohort: di
     assert sentence.startswith("t1ce is missing; stored with t1, t2, flair alone")
     assert again.warnings[NAMES[3]] == first.warnings[NAMES[3]]
     with open_store(tmp_path / "store")[NAMES[3]] as case:
-        assert case.facts.warnings == (sentence,)
+        assert case.header.warnings == (sentence,)
     assert describe_store(tmp_path / "store").cases[NAMES[3]]["warnings"] == [sentence]
 
 

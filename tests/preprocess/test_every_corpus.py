@@ -226,7 +226,7 @@ def test_a_case_of_fewer_modalities_is_stored_as_what_it_has(
     with StoredCase(write_case(tmp_path, prepare_case(case))) as stored:
         assert stored.modalities == there
         np.testing.assert_array_equal(stored.images[:], np.stack([original.images[m] for m in there]))
-        assert len(stored.facts.sources) == len(there) + 1
+        assert len(stored.header.sources) == len(there) + 1
 
 
 def test_the_real_2012_case(real_data: Path) -> None:

@@ -35,7 +35,7 @@ def rewrite(path: Path, change: Callable[[np.ndarray], np.ndarray], affine: np.n
 def test_a_case_is_its_files(tmp_path: Path, make_case: Make) -> None:
     paths = make_case(1)
     case = prepare_case(found(tmp_path))
-    assert (case.case, case.patient, case.corpus) == ("BraTS2021_00001", found(tmp_path).patient, "BraTS 2021")
+    assert (case.id, case.patient, case.corpus) == ("BraTS2021_00001", found(tmp_path).patient, "BraTS 2021")
     assert (case.label_set, case.modalities) == ("L17", MODALITIES)
     assert case.images.dtype == np.int16
     for modality, channel in zip(MODALITIES, case.images, strict=True):
@@ -43,7 +43,7 @@ def test_a_case_is_its_files(tmp_path: Path, make_case: Make) -> None:
     np.testing.assert_array_equal(case.label, nib.load(paths["seg"]).get_fdata())
     np.testing.assert_array_equal(case.grid.affine, nib.load(paths["t1"]).affine)
     np.testing.assert_array_equal(case.brain_box, [[1, 11], [1, 9], [1, 7]])
-    assert list(case.facts.sources) == [
+    assert list(case.header.sources) == [
         {"name": p.name, "bytes": p.stat().st_size, "crc32": zlib.crc32(p.read_bytes())} for p in paths.values()
     ]
 
@@ -51,7 +51,8 @@ def test_a_case_is_its_files(tmp_path: Path, make_case: Make) -> None:
 def test_the_label_set_that_a_manifest_states_binds(tmp_path: Path, make_case: Make) -> None:
     paths = make_case(1)
     rewrite(paths["seg"], lambda label: np.where(label == 4, 3, label))
-    stated = dataclasses.replace(found(tmp_path), corpus="manifest", label_sets=("LMSD",))
+    stated = found(tmp_path)
+    stated = dataclasses.replace(stated, facts=dataclasses.replace(stated.facts, corpus="manifest"), label_sets=("LMSD",))
     assert prepare_case(stated).label_set == "LMSD"
     with pytest.raises(LabelError):
         prepare_case(dataclasses.replace(stated, label_sets=("GTV",)))
@@ -131,7 +132,7 @@ def test_a_label_of_another_origin_is_taken_with_a_warning(tmp_path: Path, make_
     rewrite(paths["seg"], lambda label: label, np.diag([-1.0, -1.0, 1.0, 1.0]))
     case = prepare_case(found(tmp_path))
     np.testing.assert_array_equal(case.label, expected)
-    (said,) = [warning for warning in case.facts.warnings if "voxel by voxel" in warning]
+    (said,) = [warning for warning in case.header.warnings if "voxel by voxel" in warning]
     assert "239.0" in said
 
 
@@ -139,7 +140,7 @@ def test_an_empty_label_and_one_value_are_said(tmp_path: Path, make_case: Make) 
     paths = make_case(1)
     rewrite(paths["seg"], np.zeros_like)
     case = prepare_case(found(tmp_path))
-    assert (case.label_set, case.facts.warnings[-1].split(";")[0]) == ("L17", "the label is empty")
+    assert (case.label_set, case.header.warnings[-1].split(";")[0]) == ("L17", "the label is empty")
 
 
 def test_an_orientation_that_nobody_says_is_said(tmp_path: Path, make_case: Make) -> None:
@@ -150,14 +151,14 @@ def test_an_orientation_that_nobody_says_is_said(tmp_path: Path, make_case: Make
         image.set_sform(None, 0)
         image.set_qform(None, 0)
         nib.save(image, path)
-    (said,) = prepare_case(found(tmp_path)).facts.warnings
+    (said,) = prepare_case(found(tmp_path)).header.warnings
     assert said == "the header of t1, t1ce, t2, flair says no orientation; taken for LAS: compare left and right."
     for path in paths.values():
         image = nib.load(path)
         image.set_sform(np.diag([-1.0, -1, 1, 1]), 1)
         image.set_qform(np.diag([1.0, -1, 1, 1]), 1)
         nib.save(image, path)
-    (said,) = prepare_case(found(tmp_path)).facts.warnings
+    (said,) = prepare_case(found(tmp_path)).header.warnings
     assert said == "the header of t1, t1ce, t2, flair says LPS (sform) and RPS (qform); the sform is taken."
 
 
@@ -175,7 +176,7 @@ def test_files_lie_on_one_grid_within_a_tenth_of_a_voxel(tmp_path: Path, make_ca
             with pytest.raises(GridError, match=r"t1 and t2 do not lie on one grid .*239\.0.*239\.11.* 0\.11 voxels"):
                 prepare_case(found(tmp_path))
         else:
-            assert not [said for said in prepare_case(found(tmp_path)).facts.warnings if "differs" in said]
+            assert not [said for said in prepare_case(found(tmp_path)).header.warnings if "differs" in said]
 
 
 def test_a_label_that_nibabel_scaled_is_read_and_other_fractions_are_not(tmp_path: Path, make_case: Make) -> None:
@@ -205,7 +206,7 @@ def test_what_a_header_contradicts_itself_in_is_said_with_the_case(tmp_path: Pat
     image = nib.load(paths["t2"])
     image.header["qform_code"] = 9
     nib.save(image, paths["t2"])
-    said = [warning for warning in prepare_case(found(tmp_path)).facts.warnings if "header" in warning]
+    said = [warning for warning in prepare_case(found(tmp_path)).header.warnings if "header" in warning]
     apart = "has an sform and a qform that put corners 0.6 voxels apart; the sform is taken."
     assert said == [
         "the header of t2 has a fault that was read around (qform_code 9 not valid; setting to 0).",
@@ -330,7 +331,7 @@ def test_a_file_of_all_modalities_is_read_once(tmp_path: Path, make_case: Make, 
     monkeypatch.setattr("brats3d.images.read", lambda path, *room: opened.append(path.name) or read(path, *room))
     got = prepare_case(case)
     assert opened == ["stack.nii.gz", paths["seg"].name]
-    assert [source["name"] for source in got.facts.sources] == opened
+    assert [source["name"] for source in got.header.sources] == opened
     assert got.images.dtype == np.int16
     np.testing.assert_array_equal(got.images, expected.images)
     np.testing.assert_array_equal(got.label, expected.label)
@@ -360,7 +361,7 @@ def test_a_case_without_images_is_refused(tmp_path: Path, make_case: Make) -> No
 
 def test_sources_tell_files_apart(tmp_path: Path, make_case: Make) -> None:
     paths = make_case(1)
-    for source, path in zip(prepare_case(found(tmp_path)).facts.sources, paths.values(), strict=True):
+    for source, path in zip(prepare_case(found(tmp_path)).header.sources, paths.values(), strict=True):
         content = path.read_bytes()
         assert source == {"name": path.name, "bytes": len(content), "crc32": zlib.crc32(content)}
 

@@ -98,8 +98,8 @@ def test_what_is_doubtful_about_a_scans_header_goes_with_the_case(prepared: RawS
     scans = {m: replace(grid, doubts=("is odd",) if m == "flair" else ()) for m, grid in prepared.transforms.scans.items()}
     odd = replace(prepared, transforms=replace(prepared.transforms, scans=scans))
     sources = study_sources(find_studies(folder)[0], None, "atlas")
-    before = prepared_study(prepared, sources).facts.warnings
-    assert prepared_study(odd, sources).facts.warnings == (*before, "the header of flair is odd.")
+    before = prepared_study(prepared, sources).header.warnings
+    assert prepared_study(odd, sources).header.warnings == (*before, "the header of flair is odd.")
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_what_is_stored_is_what_was_prepared(prepared: RawStudy, folder: Path, t
     path = write_case(tmp_path, prepared_study(prepared, sources))
     verify_file(path)
     with StoredCase(path) as case:
-        assert (case.case, case.corpus, case.modalities) == ("pat1", "raw", ("t1", "t2", "flair"))
+        assert (case.id, case.corpus, case.modalities) == ("pat1", "raw", ("t1", "t2", "flair"))
         assert case.images.dtype == np.int16
         images = case.images[:]
         np.testing.assert_array_equal(images.any(0), prepared.brain & np.any([v > 0 for v in prepared.images.values()], 0))
@@ -121,7 +121,7 @@ def test_what_is_stored_is_what_was_prepared(prepared: RawStudy, folder: Path, t
             np.testing.assert_array_equal(case.transforms.to_stored[modality], matrix)
             assert not case.transforms.scans[modality].differences(prepared.transforms.scans[modality])
         assert not case.source.differences(prepared.scan_grid)
-        names = [s["name"] for s in case.facts.sources]
+        names = [s["name"] for s in case.header.sources]
     assert names == [*(f"{m}: NIfTI file" for m in WORLDS), "atlas: MNI152 (nilearn)", "brain: atlas"]
 
 

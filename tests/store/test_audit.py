@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from brats3d.cases import Fold, Split, find_cases
+from brats3d.cases import Facts, Fold, Split, find_cases
 from brats3d.console import run
 from brats3d.errors import OptionError
 from brats3d.geometry import Grid
 from brats3d.preprocess import prepare_case
 from brats3d.store import (
-    CaseFacts,
+    CaseHeader,
     PreparedCase,
     audit_split,
     find_duplicates,
@@ -32,10 +32,10 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 
 def prepared(case: str, images: np.ndarray, *, patient: str | None = None, spacing_mm: float = 4.0) -> PreparedCase:
-    facts = CaseFacts(case, patient or case, None, "plain", None, None, MODALITIES[: len(images)])
+    header = CaseHeader(case, Facts(patient or case), MODALITIES[: len(images)])
     x, y, z = images.shape[1:]
     grid = Grid((x, y, z), np.diag([-spacing_mm, -spacing_mm, spacing_mm, 1.0]))
-    return summarise(facts, np.ascontiguousarray(images), None, grid, grid)
+    return summarise(header, np.ascontiguousarray(images), None, grid, grid)
 
 
 def head(seed: int) -> np.ndarray:
@@ -163,7 +163,7 @@ def test_modalities_that_both_have_decide(tmp_path: Path, thorough: bool) -> Non
     flair = prepared("flair", head(0)[3:])
     write_case(
         tmp_path,
-        replace(flair, facts=replace(flair.facts, modalities=("flair",)), histograms={"flair": flair.histograms["t1"]}),
+        replace(flair, header=replace(flair.header, modalities=("flair",)), histograms={"flair": flair.histograms["t1"]}),
     )
     found = find_duplicates(tmp_path, thorough=thorough).pairs
     assert [(p.case_a, p.case_b) for p in found] == [("flair", "whole"), ("two of four", "whole")]

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+from brats3d.cases import Facts
 from brats3d.store import (
     PreparedCase,
     case_checksums,
@@ -55,8 +56,8 @@ def test_how_a_store_keeps_a_case_does_not_change_them(tmp_path: Path, make_prep
     store = written(tmp_path / "store", made)
     others = [written(tmp_path / "gzip", made, codec="gzip"), tmp_path / "packed.h5", tmp_path / "unpacked"]
     sources = ({"name": "renamed.nii", "bytes": 3, "crc32": 9},)
-    facts = replace(made.facts, sources=sources, warnings=("something odd",), grade="HGG", patient="p")
-    others.append(written(tmp_path / "facts", replace(made, facts=facts)))
+    header = replace(made.header, sources=sources, warnings=("something odd",), facts=Facts("p", grade="HGG"))
+    others.append(written(tmp_path / "facts", replace(made, header=header)))
     pack_store(store, tmp_path / "packed.h5")
     unpack_store(tmp_path / "packed.h5", tmp_path / "unpacked")
     others.append(written(tmp_path / "merged", make_prepared("c2")))
@@ -75,7 +76,7 @@ def test_one_voxel_changes_them_whether_the_case_is_made_again_or_its_file_is_ed
     place = (20, 20, 20)
     changed = label if part == "label" else images[("t1", "t1ce", "t2", "flair").index(part)]
     changed[place] = 4 if changed[place] != 4 else 1
-    again = summarise(made.facts, images, label, made.grid, made.source)
+    again = summarise(made.header, images, label, made.grid, made.source)
     edited = tmp_path / "store" / "c1.h5"
     os.utime(edited, ns=(10**18, 10**18))
     with open_store(tmp_path / "store")["c1"] as case:

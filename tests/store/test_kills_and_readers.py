@@ -210,8 +210,8 @@ def test_threads_read_at_once_from_shared_and_own_files(store: Store, padded: di
             name = f"c{rng.integers(1, 4)}"
             with store[name] as own:
                 for case in (own, shared):
-                    if not np.array_equal(case.patch(corner, (17, 20, 19)), expected(padded[case.case], corner)):
-                        wrong.append(f"{case.case} at {corner}")
+                    if not np.array_equal(case.patch(corner, (17, 20, 19)), expected(padded[case.id], corner)):
+                        wrong.append(f"{case.id} at {corner}")
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(6)]
     for thread in threads:
@@ -225,7 +225,7 @@ def test_threads_read_at_once_from_shared_and_own_files(store: Store, padded: di
 def test_a_case_is_written_while_it_is_read(tmp_path: Path, make_prepared: Callable[..., PreparedCase]) -> None:
     """A reader sees the old case or the new one, never a mixture, and neither waits for the other."""
     versions = [make_prepared("c1", (40, 37, 35)), make_prepared("c2", (40, 37, 35))]
-    versions[1] = replace(versions[1], facts=versions[0].facts)
+    versions[1] = replace(versions[1], header=versions[0].header)
     write_case(tmp_path, versions[0])
     seen: set[int] = set()
     over = threading.Event()

@@ -48,7 +48,13 @@ def store(tmp_path: Path, make_prepared: Make) -> Path:
     folder.mkdir()
     made = make_prepared("c1", (40, 37, 66))
     write_case(
-        folder, replace(made, facts=replace(made.facts, grade="HGG", sources=({"name": "a.nii", "bytes": 3, "crc32": 9},)))
+        folder,
+        replace(
+            made,
+            header=replace(
+                made.header, facts=replace(made.facts, grade="HGG"), sources=({"name": "a.nii", "bytes": 3, "crc32": 9},)
+            ),
+        ),
     )
     write_case(folder, make_prepared("c2", kind=np.float32), codec="gzip")
     write_case(folder, make_prepared("c10", labelled=False))
@@ -124,14 +130,14 @@ def test_a_packed_store_reads_as_its_folder(tmp_path: Path, store: Path) -> None
     assert "c3" not in packed
     for name in CASES:
         with packed[name] as one, folder[name] as other:
-            assert one.facts == other.facts
+            assert one.header == other.header
             np.testing.assert_array_equal(one.patch((-3, 2, 5), (20, 9, 41)), other.patch((-3, 2, 5), (20, 9, 41)))
             np.testing.assert_array_equal(one.label_patch((0, 0, 0), (9, 9, 9)), other.label_patch((0, 0, 0), (9, 9, 9)))
             np.testing.assert_array_equal(one.brain_box, other.brain_box)
             np.testing.assert_array_equal(one.source.affine, other.source.affine)
             assert one.scaling("t2", "clamped_zscore") == other.scaling("t2", "clamped_zscore")
             with pickle.loads(pickle.dumps(one)) as again:
-                assert again.facts == other.facts
+                assert again.header == other.header
     first, second = packed["c1"], packed["c1"]
     first.close()
     assert second.patch((0, 0, 0), (9, 9, 9)).shape == (4, 9, 9, 9), "closing one case closes no other of the same file"
@@ -160,7 +166,7 @@ def test_every_reader_takes_a_packed_store(tmp_path: Path, store: Path) -> None:
     found = [find_labels(Side("reference", path, "--label-set", None, False)) for path in (store, tmp_path / "all.h5")]
     assert list(found[0]) == list(found[1]) == list(CASES)
     for one, other in zip(*(f.values() for f in found), strict=True):
-        if one.case != "c10":  # which has no label
+        if one.id != "c10":  # which has no label
             np.testing.assert_array_equal(read_label(one).volume.array, read_label(other).volume.array)
 
 
@@ -290,7 +296,7 @@ def others(tmp_path: Path, make_prepared: Make) -> Iterator[list[Path]]:
     folder, second = tmp_path / "other", tmp_path / "second"
     for path in (folder, second):
         path.mkdir()
-    write_case(folder, replace(made := make_prepared("c2", (41, 37, 35)), facts=replace(made.facts, case="c1")))
+    write_case(folder, replace(made := make_prepared("c2", (41, 37, 35)), header=replace(made.header, id="c1")))
     write_case(folder, make_prepared("c10", labelled=False), codec="gzip")
     write_case(folder, make_prepared("c4"))
     write_case(second, make_prepared("c5"))

@@ -30,17 +30,18 @@ Make = Callable[..., PreparedCase]
 def test_what_is_written_is_read(tmp_path: Path, make_prepared: Make, codec: str, kind: type, labelled: bool) -> None:
     made = make_prepared(kind=kind, labelled=labelled)
     sources = ({"name": "c0_t1.nii.gz", "bytes": 5, "crc32": 7},)
-    facts = replace(made.facts, patient="p", timepoint="002", corpus="BraTS 2018", grade="HGG", sources=sources)
+    facts = replace(made.facts, patient="p", timepoint="002", corpus="BraTS 2018", grade="HGG")
+    header = replace(made.header, facts=facts, sources=sources)
     sheared = np.diag([2.0, -3.0, 1.5, 1.0]) + np.eye(4, k=1) * 0.1
     source = Grid((35, 40, 37), sheared, sheared + 1, None, 2, 0, 10)
-    path = write_case(tmp_path, replace(made, facts=facts, source=source), codec=codec)
+    path = write_case(tmp_path, replace(made, header=header, source=source), codec=codec)
     assert path == tmp_path / "c0.h5"
     assert list(tmp_path.iterdir()) == [path]
     verify_file(path)
     with StoredCase(path) as case:
-        assert case.facts == facts
-        for name in ("case", "patient", "timepoint", "corpus", "grade", "label_set", "modalities"):
-            assert getattr(case, name) == getattr(facts, name)
+        assert case.header == header
+        assert (case.id, case.patient, case.timepoint, case.corpus, case.grade) == ("c0", "p", "002", "BraTS 2018", "HGG")
+        assert (case.label_set, case.modalities) == ("L17" if labelled else None, ("t1", "t1ce", "t2", "flair"))
         assert case.images.dtype == kind
         np.testing.assert_array_equal(case.images[:], made.images)
         assert (case.label is None) == (not labelled)
@@ -72,7 +73,7 @@ def test_unknown_facts_come_back_as_none(tmp_path: Path, make_prepared: Make) ->
 
 def test_the_summary_of_a_case_is_that_of_its_voxels(make_prepared: Make) -> None:
     made = make_prepared((name := "c1"), (41, 38, 36))
-    assert made.case == name
+    assert made.id == name
     union = (made.images != 0).any(0)
     found = np.argwhere(union)
     np.testing.assert_array_equal(made.brain_box, np.stack([found.min(0), found.max(0) + 1], 1))
@@ -90,7 +91,7 @@ def test_a_tumour_sample_is_bounded_and_carries_its_value(make_prepared: Make) -
     label = np.zeros(plain.grid.shape, np.uint8)
     label[5:30, 4:33, 3:30] = 2
     label[7:9, 8:10, 9:12] = 1
-    first, second = (summarise(plain.facts, plain.images, label, plain.grid, plain.source).tumour for _ in range(2))
+    first, second = (summarise(plain.header, plain.images, label, plain.grid, plain.source).tumour for _ in range(2))
     assert first[2].count == (label == 2).sum() > 10_000
     assert first[2].coordinates.shape == (10_000, 3)
     assert len(np.unique(first[2].coordinates, axis=0)) == 10_000
@@ -106,7 +107,7 @@ def test_a_modality_of_zeros_is_named(make_prepared: Make) -> None:
     made = make_prepared()
     made.images[2] = 0
     with pytest.raises(ImageError, match="case c0, t2: all voxels are 0; expected a scan"):
-        summarise(made.facts, made.images, made.label, made.grid, made.source)
+        summarise(made.header, made.images, made.label, made.grid, made.source)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -118,7 +119,7 @@ def test_chunks_that_hold_nothing_are_not_written_and_all_else_is(tmp_path: Path
     images[:, 3:20, 33:39, 2:9] = np.random.default_rng(1).integers(-5, 900, (4, 17, 6, 7))
     label[69, 40, 65] = 4
     grid = Grid(shape, np.eye(4))
-    prepared = summarise(one.facts, images, label, grid, grid)
+    prepared = summarise(one.header, images, label, grid, grid)
     write_case(tmp_path, prepared)
     with StoredCase(case_path(tmp_path, "c0")) as case:
         assert (case.images.id.get_num_chunks(), case.label.id.get_num_chunks()) == (1, 1)
@@ -136,11 +137,11 @@ def test_a_modality_that_cannot_be_scaled_is_named_and_not_stored(make_prepared:
     made.images[1][inside] = 7
     made.images[1][10:13, 10, 10] = 7.5, 8, 9  # a few odd voxels are no contrast
     with pytest.raises(ImageError, match="case c0, t1ce: the intensities do not vary"):
-        summarise(made.facts, made.images, made.label, made.grid, made.source)
+        summarise(made.header, made.images, made.label, made.grid, made.source)
     with pytest.raises(ImageError, match="case c0, t1ce: the intensities do not vary"):  # as an older store may hold it
         replace(made, histograms={"t1ce": histogram_of(made.images[1])}).scaling("t1ce", "clamped_zscore")
     made.images[1][inside & (np.indices(inside.shape)[0] % 9 == 0)] = 8  # two values that can be told apart
-    summarise(made.facts, made.images, made.label, made.grid, made.source)
+    summarise(made.header, made.images, made.label, made.grid, made.source)
 
 
 PAD = 50
@@ -220,7 +221,7 @@ def test_a_case_written_again_does_not_change_under_its_readers(tmp_path: Path, 
 def test_an_open_case_travels_by_pickle(tmp_path: Path, make_prepared: Make) -> None:
     with StoredCase(write_case(tmp_path, make_prepared())) as case, pickle.loads(pickle.dumps(case)) as again:
         np.testing.assert_array_equal(again.label[:], case.label[:])
-        assert again.facts == case.facts
+        assert again.header == case.header
 
 
 def test_a_store_is_a_mapping_in_the_order_of_names(tmp_path: Path, make_prepared: Make) -> None:
@@ -231,7 +232,7 @@ def test_a_store_is_a_mapping_in_the_order_of_names(tmp_path: Path, make_prepare
     store = open_store(str(tmp_path))
     assert (list(store), len(store), "c2" in store, "c3" in store) == (["c1", "c10", "c2"], 3, True, False)
     with store["c10"] as case:
-        assert case.case == "c10"
+        assert case.id == "c10"
     (tmp_path / "c2.h5").write_text("damaged")
     assert "c2" in store, "asking what is there opens nothing"
     with pytest.raises(KeyError):

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from brats3d.cases import Facts
 from brats3d.errors import HealthError
 from brats3d.geometry import Grid
 from brats3d.patches import PatchPlan
-from brats3d.store import CaseFacts, summarise, write_case
+from brats3d.regions import LABEL_SETS
+from brats3d.store import CaseHeader, summarise, write_case
 from brats3d.train import Recipe
 from brats3d.train.recipe_files import with_training
 
@@ -52,7 +54,7 @@ def write_store(folder: Path, values: tuple[int, ...]) -> PatchPlan:
     for name, inside in (("a", (0, 2)), ("b", values)):
         label = np.resize(np.array(inside, np.uint8), SIZE)
         images = np.random.default_rng(0).integers(1, 1000, (4, *SIZE)).astype(np.int16)
-        write_case(folder, summarise(CaseFacts(name, name, None, "plain", None, "L17", MODALITIES), images, label, grid, grid))
+        write_case(folder, summarise(CaseHeader(name, Facts(name), MODALITIES, LABEL_SETS["L17"]), images, label, grid, grid))
     return PatchPlan(folder, ("a", "b"), (4, 4, 4))
 
 

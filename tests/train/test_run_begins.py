@@ -12,7 +12,7 @@ import h5py
 import pytest
 from run_folders import PLAIN, Arguments, Train
 
-from brats3d.cases import load_split
+from brats3d.cases import Facts, load_split
 from brats3d.console import run
 from brats3d.errors import NoCasesError, OptionError
 from brats3d.store import PreparedCase, StoredCase, case_path, open_store, pack_store, summarise, write_case
@@ -122,12 +122,12 @@ def test_a_run_that_cannot_begin_leaves_nothing(
 
 
 def test_a_case_without_a_label_is_named(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from brats3d.store import CaseFacts
+    from brats3d.store import CaseHeader
 
     with open_store(store)["Phantom_003"] as case:
-        facts = CaseFacts("Phantom_003", "Phantom_003", None, "plain", None, None, case.modalities)
+        header = CaseHeader("Phantom_003", Facts("Phantom_003"), case.modalities)
         (tmp_path / "store").mkdir()
-        write_case(tmp_path / "store", summarise(facts, case.images[:], None, case.grid, case.source))
+        write_case(tmp_path / "store", summarise(header, case.images[:], None, case.grid, case.source))
     # 3 would say that the other cases are done.
     assert run(main, [str(tmp_path / "store"), "--out", str(tmp_path / "run")]) == 2
     assert "error: case Phantom_003 of" in capsys.readouterr().err
@@ -176,7 +176,7 @@ def make_again(store: Path, name: str, *, brighter: int = 0) -> None:
 def case_in_memory(case: StoredCase, brighter: int = 0) -> PreparedCase:
     images, label = case.images[:], None if case.label is None else case.label[:]
     images[1] += brighter * (images[1] != 0)
-    return summarise(case.facts, images, label, case.grid, case.source)
+    return summarise(case.header, images, label, case.grid, case.source)
 
 
 def test_a_run_does_not_continue_on_cases_that_have_changed(
@@ -217,7 +217,7 @@ def test_a_run_continues_on_the_same_cases_however_they_are_stored(
     for name in open_store(tmp_path / "store"):
         make_again(tmp_path / "store", name)
     with open_store(store)["Phantom_003"] as case:  # one more does no harm: it is in no fold of the run
-        write_case(tmp_path / "store", replace(case_in_memory(case), facts=replace(case.facts, case="Phantom_999")))
+        write_case(tmp_path / "store", replace(case_in_memory(case), header=replace(case.header, id="Phantom_999")))
     pack_store(tmp_path / "store", tmp_path / "packed.h5")
     for other in (tmp_path / "store", tmp_path / "packed.h5"):
         with pytest.raises(WentOnError):
