@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -168,6 +168,134 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out)["out"] == "o"
     assert json.loads(out)["refused"] == {"c2": "c2 has no t1; add it."}
     assert "refused c2: c2 has no t1; add it." in err
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How scans are cut.
+
+    Attributes:
+        size: edge of a piece,
+            in 10% steps.
+        axes: those that are cut; by default the model's.
+        mode: how the rim is treated.
+        folder: where pieces go.
+        deep: cut twice.
+        round: round the corners.
+        smooth: smooth the pieces; by default as the model says.
+    """
+
+    size: int = 8
+    axes: tuple[int, ...] | None = None
+    mode: Literal["pad", "drop"] = "pad"
+    folder: Path | None = None
+    deep: bool = False
+    round: bool = True
+    smooth: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise OptionError(f"size is {self.size}; expected 1 or more.")
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Who cuts.
+
+    Attributes:
+        workers: processes.
+    """
+
+    workers: int | None = 1
+
+
+def cut(
+    scan: Path,
+    *,
+    out: Path,
+    cutting: Cutting = Cutting(mode="drop"),
+    changes: Mapping[str, Any] | None = None,
+    cores: Cores = Cores(),
+) -> Report:
+    """Cut a scan.
+
+    Args:
+        scan: the scan.
+        out: where to.
+        cutting: not shown.
+        changes: keys to change.
+        cores: not shown.
+    """
+    return Report({"scan": scan, "out": out, "cutting": cutting, "changes": changes, "cores": cores})
+
+
+def cut_by(argv: Sequence[str], **options: Any) -> dict[str, Any]:
+    """Return what `cut` was called with for a command line."""
+    seen: list[Report] = []
+    shown = {"example": "cut SCAN --out DIR", "show": lambda report: seen.append(report) or ""}
+    assert console.call(cut, ["s", "--out", "o", *argv], **shown, **options) == 0
+    return seen[0].options
+
+
+def test_settings_become_an_option_per_field_and_are_built_again() -> None:
+    assert cut_by([]) == {
+        "scan": Path("s"), "out": Path("o"), "cutting": Cutting(mode="drop"), "changes": None, "cores": Cores(),
+    }  # fmt: skip
+    argv = ["--size", "3", "--axes", "0", "2", "--mode", "pad", "--folder", "f", "--deep", "--no-round", "--no-smooth"]
+    given = cut_by([*argv, "--workers", "4"])
+    assert given["cutting"] == Cutting(3, (0, 2), "pad", Path("f"), True, False, False)
+    assert given["cores"] == Cores(4)
+    assert cut_by(["--axes"])["cutting"].axes == ()  # which is not None
+    assert cut_by(["--edge", "5"], names={"size": "edge"}, defaults={"workers": None}) == {
+        **cut_by([]), "cutting": Cutting(5, mode="drop"), "cores": Cores(None)
+    }  # fmt: skip
+    with pytest.raises(OptionError, match="size is 0"):
+        cut_by(["--size", "0"])
+
+
+def test_help_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = console.build_parser(cut, example="cut SCAN --out DIR", defaults={"size": 9})
+    shown = " ".join(parser.format_help().split())
+    assert "--size SIZE edge of a piece, in 10% steps. (default: 9)" in shown
+    assert "--mode {pad,drop} how the rim is treated. (default: drop)" in shown
+    assert "--axes [AXES ...] those that are cut; by default the model's. --mode" in shown
+    assert "--folder FOLDER where pieces go. --deep cut twice. --round, --no-round round the corners." in shown
+    assert "--changes CHANGES [CHANGES ...] keys to change. --workers" in shown
+    assert "not shown" not in shown
+    names = ["scan", "out", "size", "axes", "mode", "folder", "deep", "round", "smooth", "changes", "workers"]
+    assert [option.name for option in console.options_of(cut)] == names
+
+
+def test_two_options_of_one_name_are_an_error_of_the_program() -> None:
+    def both(workers: int, *, cores: Cores = Cores()) -> None:
+        """Do both."""
+
+    with pytest.raises(TypeError, match="both has more than one option workers"):
+        console.build_parser(both, example="")
+
+
+def test_a_mapping_is_read_from_keys_and_values() -> None:
+    table: dict[str, Any] = {
+        "a.b=30 rate=1e-3": {"a.b": 30, "rate": 1e-3},
+        "name=adam flag=true text='true'": {"name": "adam", "flag": True, "text": "true"},
+        "regions=WT,TC one=[WT] none=[] mixed=1,x": {"regions": ["WT", "TC"], "one": ["WT"], "none": [], "mixed": [1, "x"]},
+        "a=1 a=2 table={x=1} e=a=b": {"a": 2, "table": {"x": 1}, "e": "a=b"},
+    }
+    for words, value in table.items():
+        assert cut_by(["--changes", *words.split()])["changes"] == value, words
+    assert cut_by(["--changes", "rate = 1e-3"])["changes"] == {"rate": 1e-3}
+    for word in ("epochs", "=3", "epochs=", " = "):
+        with pytest.raises(OptionError, match="--changes") as caught:
+            cut_by(["--changes", "a=1", word])
+        assert repr(word) in str(caught.value)
+
+
+def test_actions_give_the_commands_own_defaults_to_fields() -> None:
+    seen: list[Report] = []
+    actions = {"": console.Action(cut, lambda report: seen.append(report) or ""), "talk": console.Action(talk, str)}
+    options = {"example": "cut", "prog": "cut", "defaults": {"workers": None, "force": True}}
+    assert console.call_action(actions, ["s", "--out", "o"], **options) == 0
+    assert seen[0].options["cores"] == Cores(None)
 
 
 class Said:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from brats3d.console.arguments import call
+from brats3d.console.options import options_of
 from brats3d.errors import OptionError
 
 
@@ -49,7 +50,7 @@ def call_action(
         argv: arguments, or None for the process's own.
         example: one real command line without any of them, shown by ``--help``.
         prog: name shown in the usage line.
-        defaults: as in `call`; those that the function has no parameter for are passed over.
+        defaults: as in `call`; those for which the function has no option are passed over.
 
     Returns:
         As `call`.
@@ -69,7 +70,7 @@ def call_action(
         if f"--{name}" not in arguments:
             raise OptionError(f"--{name} takes no value; give it alone.")
         arguments.remove(f"--{name}")
-    known = inspect.signature(action.function).parameters
+    known = {option.name for option in options_of(action.function)}
     return call(
         action.function,
         arguments,

@@ -1,8 +1,8 @@
 """A command's options, read off the function it calls.
 
 Parameters without a default become positional arguments, keyword-only parameters without one required options, all others
-options with the function's default; help texts come from the docstring's Args section. Chosen over a hand-written parser a
-command because the two then cannot disagree.
+options with the function's default; a settings object becomes an option per field. Help texts come from the docstrings.
+Chosen over a hand-written parser per command because the two then cannot disagree.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import argparse
 import inspect
 import json
 import logging
-import re
 import sys
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from brats3d.console.exits import EXIT_CODES
 from brats3d.console.messages import messages_on_stderr
-from brats3d.console.progress import Progress, bar, silent
+from brats3d.console.options import REQUIRED, Option, keywords, options_of
+from brats3d.console.progress import bar, silent
 from brats3d.console.streams import say
+from brats3d.console.values import is_mapping, members
 
 
 def call(
@@ -46,14 +47,18 @@ def call(
         prog: name shown in the usage line; by default the function's module, run with ``python -m``.
         defaults: option → the command's own default, where a command may do what a function should not, such as using
             every core.
-        names: parameter → option that its value is given by, where that is another name.
+        names: parameter or field → option that its value is given by, if that has another name.
 
     Returns:
-        0, or 3 where the result's ``refused`` (case → sentence) is not empty, whether or not anybody read the result.
+        0, or 3 if the result's ``refused`` (case → sentence) is not empty, whether or not anybody read the result.
+
+    Raises:
+        OptionError: a settings object refuses a value.
     """
     parser = build_parser(function, example=example, prog=prog, defaults=defaults, names=names)
-    options = vars(parser.parse_args(argv))
-    as_json, quiet, verbose = (options.pop(name) for name in ("json", "quiet", "verbose"))
+    given = vars(parser.parse_args(argv))
+    as_json, quiet, verbose = (given.pop(name) for name in ("json", "quiet", "verbose"))
+    options = keywords(function, given)
     if "progress" in inspect.signature(function).parameters:
         options["progress"] = silent if quiet else bar()
     with messages_on_stderr(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING):
@@ -80,7 +85,10 @@ def build_parser(
         example: one real command line for the help text.
         prog: name shown in the usage line.
         defaults: option → the command's own default, in place of the function's.
-        names: parameter → option that its value is given by, where that is another name.
+        names: parameter or field → option that its value is given by, if that has another name.
+
+    Raises:
+        TypeError: two options have one name.
     """
     doc = inspect.getdoc(function) or ""
     parser = argparse.ArgumentParser(
@@ -90,12 +98,9 @@ def build_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    helps = _help_texts(doc)
-    hints = typing.get_type_hints(function)
-    for name, parameter in inspect.signature(function).parameters.items():
-        if hints[name] != Progress:
-            own = parameter.replace(default=defaults[name]) if name in defaults else parameter
-            _add(parser, own, hints[name], helps.get(name, ""), names.get(name))
+    for option in options_of(function):
+        own = replace(option, default=defaults[option.name]) if option.name in defaults else option
+        _add(parser, own, names.get(option.name))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("--quiet", action="store_true", help="no progress, errors only")
@@ -103,60 +108,42 @@ def build_parser(
     return parser
 
 
-def _add(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hint: Any, text: str, name: str | None) -> None:
-    kind, many, choices = _kind(hint)
-    text = text.replace("%", "%%")
-    required = parameter.default is inspect.Parameter.empty
-    flag = _flag(name or parameter.name)
+def _add(parser: argparse.ArgumentParser, option: Option, name: str | None) -> None:
+    kind, many, choices = _kind(option.hint)
+    text = option.text.replace("%", "%%")
+    required = option.default is REQUIRED
+    flag = "--" + (name or option.name).replace("_", "-")
     if kind is bool:
-        parser.add_argument(flag, action="store_true", help=text)
-    elif required and name is None and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-        parser.add_argument(
-            parameter.name, metavar=parameter.name.upper(), type=kind, choices=choices, nargs="+" if many else None, help=text
-        )
+        # what may be true already, or left open, can be switched off too
+        action = "store_true" if option.default is False else argparse.BooleanOptionalAction
+        parser.add_argument(flag, dest=option.name, action=action, default=option.default, help=text)
+    elif option.positional and name is None:
+        parser.add_argument(option.name, metavar=option.name.upper(), type=kind, choices=choices, nargs=many, help=text)
     else:
-        default = " ".join(map(str, parameter.default)) if isinstance(parameter.default, tuple) else parameter.default
+        default = " ".join(map(str, option.default)) if isinstance(option.default, tuple) else option.default
         shown = "" if required or default in (None, "", ()) else f" (default: {default})"
         parser.add_argument(
             flag,
-            dest=parameter.name,
+            dest=option.name,
             type=kind,
             choices=choices,
-            nargs="+" if many else None,
+            nargs=many,
             required=required,
-            default=None if required else parameter.default,
-            metavar=None if choices else parameter.name.upper(),
+            default=None if required else option.default,
+            metavar=None if choices else option.name.upper(),
             help=text + shown,
         )
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _kind(hint: Any) -> tuple[Callable[[str], Any], bool, list[Any] | None]:
-    """Return (type of one value, whether several are taken, the values allowed) of an annotation."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        members = [a for a in typing.get_args(hint) if a is not type(None)]
-        # `Path | str` and the like: the first member says how the command line is read
-        return _kind(members[0])
-    if typing.get_origin(hint) is typing.Literal:
-        values = list(typing.get_args(hint))
-        return type(values[0]), False, values
-    if typing.get_origin(hint) is not None and issubclass(typing.get_origin(hint), Sequence):
-        return _kind(typing.get_args(hint)[0])[0], True, None
-    return (hint if hint in (bool, int, float, str, Path) else str), False, None
-
-
-def _help_texts(doc: str) -> dict[str, str]:
-    """Return parameter → its text in the Args section of a Google-style docstring."""
-    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", doc, re.M | re.S)
-    texts: dict[str, str] = {}
-    name = ""
-    for line in section[1].splitlines() if section else []:
-        entry = re.match(r"    (\w+): (.*)", line)
-        if entry:
-            name, texts[entry[1]] = entry[1], entry[2].strip()
-        elif name and line.strip():
-            texts[name] += " " + line.strip()
-    return texts
+def _kind(hint: Any) -> tuple[Callable[[str], Any], str | None, list[Any] | None]:
+    """Return (type of one value, how many as in argparse's ``nargs``, the values allowed) of an annotation."""
+    first = members(hint)[0]  # `Path | str` and the like: the first member says how the command line is read
+    if typing.get_origin(first) is typing.Literal:
+        values = list(typing.get_args(first))
+        return type(values[0]), None, values
+    if is_mapping(first):
+        return str, "+", None
+    if typing.get_origin(first) is not None and issubclass(typing.get_origin(first), Sequence):
+        # where None is not the empty list, the option alone is the empty list
+        return _kind(typing.get_args(first)[0])[0], "*" if type(None) in typing.get_args(hint) else "+", None
+    return (first if first in (bool, int, float, str, Path) else str), None, None
