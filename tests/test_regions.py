@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from brats3d import regions
 from brats3d.errors import ArrayError, LabelError, OptionError
-from brats3d.regions import CONVERSIONS, LABEL_SETS, label_set
+from brats3d.regions import CONVERSIONS, LABEL_SETS, LabelSet, find_label_set, label_set
 
 # Which values a region unites, from the scoring scripts (None: the coding has no such region).
 REGION_VALUES = {
@@ -20,6 +25,35 @@ REGION_VALUES = {
     "LMSD": {"WT": {1, 2, 3}, "TC": {2, 3}, "ET": {3}},
     "GTV": {"WT": {1}, "GTV": {1}, "TC": None, "ET": None},
 }
+# In which order regions are painted, and with which value: outer regions first.
+PAINTED = {
+    "L12": [("WT", 1), ("TC", 2)],
+    "L13": [("WT", 2), ("TC", 1), ("ET", 4)],
+    "L17": [("WT", 2), ("TC", 1), ("ET", 4)],
+    "L23": [("WT", 2), ("TC", 1), ("ET", 3)],
+    "L24": [("WT", 2), ("TC", 1), ("ET", 3), ("RC", 4)],
+    "LPED": [("WT", 4), ("TC", 2), ("CC", 3), ("ET", 1)],
+    "LMSD": [("WT", 1), ("TC", 2), ("ET", 3)],
+    "GTV": [("WT", 1)],
+}
+OWN: dict[str, Any] = {
+    "name": "CLINIC",
+    "used_by": "our clinic",
+    "tissues": {"1": "core", "2": "rim"},
+    "regions": {"CORE": [1], "ALL": [1, 2]},
+    "paint": [["ALL", 2], ["CORE", 1]],
+}
+OWN_TOML = """
+name = "CLINIC"
+used_by = "our clinic"
+paint = [["ALL", 2], ["CORE", 1]]
+[tissues]
+1 = "core"
+2 = "rim"
+[regions]
+CORE = [1]
+ALL = [1, 2]
+"""
 CONVERTED = {
     ("L17", "L23"): [0, 1, 2, None, 3],
     ("L23", "L17"): [0, 1, 2, 4, None],
@@ -75,42 +109,59 @@ def test_a_single_value_is_a_region_of_its_own(name: str) -> None:
         regions.region_masks(label, label_set(name), ["WT", "9"])
 
 
-@pytest.mark.parametrize("name", LABEL_SETS)
-def test_labels_to_regions_to_labels_is_the_identity(name: str) -> None:
-    coding = label_set(name)
-    label = some_label(name)
-    names = list(dict(coding.paint))
-    painted = regions.paint_regions(regions.region_masks(label, coding, names), coding, names)
-    assert painted.dtype == np.uint8
-    if name == "L13":
-        label[label == 3] = 1  # necrosis and non-enhancing tumour lie in the same regions: they cannot come back apart
-    np.testing.assert_array_equal(painted, label)
+def test_painting_and_reading_agree_with_a_loop_over_voxels() -> None:
+    """Every row of the table and one of a user's own, whole and by some channels in another order, contradictions included."""
+    tables = [(LABEL_SETS[name], PAINTED[name], REGION_VALUES[name]) for name in LABEL_SETS]
+    tables.append((LabelSet.from_dict(OWN), [("ALL", 2), ("CORE", 1)], {"ALL": {1, 2}, "CORE": {1}}))
+    for seed, (coding, steps, values) in enumerate(tables):
+        rng = np.random.default_rng(seed)
+        names = [region for region, _ in steps]
+        assert coding.painted == tuple(names)
+        for channels in (names, names[::-1], names[:1], names[1:]):
+            masks = rng.random((len(channels), 3, 4, 5)) < 0.5
+            label = regions.paint_regions(masks, coding, channels)
+            assert (label.dtype, label.shape) == (np.uint8, (3, 4, 5))
+            for voxel in np.ndindex(label.shape):
+                hit = [value for region, value in steps if region in channels and masks[(channels.index(region), *voxel)]]
+                assert label[voxel] == (hit[-1] if hit else 0)
+            known = [region for region in values if values[region]]
+            for region, mask in zip(known, regions.region_masks(label, coding, known), strict=True):
+                assert all(mask[voxel] == (label[voxel] in values[region]) for voxel in np.ndindex(label.shape))
+        label = rng.choice(np.array(coding.values, np.uint8), (3, 4, 5))
+        if coding.name == "L13":
+            label[label == 3] = 1  # necrosis and non-enhancing tumour are in the same regions: they cannot come back apart
+        np.testing.assert_array_equal(regions.paint_regions(regions.region_masks(label, coding, names), coding, names), label)
 
 
-@pytest.mark.parametrize("name", WITH_THREE)
-def test_nested_masks_come_back(name: str) -> None:
-    rng = np.random.default_rng(1)
-    et = rng.random((6, 7, 8)) < 0.2
-    tc = et | (rng.random((6, 7, 8)) < 0.2)
-    wt = tc | (rng.random((6, 7, 8)) < 0.2)
-    masks = np.stack([wt, tc, et])
-    coding = label_set(name)
-    np.testing.assert_array_equal(regions.region_masks(regions.paint_regions(masks, coding), coding), masks)
-
-
-@pytest.mark.parametrize("name", WITH_THREE)
-def test_contradictory_channels_the_inner_wins_and_nothing_is_removed(name: str) -> None:
+def test_the_inner_region_wins_and_nothing_is_removed() -> None:
     wt, tc, et = masks = np.random.default_rng(2).random((3, 6, 7, 8)) < 0.4
-    coding = label_set(name)
-    back = regions.region_masks(regions.paint_regions(masks, coding), coding)
-    np.testing.assert_array_equal(back, [wt | tc | et, tc | et, et])
+    for name in WITH_THREE:
+        back = regions.region_masks(regions.paint_regions(masks, label_set(name)), label_set(name))
+        np.testing.assert_array_equal(back, [wt | tc | et, tc | et, et])
 
 
-def test_the_order_of_the_masks_is_not_the_order_of_painting() -> None:
-    masks = np.random.default_rng(3).random((3, 6, 7, 8)) < 0.4
+def test_values_are_channels_too() -> None:
+    """L13 by values: 3, which no region paints, comes last; the background never covers anything."""
+    masks = np.array([[True, False, True, True], [True, True, False, True], [True, True, True, False]])[..., None, None]
+    coding = label_set("L13")
+    np.testing.assert_array_equal(regions.paint_regions(masks, coding, ["3", "0", "TC"]).ravel(), [3, 1, 3, 3])
+    np.testing.assert_array_equal(regions.paint_regions(masks, coding, ["ET", "1", "2"]).ravel(), [4, 1, 4, 4])
+    with pytest.raises(OptionError, match="WT, TC, WT"):
+        regions.paint_regions(masks, coding, ["WT", "TC", "WT"])
+    with pytest.raises(OptionError, match="L13 has no value to paint 5 with"):
+        regions.paint_regions(masks, coding, ["5", "TC", "WT"])
+
+
+def test_an_exclusive_output_is_its_largest_channel() -> None:
     coding = label_set("L17")
-    usual = regions.paint_regions(masks, coding)
-    np.testing.assert_array_equal(regions.paint_regions(masks[::-1], coding, ["ET", "TC", "WT"]), usual)
+    assert regions.value_channels(coding) == ("0", "1", "2", "4")
+    of_voxels = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.4, 0.1, 0.1], [0, 0, 1, 0], [0.2, 0.3, 0.25, 0.25]], np.float32)
+    np.testing.assert_array_equal(regions.paint_values(of_voxels.T[..., None, None], coding).ravel(), [4, 0, 2, 1])
+    assert set(regions.told_regions(regions.value_channels(coding), coding)) == set(REGION_VALUES["L17"])
+    with pytest.raises(ArrayError, match="found 3 channels for the 4 values 0, 1, 2, 4 of L17"):
+        regions.paint_values(of_voxels[:, :3].T[..., None, None], coding)
+    with pytest.raises(ArrayError, match="1 of 8 probabilities are NaN"):
+        regions.paint_values(np.array([0, 1, 2, 3, np.nan, 5, 6, 7.0]).reshape(4, 2, 1, 1), coding)
 
 
 def test_resection_cavity_is_painted_last_and_lies_outside_the_tumour() -> None:
@@ -259,7 +310,7 @@ def test_a_region_without_a_value_cannot_be_painted() -> None:
     [
         ("L17", [0, 1], ["no value but 1", "L17", "NCR+NET", "in WT and TC", "ET empty"]),
         ("LMSD", [1], ["edema", "in WT;", "TC and ET empty"]),
-        ("LPED", [0, 1], ["reads as ET (in WT and TC and ET)"]),
+        ("LPED", [0, 1], ["reads as ET (in WT and TC and ET; CC empty)"]),
         ("L17", [0, 1, 2], []),
         ("L17", [0, 2], []),
         ("L17", [0], []),
@@ -283,9 +334,87 @@ def test_masks_of_the_whole_tumour_are_doubted_in_a_coding_of_several_tissues(
         (("WT", "ET"), "L23", {"WT", "ET"}),
         (("WT",), "L17", {"WT"}),
         (("WT",), "GTV", {"WT", "GTV"}),
+        (("TC", "4"), "L17", {"TC", "ET", "NETC"}),
         (("ET",), "L12", set()),
         ((), "L17", set()),
     ],
 )
 def test_regions_that_a_label_tells(painted: tuple[str, ...], coding: str, told: set[str]) -> None:
     assert set(regions.told_regions(painted, LABEL_SETS[coding])) == told
+
+
+def test_a_label_set_of_ones_own_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(OWN_TOML)
+    (tmp_path / "own.json").write_text(json.dumps(OWN))
+    own = LabelSet.from_dict(OWN)
+    assert (own.name, own.title, own.values) == ("CLINIC", "CLINIC (our clinic)", (0, 1, 2))
+    assert (dict(own.tissues), dict(own.regions)) == ({1: "core", 2: "rim"}, {"CORE": (1,), "ALL": (1, 2)})
+    given = (
+        OWN,
+        {**OWN, "tissues": {1: "core", 2: "rim"}, "used_by": "another"},
+        tmp_path / "own.json",
+        str(tmp_path / "own.toml"),
+        own,
+    )
+    for one in given:
+        found = find_label_set(one)
+        assert found == own
+        assert hash(found) == hash(own)
+    assert pickle.loads(pickle.dumps(own)) == own
+    assert LabelSet.from_dict(own.as_dict()) == own
+    assert LabelSet.from_dict({**OWN, "tissues": {"1": "core", "2": "edge"}}) != own
+    for row in LABEL_SETS.values():
+        assert find_label_set(row.name) is row
+        assert LabelSet.from_dict(json.loads(json.dumps(row.as_dict()))) is row
+
+
+REFUSED: list[tuple[dict[str, Any], list[str]]] = [
+    ({"name": "2nd"}, ["name", "'2nd'"]),
+    ({"name": None}, ["name", "None"]),
+    ({"nmae": "x"}, ["nmae", "name"]),
+    ({"used_by": 3}, ["CLINIC", "used_by", "3"]),
+    ({"tissues": {}}, ["tissues", "{}"]),
+    ({"tissues": {"1": "core", "0": "rim"}}, ["'0'", "1 to 255"]),
+    ({"tissues": {"1": "core", "256": "rim"}}, ["'256'", "1 to 255"]),
+    ({"tissues": {"1": "core", "1.5": "rim"}}, ["'1.5'", "1 to 255"]),
+    ({"tissues": {"1": "core", "2": " "}}, ["' '", "value 2"]),
+    ({"regions": [["CORE", 1]]}, ["regions", "CORE"]),
+    ({"regions": {"CORE": [1], "mean": [1, 2]}}, ["'mean'"]),
+    ({"regions": {"CORE": [1], "4": [1, 2]}}, ["'4'"]),
+    ({"regions": {"CORE": [1], "ALL": [1, 2, 7]}}, ["ALL", "[7]", "[1, 2]"]),
+    ({"regions": {"CORE": [1], "ALL": []}}, ["ALL", "[]"]),
+    ({"regions": {"CORE": [1], "ALL": [1, True]}}, ["ALL", "True"]),
+    ({"regions": {"CORE": [1], "ALL": [1, 2], "all": [2]}}, ["all"]),
+    ({"paint": "ALL"}, ["paint", "'ALL'"]),
+    ({"paint": [["ALL", 2], ["RIM", 2]]}, ["['RIM', 2]", "CORE, ALL"]),
+    ({"paint": [["ALL", 2], ["CORE", 2]]}, ["CORE", "2", "[1]"]),
+    ({"paint": [["ALL", 2], ["ALL", 1]]}, ["ALL", "1", "once"]),
+    ({"paint": [["ALL", 2]]}, ["value 1 (core)", "cannot be painted", "ALL", "with 2"]),
+    ({"paint": [["CORE", 1]]}, ["value 2 (rim)", "cannot be painted"]),
+    ({"paint": [["CORE", 1], ["ALL", 2]]}, ["value 1 (core)", "ALL", "with 2"]),
+]
+
+
+def test_label_sets_that_are_refused() -> None:
+    for change, words in REFUSED:
+        with pytest.raises(OptionError) as caught:
+            LabelSet.from_dict({**OWN, **change})
+        assert [word for word in words if word not in str(caught.value)] == [], f"{change}: {caught.value}"
+    for key in ("name", "tissues", "regions", "paint"):
+        with pytest.raises(OptionError, match=f"has no {key}"):
+            LabelSet.from_dict({k: v for k, v in OWN.items() if k != key})
+
+
+def test_label_set_files_that_are_refused(tmp_path: Path) -> None:
+    files = {"a.toml": "name = ", "b.json": "[1]", "c.json": "{", "d.toml": OWN_TOML.replace("CLINIC", "L17"), "e.toml": None}
+    words = {"a.toml": "TOML", "b.json": "[1]", "c.json": "JSON", "d.toml": "L17 (BraTS 2017", "e.toml": "No such file"}
+    for name, text in files.items():
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(OptionError) as caught:
+            find_label_set(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+        assert words[name] in str(caught.value)
+    for given in ("L18", "own.txt", Path("L17")):
+        with pytest.raises(OptionError, match=rf"'{given}'.*L12, L13, L17.*\.toml or \.json"):
+            find_label_set(given)

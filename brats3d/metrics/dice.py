@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -11,92 +12,142 @@ import keras
 from keras import ops
 
 from brats3d.errors import ArrayError, OptionError, check_option, check_range
-from brats3d.regions import REGIONS
+from brats3d.regions import REGIONS, LabelSet, channel_values, find_label_set, painting_steps, value_channels
 
 SPATIAL = (1, 2, 3)
+USUAL = "L23"
+"""The label set by which WT, TC and ET are painted if none is given: any of the table gives the same."""
 
 
 @keras.saving.register_keras_serializable(package="brats3d")
 class RegionDice(keras.metrics.Mean):
-    """Dice of thresholded regions, from logits: the mean over samples of one region, or of all of them.
+    """Dice of regions of the label that an output means: the mean over samples of one region, or of all of them.
 
-    Predictions are thresholded (strictly above) and closed by nesting as painting would: ET' = ET, TC' = TC ∪ ET,
-    WT' = WT ∪ TC ∪ ET. Targets are True above 0.5 and closed alike. A sample and region: 2 |A∩B| / (|A| + |B|); both empty
-    is 1, one empty 0. Samples are averaged, never pooled. Equal to `brats3d.scores.dice` of painted labels.
+    Logits are thresholded (strictly above) and painted as `brats3d.regions.paint_regions` does; what is counted are the regions
+    of that label. With WT, TC and ET that is ET' = ET, TC' = TC ∪ ET, WT' = WT ∪ TC ∪ ET. Targets are True above 0.5 and
+    painted alike. A sample and region: 2 |A∩B| / (|A| + |B|); both empty is 1, one empty 0. Samples are averaged, never pooled.
+    Equal to `brats3d.scores.dice` of painted labels.
+
+    An exclusive output has one channel per value of the label set (`brats3d.regions.value_channels`), and the largest one
+    decides (`brats3d.regions.paint_values`), among the targets too.
 
     Args:
-        region: name of the region, or ``mean`` for the average over all of them.
-        regions: names of the output channels, in order; out of WT, TC, ET.
-        threshold: probability above which a voxel belongs to its region.
+        region: the region counted, one of ``regions``, or ``mean`` for the average over all of them.
+        regions: the output channels, in order: regions of the label set, or values of it as text; of an exclusive output, the
+            regions that are counted.
+        threshold: probability above which a voxel belongs to its region; means nothing for an exclusive output.
+        label_set: what `brats3d.regions.find_label_set` takes; by default the usual one, which has WT, TC and ET.
+        exclusive: whether the output has one channel per value.
         name: name in logs; ``dice_<region>`` by default.
 
     Raises:
-        OptionError: an unknown region, or a threshold outside 0 to 1.
+        OptionError: an unknown region or label set, a channel without a value to paint, or a threshold outside 0 to 1.
     """
 
     def __init__(
-        self, region: str = "mean", regions: Sequence[str] = REGIONS, threshold: float = 0.5, name: str | None = None
+        self,
+        region: str = "mean",
+        regions: Sequence[str] = REGIONS,
+        threshold: float = 0.5,
+        *,
+        label_set: LabelSet | Mapping[str, Any] | str | Path = USUAL,
+        exclusive: bool = False,
+        name: str | None = None,
     ) -> None:
-        for channel in regions:
-            check_option("a channel of RegionDice", channel, REGIONS)
         check_option("region of RegionDice", region, ("mean", *regions))
         check_range("threshold", threshold, 0, 1)
         if threshold in (0, 1):
             raise OptionError(f"threshold is {threshold!r}; expected a probability between 0 and 1.")
         super().__init__(name=name or f"dice_{region.lower()}", dtype="float32")
         self.region, self.regions, self.threshold = region, tuple(regions), float(threshold)
+        self.label_set, self.exclusive = find_label_set(label_set), exclusive
+        self.channels = value_channels(self.label_set) if exclusive else self.regions
+        self._steps = painting_steps(self.channels, self.label_set)
+        self._counted = channel_values(self.regions if region == "mean" else [region], self.label_set)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Count a batch.
 
         Args:
-            y_true: (batch, X, Y, Z, R) region masks of any number type, values in [0, 1].
-            y_pred: (batch, X, Y, Z, R) logits.
+            y_true: (batch, X, Y, Z, C) masks of the channels, of any number type, values in [0, 1].
+            y_pred: (batch, X, Y, Z, C) logits; of an exclusive output also probabilities.
             sample_weight: (batch,) weights, or None.
 
         Raises:
-            ArrayError: another number of axes or of regions.
+            ArrayError: another number of axes or of channels.
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        if len(y_pred.shape) != 5 or len(y_true.shape) != 5 or not y_true.shape[-1] == y_pred.shape[-1] == len(self.regions):
+        count = len(self.channels)
+        if len(y_pred.shape) != 5 or len(y_true.shape) != 5 or not y_true.shape[-1] == y_pred.shape[-1] == count:
             raise ArrayError(
                 f"{self.name} got y_true {tuple(y_true.shape)} and y_pred {tuple(y_pred.shape)};"
-                f" expected both as (batch, X, Y, Z, {len(self.regions)}) for the regions {', '.join(self.regions)}."
+                f" expected both as (batch, X, Y, Z, {count}) for the {'values' if self.exclusive else 'regions'}"
+                f" {', '.join(self.channels)}."
             )
         cut = math.log(self.threshold / (1 - self.threshold))
-        predicted = self._closed(ops.cast(y_pred, "float32") > cut)
-        target = self._closed(ops.cast(y_true, "float32") > 0.5)
-        both = ops.sum(ops.cast(ops.logical_and(predicted, target), "float32"), axis=SPATIAL)
-        each = ops.sum(ops.cast(predicted, "float32") + ops.cast(target, "float32"), axis=SPATIAL)
-        dice = ops.where(each > 0, 2.0 * both / ops.maximum(each, 1.0), 1.0)
-        values = ops.mean(dice, axis=-1) if self.region == "mean" else dice[:, self.regions.index(self.region)]
+        predicted, target = self._label(y_pred, cut), self._label(y_true, 0.5)
+        values = ops.mean(ops.stack([_dice(_members(predicted, v), _members(target, v)) for v in self._counted]), axis=0)
         super().update_state(values, sample_weight=sample_weight)
 
-    def _closed(self, masks: Any) -> Any:
-        """Return the masks (batch, X, Y, Z, R), each united with all regions inside it."""
-        channels = []
-        for outer in self.regions:
-            inner = [i for i, r in enumerate(self.regions) if REGIONS.index(r) >= REGIONS.index(outer)]
-            channels.append(ops.any(ops.stack([masks[..., i] for i in inner], axis=-1), axis=-1))
-        return ops.stack(channels, axis=-1)
+    def _label(self, channels: Any, cut: float) -> Any:
+        """Return the (batch, X, Y, Z) label that channels mean which are True above ``cut``, or whose largest counts."""
+        if self.exclusive:
+            largest = ops.argmax(ops.cast(channels, "float32"), axis=-1)
+            return ops.take(ops.convert_to_tensor(self.label_set.values, "int32"), largest)
+        masks = ops.cast(channels, "float32") > cut
+        label = ops.zeros_like(masks[..., 0], dtype="int32")
+        for index, value in self._steps:
+            label = ops.where(masks[..., index], ops.cast(value, "int32"), label)
+        return label
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that build the metric again."""
-        return {"region": self.region, "regions": list(self.regions), "threshold": self.threshold, "name": self.name}
+        return {
+            "region": self.region,
+            "regions": list(self.regions),
+            "threshold": self.threshold,
+            "label_set": self.label_set.as_dict(),
+            "exclusive": self.exclusive,
+            "name": self.name,
+        }
+
+
+def _members(label: Any, values: Sequence[int]) -> Any:
+    """Return a mask of the voxels of a label that have one of some values."""
+    found = label == values[0]
+    for value in values[1:]:
+        found = ops.logical_or(found, label == value)
+    return ops.cast(found, "float32")
+
+
+def _dice(predicted: Any, target: Any) -> Any:
+    """Return Dice per sample of masks (batch, X, Y, Z) of 0 and 1."""
+    both = ops.sum(predicted * target, axis=SPATIAL)
+    each = ops.sum(predicted + target, axis=SPATIAL)
+    return ops.where(each > 0, 2.0 * both / ops.maximum(each, 1.0), 1.0)
 
 
 METRICS: Mapping[str, type[RegionDice]] = MappingProxyType({"region_dice": RegionDice})
 """Name → class."""
 
 
-def region_dice_metrics(regions: Sequence[str] = REGIONS, threshold: float = 0.5) -> list[RegionDice]:
-    """Return one `RegionDice` for the mean and one a region, for ``model.compile(metrics=…)``.
+def region_dice_metrics(
+    regions: Sequence[str] = REGIONS,
+    threshold: float = 0.5,
+    *,
+    label_set: LabelSet | Mapping[str, Any] | str | Path = USUAL,
+    exclusive: bool = False,
+) -> list[RegionDice]:
+    """Return one `RegionDice` for the mean and one per region, for ``model.compile(metrics=…)``.
 
     Args:
-        regions: names of the output channels, in order.
+        regions: the output channels, in order; of an exclusive output, the regions that are counted.
         threshold: probability above which a voxel belongs to its region.
+        label_set: what `brats3d.regions.find_label_set` takes; by default the usual one, which has WT, TC and ET.
+        exclusive: whether the output has one channel per value of the label set.
 
     Raises:
-        OptionError: an unknown region, or a threshold outside 0 to 1.
+        OptionError: an unknown region or label set, a channel without a value to paint, or a threshold outside 0 to 1.
     """
-    return [RegionDice(region, regions, threshold) for region in ("mean", *regions)]
+    coding = find_label_set(label_set)
+    return [RegionDice(region, regions, threshold, label_set=coding, exclusive=exclusive) for region in ("mean", *regions)]

@@ -9,7 +9,7 @@ import pytest
 
 from brats3d.errors import ArrayError, OptionError
 from brats3d.metrics import METRICS, RegionDice, region_dice_metrics
-from brats3d.regions import LABEL_SETS, REGIONS, paint_regions, region_masks
+from brats3d.regions import LABEL_SETS, REGIONS, LabelSet, paint_regions, paint_values, region_masks, value_channels
 from brats3d.scores import dice
 
 keras = pytest.importorskip("keras")
@@ -38,15 +38,58 @@ def sample() -> tuple[np.ndarray, np.ndarray]:
     return y, z
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.3, 0.9])
-def test_equals_scores_of_painted_labels(threshold: float) -> None:
-    y, z = sample()
-    predicted = painted(1 / (1 + np.exp(-z.astype(float))) > threshold)
-    assert not np.array_equal(predicted, z > 0)
-    expected = np.array([[dice(p[..., r], t[..., r]) for r in range(3)] for p, t in zip(predicted, y, strict=True)])
-    found = [result(m, y, z) for m in region_dice_metrics(threshold=threshold)]
+OWN = LabelSet.from_dict({
+    "name": "CLINIC", "tissues": {"1": "core", "2": "rim"}, "regions": {"CORE": [1], "ALL": [1, 2]},
+    "paint": [["ALL", 2], ["CORE", 1]],
+})  # fmt: skip
+OUTPUTS = {
+    "usual": (LABEL_SETS["L17"], ("WT", "TC", "ET"), 0.5),
+    "a low threshold": (LABEL_SETS["L17"], ("WT", "TC", "ET"), 0.3),
+    "a high threshold": (LABEL_SETS["L13"], ("WT", "TC", "ET"), 0.9),
+    "turned": (LABEL_SETS["L17"], ("ET", "TC", "WT"), 0.5),
+    "whole tumour": (LABEL_SETS["L17"], ("WT",), 0.5),
+    "resection cavity": (LABEL_SETS["L24"], ("WT", "RC", "TC", "ET"), 0.5),
+    "cysts": (LABEL_SETS["LPED"], ("CC", "WT", "TC", "ET"), 0.5),
+    "a value": (LABEL_SETS["L24"], ("4", "WT", "1"), 0.5),
+    "own": (OWN, ("CORE", "ALL"), 0.5),
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_equals_scores_of_painted_labels(output: str) -> None:
+    """Channels that contradict each other, of any label set, in any order; one sample has an empty channel on both sides."""
+    coding, channels, threshold = OUTPUTS[output]
+    rng = np.random.default_rng(2)
+    shape = (3, 6, 7, 8, len(channels))
+    y, z = rng.random(shape) < 0.3, rng.normal(-1, 1, shape).astype("float32")
+    y[2], z[2] = False, -3
+    masks = 1 / (1 + np.exp(-z.astype(float))) > threshold
+    labels = [[paint_regions(np.moveaxis(m, -1, 0), coding, channels) for m in side] for side in (masks, y)]
+    expected = dice_of(labels, coding, channels)
+    found = [result(m, y, z) for m in region_dice_metrics(channels, threshold, label_set=coding)]
     np.testing.assert_allclose(found, [expected.mean(), *expected.mean(0)], rtol=1e-6)
-    assert expected[2, 2] == 1  # both empty
+    raw = np.array([[dice(p[..., r], t[..., r]) for r in range(len(channels))] for p, t in zip(masks, y, strict=True)])
+    assert np.allclose(raw, expected) == (len(channels) == 1)  # else painting matters
+    assert (expected[2] == 1).all()
+
+
+def dice_of(labels: list[list[np.ndarray]], coding: LabelSet, counted: tuple[str, ...]) -> np.ndarray:
+    masks = [[region_masks(label, coding, counted) for label in side] for side in labels]
+    return np.array([[dice(a, b) for a, b in zip(*pair, strict=True)] for pair in zip(*masks, strict=True)])
+
+
+@pytest.mark.parametrize("coding", [LABEL_SETS["L17"], OWN], ids=["L17", "own"])
+def test_exclusive_outputs_equal_scores_of_painted_labels(coding: LabelSet) -> None:
+    rng = np.random.default_rng(3)
+    shape = (2, 6, 7, 8, len(value_channels(coding)))
+    z = rng.normal(0, 1, shape).astype("float32")
+    y = np.eye(shape[-1], dtype="uint8")[rng.integers(0, shape[-1], shape[:-1])]
+    labels = [[paint_values(np.moveaxis(m, -1, 0), coding) for m in side] for side in (z, y)]
+    expected = dice_of(labels, coding, coding.painted)
+    found = [result(m, y, z) for m in region_dice_metrics(coding.painted, label_set=coding, exclusive=True)]
+    np.testing.assert_allclose(found, [expected.mean(), *expected.mean(0)], rtol=1e-6)
+    with pytest.raises(ArrayError, match=rf"\(batch, X, Y, Z, {shape[-1]}\) for the values 0, 1, 2"):
+        RegionDice(coding.painted[0], coding.painted, label_set=coding, exclusive=True).update_state(y[..., 1:], z[..., 1:])
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -108,6 +151,9 @@ def test_config_round_trip(name: str) -> None:
     assert type(again) is METRICS[name]
     assert again.get_config() == metric.get_config()
     assert (metric.name, metric.threshold) == ("dice_tc", 0.4)
+    own = METRICS[name]("CORE", ("CORE", "ALL"), label_set=OWN, exclusive=True)
+    again = keras.metrics.deserialize(keras.metrics.serialize(own))
+    assert (again.label_set, again.exclusive, again.channels, again.name) == (OWN, True, ("0", "1", "2"), "dice_core")
 
 
 def test_in_a_compiled_step() -> None:
@@ -126,8 +172,10 @@ def test_refusals() -> None:
     y, z = sample()
     with pytest.raises(OptionError, match=r"region of RegionDice is 'et'; expected one of: mean, WT, TC, ET"):
         RegionDice("et")
-    with pytest.raises(OptionError, match="a channel of RegionDice is 'RC'"):
+    with pytest.raises(OptionError, match="L23 has no value to paint RC with"):
         RegionDice("mean", ("WT", "RC"))
+    with pytest.raises(OptionError, match="CLINIC does not define WT, TC, ET; it has CORE, ALL"):
+        RegionDice("mean", label_set=OWN, exclusive=True)
     for threshold in (1, float("nan"), "0.5", True):
         with pytest.raises(OptionError, match=f"threshold is {threshold!r}"):
             RegionDice(threshold=threshold)  # type: ignore[arg-type]

@@ -1,0 +1,51 @@
+"""Label sets, regions, and the way from one to the other.
+
+What a value means is said by a `LabelSet`: a row of `LABEL_SETS`, or one of a user's own. Nothing else names a region.
+"""
+
+from brats3d.regions.label_sets import LABEL_SETS, MODALITIES, REGIONS, LabelSet, find_label_set, label_set
+from brats3d.regions.label_values import (
+    CONVERSIONS,
+    FEWEST_STEPS,
+    ROUNDING,
+    check_values,
+    convert_label,
+    fitting_sets,
+    label_sets_with,
+    whole_numbers,
+    whole_tumour_doubt,
+)
+from brats3d.regions.painting import (
+    channel_values,
+    paint_regions,
+    paint_values,
+    painting_steps,
+    region_masks,
+    told_regions,
+    value_channels,
+)
+
+__all__ = [
+    "CONVERSIONS",
+    "FEWEST_STEPS",
+    "LABEL_SETS",
+    "MODALITIES",
+    "REGIONS",
+    "ROUNDING",
+    "LabelSet",
+    "channel_values",
+    "check_values",
+    "convert_label",
+    "find_label_set",
+    "fitting_sets",
+    "label_set",
+    "label_sets_with",
+    "paint_regions",
+    "paint_values",
+    "painting_steps",
+    "region_masks",
+    "told_regions",
+    "value_channels",
+    "whole_numbers",
+    "whole_tumour_doubt",
+]
