@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from brats3d.losses.options import LOSS_OPTIONS, loss_options
+from brats3d.losses.loss_options import LOSS_OPTIONS, loss_options
 
 if TYPE_CHECKING:
     from brats3d.losses.region_losses import LOSSES, BCELoss, DiceBCELoss, DiceLoss, build_loss

@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from brats3d.errors import ArrayError, OptionError
-from brats3d.losses.options import check_factor, check_weights, loss_options
+from brats3d.losses.loss_options import check_factor, check_weights, loss_options
 
 SPATIAL = (1, 2, 3)
 

@@ -5,6 +5,7 @@ A new format joins by a row in `FORMATS`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,22 +120,25 @@ def array_of(dtype: str) -> np.ndarray:
     return np.abs(values).astype(dtype)
 
 
-@pytest.mark.parametrize("affine", AFFINES)
-@pytest.mark.parametrize(("name", "dtype"), [(name, d) for name, f in FORMATS.items() for d in f.dtypes])
-def test_written_is_read(tmp_path: Path, name: str, dtype: str, affine: str) -> None:
+@pytest.mark.parametrize("name", FORMATS)
+def test_written_is_read(tmp_path: Path, name: str, subtests: pytest.Subtests) -> None:
     kind = FORMATS[name]
-    grid = Grid(SHAPE, AFFINES[affine], AFFINES[affine], AFFINES[affine], 1, 2, 10)
-    path = kind.write(tmp_path, array_of(dtype), grid)
-    array, back = kind.read(path)
-    assert array.dtype == dtype
-    np.testing.assert_array_equal(array, array_of(dtype))
-    np.testing.assert_allclose(back.affine, grid.affine, atol=1e-6)
-    for form in ("qform", "sform") if kind.forms else ():
-        np.testing.assert_allclose(getattr(back, form), getattr(grid, form), atol=1e-5)
-    known = (back.shape, back.qform_code, back.sform_code, back.xyzt_units)
-    assert known == ((SHAPE, 1, 2, 10) if kind.forms else (SHAPE, 1, 1, 2))
-    assert path in (written := list(tmp_path.iterdir()))
-    assert len(written) == kind.files
+    for dtype, affine in itertools.product(kind.dtypes, AFFINES):
+        with subtests.test(dtype=dtype, affine=affine):
+            folder = tmp_path / f"{dtype} {affine}"
+            folder.mkdir()
+            grid = Grid(SHAPE, AFFINES[affine], AFFINES[affine], AFFINES[affine], 1, 2, 10)
+            path = kind.write(folder, array_of(dtype), grid)
+            array, back = kind.read(path)
+            assert array.dtype == dtype
+            np.testing.assert_array_equal(array, array_of(dtype))
+            np.testing.assert_allclose(back.affine, grid.affine, atol=1e-6)
+            for form in ("qform", "sform") if kind.forms else ():
+                np.testing.assert_allclose(getattr(back, form), getattr(grid, form), atol=1e-5)
+            known = (back.shape, back.qform_code, back.sform_code, back.xyzt_units)
+            assert known == ((SHAPE, 1, 2, 10) if kind.forms else (SHAPE, 1, 1, 2))
+            assert path in (written := list(folder.iterdir()))
+            assert len(written) == kind.files
 
 
 @pytest.mark.parametrize("name", [name for name, kind in FORMATS.items() if kind.forms])
@@ -157,28 +161,18 @@ def test_writing_again_replaces(tmp_path: Path, name: str) -> None:
     assert len(list(tmp_path.iterdir())) == FORMATS[name].files
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.95])
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_truncated_file_is_a_named_error(tmp_path: Path, name: str, kept: float) -> None:
-    path = FORMATS[name].write(tmp_path, array_of("int16"), Grid(SHAPE, TILTED))
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(BratsError, match=path.name) as caught:
-        FORMATS[name].read(path)
-    assert caught.value.exit_code == 3
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_another_kind_of_file_is_a_named_error(tmp_path: Path, name: str) -> None:
-    path = FORMATS[name].write(tmp_path, array_of("int16"), Grid(SHAPE, TILTED))
-    path.write_text("case,dice\nc1,0.9\n" * 200)
-    with pytest.raises(BratsError, match=path.name) as caught:
-        FORMATS[name].read(path)
-    assert caught.value.exit_code == 3
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_array_given_is_not_changed(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_truncated_or_of_another_kind_is_a_named_error(tmp_path: Path, name: str) -> None:
     array = array_of("int16")
-    FORMATS[name].write(tmp_path, array, Grid(SHAPE, TILTED))
-    np.testing.assert_array_equal(array, array_of("int16"))
+    path = FORMATS[name].write(tmp_path, array, Grid(SHAPE, TILTED))
+    np.testing.assert_array_equal(array, array_of("int16"), err_msg="writing changed the array given")
+    whole = path.read_bytes()
+    damaged = {f"{kept:.0%} kept": whole[: int(len(whole) * kept)] for kept in (0.0, 0.02, 0.5, 0.95)}
+    damaged["a table"] = b"case,dice\nc1,0.9\n" * 200
+    exit_codes = {}
+    for what, content in damaged.items():
+        path.write_bytes(content)
+        with pytest.raises(BratsError, match=path.name) as caught:
+            FORMATS[name].read(path)
+        exit_codes[what] = caught.value.exit_code
+    assert exit_codes == dict.fromkeys(damaged, 3)

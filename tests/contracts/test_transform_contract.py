@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rows import not_refused
 
 from brats3d.errors import OptionError
 from brats3d.patches import Augmentation, CaseReader, Change, PatchPlan, apply_change, draw_change, undo_flips
@@ -39,9 +40,14 @@ def drawn(name: str, seed: int, modalities: int = 4) -> Change:
     return draw_change(np.random.default_rng([seed]), TRANSFORMS[name], modalities)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_what_every_transform_keeps(name: str, seed: int) -> None:
+def test_what_every_transform_keeps(name: str, subtests: pytest.Subtests) -> None:
+    for seed in SEEDS:
+        with subtests.test(seed=seed):
+            keeps(name, seed)
+
+
+def keeps(name: str, seed: int) -> None:
     images, regions = patch()
     change = drawn(name, seed)
     out, targets = apply_change(images, regions, change)
@@ -103,11 +109,11 @@ def test_what_is_drawn_lies_within_the_strengths(name: str) -> None:
     np.testing.assert_array_equal((shift != 0) & (scale != 1), (shift != 0) if strengths.scale else False)
 
 
-@pytest.mark.parametrize("modalities", [1, 3])
-def test_any_number_of_modalities(modalities: int) -> None:
+def test_any_number_of_modalities() -> None:
     images, regions = patch()
-    out, _ = apply_change(images[:modalities], regions, drawn("default", 0, modalities))
-    assert out.shape == (modalities, 6, 7, 8)
+    for modalities in (1, 3):
+        out, _ = apply_change(images[:modalities], regions, drawn("default", 0, modalities))
+        assert out.shape == (modalities, 6, 7, 8)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -121,24 +127,23 @@ def test_a_sample_in_a_batch_is_the_sample_alone(tmp_path: Path, make_prepared: 
         np.testing.assert_array_equal(np.moveaxis(targets[row], -1, 0), alone.targets)
 
 
-@pytest.mark.parametrize(
-    ("strengths", "says"),
-    [
-        ({"flip_axes": (0, 3)}, r"flip_axes is \(0, 3\); expected whole numbers from 0 to 2"),
-        ({"flip_axes": (0.5,)}, r"flip_axes is \(0.5,\)"),
-        ({"flip_axes": (-1,)}, r"flip_axes is \(-1,\)"),
-        ({"flip_axes": (True,)}, r"flip_axes is \(True,\)"),
-        ({"flip_axes": 1}, "flip_axes is 1; expected whole numbers"),
-        ({"intensity_probability": 1.2}, "intensity_probability is 1.2; expected a number from 0 to 1"),
-        ({"shift": -0.1}, "shift is -0.1; expected a number from 0 to 5"),
-        ({"shift": float("nan")}, "shift is nan"),
-        ({"scale": 1.0}, "scale is 1.0; expected a number from 0 to 0.9"),
-        ({"gamma": -0.3}, "gamma is -0.3; expected a number from 0 to 5"),
-    ],
-)
-def test_strengths_that_cannot_be_used_are_refused(strengths: dict, says: str) -> None:
-    with pytest.raises(OptionError, match=says):
-        Augmentation(**strengths)
+WRONG_STRENGTHS = [
+    ({"flip_axes": (0, 3)}, r"flip_axes is \(0, 3\).* 0 to 2"),
+    ({"flip_axes": (0.5,)}, r"flip_axes is \(0.5,\)"),
+    ({"flip_axes": (-1,)}, r"flip_axes is \(-1,\)"),
+    ({"flip_axes": (True,)}, r"flip_axes is \(True,\)"),
+    ({"flip_axes": 1}, "flip_axes is 1"),
+    ({"intensity_probability": 1.2}, "intensity_probability is 1.2.* 0 to 1"),
+    ({"shift": -0.1}, "shift is -0.1.* 0 to 5"),
+    ({"shift": float("nan")}, "shift is nan"),
+    ({"scale": 1.0}, "scale is 1.0.* 0 to 0.9"),
+    ({"gamma": -0.3}, "gamma is -0.3.* 0 to 5"),
+]
+
+
+def test_strengths_that_cannot_be_used_are_refused() -> None:
+    rows = [(strengths, OptionError, says) for strengths, says in WRONG_STRENGTHS]
+    assert not not_refused(lambda strengths: Augmentation(**strengths), rows)
 
 
 def test_an_axis_named_twice_is_one_axis() -> None:

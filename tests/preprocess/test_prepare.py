@@ -61,8 +61,13 @@ def test_the_label_set_that_a_manifest_states_binds(tmp_path: Path, make_case: M
 AXES = ["".join(c) for axes in itertools.permutations(("LR", "AP", "IS")) for c in itertools.product(*axes)]
 
 
-@pytest.mark.parametrize("axes", AXES)
-def test_any_orientation_is_brought_to_lps(tmp_path: Path, make_case: Make, axes: str) -> None:
+def test_any_orientation_is_brought_to_lps(tmp_path: Path, make_case: Make, subtests: pytest.Subtests) -> None:
+    for axes in AXES:
+        with subtests.test(axes=axes):
+            is_brought_to_lps(tmp_path, make_case, axes)
+
+
+def is_brought_to_lps(tmp_path: Path, make_case: Make, axes: str) -> None:
     turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(axes))
     shape = (13, 11, 9)
     straight = nib.affines.from_matvec(nib.eulerangles.euler2mat(0.2, -0.2, 0.1) @ np.diag([0.9, 1.1, 2]), [-9, 4, 7])

@@ -51,20 +51,17 @@ def package_hd95(prediction: np.ndarray, reference: np.ndarray, spacing: tuple[f
         return float(surface_distance.compute_robust_hausdorff(found, 95))
 
 
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 1.7, 3.1), (2.5, 0.4, 1.0)])
-@pytest.mark.parametrize("number", range(8))
-def test_casewise_is_surface_distance(number: int, spacing: tuple[float, ...]) -> None:
-    prediction, reference = pairs((13, 10, 17))[number]
-    found = region_scores(prediction, reference, spacing).hd95_mm
-    assert found == pytest.approx(package_hd95(prediction, reference, spacing), abs=1e-9)
+VOLUME, PLANE = (13, 10, 17), (23, 31)
+GRIDS = [
+    (VOLUME, (1.0, 1.0, 1.0)), (VOLUME, (0.8, 1.7, 3.1)), (VOLUME, (2.5, 0.4, 1.0)),
+    (PLANE, (1.0, 1.0)), (PLANE, (0.8, 3.1)),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.8, 3.1)])
-@pytest.mark.parametrize("number", range(8))
-def test_casewise_in_a_plane_is_surface_distance(number: int, spacing: tuple[float, ...]) -> None:
-    prediction, reference = pairs((23, 31))[number]
-    found = region_scores(prediction, reference, spacing).hd95_mm
-    assert found == pytest.approx(package_hd95(prediction, reference, spacing), abs=1e-9)
+@pytest.mark.parametrize(("shape", "spacing"), GRIDS)
+def test_casewise_is_surface_distance(shape: tuple[int, ...], spacing: tuple[float, ...]) -> None:
+    expected = [package_hd95(*pair, spacing) for pair in pairs(shape)]
+    assert [region_scores(*pair, spacing).hd95_mm for pair in pairs(shape)] == pytest.approx(expected, abs=1e-9)
 
 
 def slow_border(mask: np.ndarray) -> np.ndarray:
@@ -91,25 +88,25 @@ def slow_medpy_hd95(prediction: np.ndarray, reference: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("shape", [(9, 8, 11), (14, 19)])
-@pytest.mark.parametrize("number", range(8))
-def test_brats2021_is_medpys_definition_without_spacing(number: int, shape: tuple[int, ...]) -> None:
-    prediction, reference = pairs(shape)[number]
-    found = region_scores(prediction, reference, (0.7, 2.0, 5.0)[: len(shape)], "brats2021").hd95_mm
-    assert found == pytest.approx(slow_medpy_hd95(prediction, reference), abs=1e-9)
+def test_brats2021_is_medpys_definition_without_spacing(shape: tuple[int, ...]) -> None:
+    spacing = (0.7, 2.0, 5.0)[: len(shape)]
+    expected = [slow_medpy_hd95(*pair) for pair in pairs(shape)]
+    assert [region_scores(*pair, spacing, "brats2021").hd95_mm for pair in pairs(shape)] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", [element_surface, border_surface])
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 1.7, 3.1)])
-@pytest.mark.parametrize("number", range(8))
-def test_distances_are_those_of_all_pairs(number: int, spacing: tuple[float, ...], kind: type) -> None:
-    a, b = (kind(mask, spacing) for mask in pairs((13, 10, 17))[number])
-    between = a.coordinates_mm(a.points, spacing)[:, None] - b.coordinates_mm(b.points, spacing)[None]
-    expected = np.linalg.norm(between, axis=-1).min(1)
-    np.testing.assert_allclose(distances(a, b, spacing), expected, atol=1e-9)
-    cut = distances(a, b, spacing, share=0.6)
-    known = np.isfinite(cut)
-    np.testing.assert_allclose(cut[known], expected[known], atol=1e-9)
-    assert a.weights[known].sum() >= 0.6 * a.weights.sum() * (1 - 1e-9)
+def test_distances_are_those_of_all_pairs(spacing: tuple[float, ...], kind: type, subtests: pytest.Subtests) -> None:
+    for number, masks in enumerate(pairs(VOLUME)):
+        with subtests.test(pair=number):
+            a, b = (kind(mask, spacing) for mask in masks)
+            between = a.coordinates_mm(a.points, spacing)[:, None] - b.coordinates_mm(b.points, spacing)[None]
+            expected = np.linalg.norm(between, axis=-1).min(1)
+            np.testing.assert_allclose(distances(a, b, spacing), expected, atol=1e-9)
+            cut = distances(a, b, spacing, share=0.6)
+            known = np.isfinite(cut)
+            np.testing.assert_allclose(cut[known], expected[known], atol=1e-9)
+            assert a.weights[known].sum() >= 0.6 * a.weights.sum() * (1 - 1e-9)
     assert known.all() or expected[~known].min() > expected[known].max()
 
 

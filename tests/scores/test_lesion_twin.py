@@ -41,23 +41,24 @@ def _box(label: np.ndarray, corner: np.ndarray, size: np.ndarray, value: int) ->
     label[tuple(slice(max(0, c), max(0, c + s)) for c, s in zip(corner, size, strict=True))] = value
 
 
-@pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("key", TWINS, ids="-".join)
-def test_random_volumes_score_as_the_slow_twin_says(key: tuple[str, str], seed: int) -> None:
+def test_random_volumes_score_as_the_slow_twin_says(key: tuple[str, str], subtests: pytest.Subtests) -> None:
     coding = LABEL_SETS[CODINGS.get(key, "L23")]
-    shape, spacing = GRIDS[seed % len(GRIDS)]
-    prediction, reference = random_pair(seed, shape, coding.values[1:])
-    before = prediction.copy(), reference.copy()
-    found = case_scores(prediction, reference, spacing, Scoring(*key), label_set=coding)
-    np.testing.assert_array_equal((prediction, reference), before)
-    expected = slow_case(prediction, reference, spacing, key)
-    assert list(found) == list(expected)
-    for region, row in expected.items():
-        ours = found[region]
-        for name in NUMBERS:
-            assert getattr(ours, name) == pytest.approx(row[name], abs=1e-9), (region, name)
-        sizes = sorted((lesion.reference_mm3, lesion.predicted_mm3) for lesion in ours.lesions)
-        np.testing.assert_allclose(np.ravel(sizes), np.ravel(sorted(row["sizes"])))
+    for seed in range(10):
+        with subtests.test(seed=seed):
+            shape, spacing = GRIDS[seed % len(GRIDS)]
+            prediction, reference = random_pair(seed, shape, coding.values[1:])
+            before = prediction.copy(), reference.copy()
+            found = case_scores(prediction, reference, spacing, Scoring(*key), label_set=coding)
+            np.testing.assert_array_equal((prediction, reference), before)
+            expected = slow_case(prediction, reference, spacing, key)
+            assert list(found) == list(expected)
+            for region, row in expected.items():
+                ours = found[region]
+                for name in NUMBERS:
+                    assert getattr(ours, name) == pytest.approx(row[name], abs=1e-9), (region, name)
+                sizes = sorted((lesion.reference_mm3, lesion.predicted_mm3) for lesion in ours.lesions)
+                np.testing.assert_allclose(np.ravel(sizes), np.ravel(sorted(row["sizes"])))
 
 
 def test_the_twin_knows_all_tasks() -> None:

@@ -91,60 +91,68 @@ def slow_nsd(sides: Sides, tolerance: float) -> float:
     return near / sum(weights.sum() for _, weights in sides)
 
 
-CASES = [(shape, spacing, name)
-         for shape, spacings in (((7, 9, 8), [(1.0, 1.0, 1.0), (0.6, 2.1, 1.3)]), ((11, 13), [(1.0, 1.0), (0.4, 2.5)]))
-         for spacing in spacings for name in pairs(shape)]  # fmt: skip
+GRIDS = [((7, 9, 8), (1.0, 1.0, 1.0)), ((7, 9, 8), (0.6, 2.1, 1.3)), ((11, 13), (1.0, 1.0)), ((11, 13), (0.4, 2.5))]
+on_grids = pytest.mark.parametrize(("shape", "spacing"), GRIDS)
 
 
-@pytest.mark.parametrize(("shape", "spacing", "name"), CASES)
+@on_grids
 def test_casewise_surface_scores_are_those_of_all_pairs_of_points(
-    shape: tuple[int, ...], spacing: tuple[float, ...], name: str
+    shape: tuple[int, ...], spacing: tuple[float, ...], subtests: pytest.Subtests
 ) -> None:
-    prediction, reference = pairs(shape)[name]
-    sides = slow_sides([slow_elements(mask, spacing) for mask in (prediction, reference)])
-    found = region_scores(prediction, reference, spacing, tolerances_mm=TOLERANCES)
-    assert found.hd_mm == pytest.approx(slow_hd(sides), abs=1e-9)
-    assert found.assd_mm == pytest.approx(slow_assd(sides), abs=1e-9)
-    assert found.nsd == pytest.approx({t: slow_nsd(sides, t) for t in TOLERANCES}, abs=1e-9)
-    assert found.hd95_mm <= found.hd_mm
+    for name, (prediction, reference) in pairs(shape).items():
+        with subtests.test(name):
+            sides = slow_sides([slow_elements(mask, spacing) for mask in (prediction, reference)])
+            found = region_scores(prediction, reference, spacing, tolerances_mm=TOLERANCES)
+            assert found.hd_mm == pytest.approx(slow_hd(sides), abs=1e-9)
+            assert found.assd_mm == pytest.approx(slow_assd(sides), abs=1e-9)
+            assert found.nsd == pytest.approx({t: slow_nsd(sides, t) for t in TOLERANCES}, abs=1e-9)
+            assert found.hd95_mm <= found.hd_mm
 
 
-@pytest.mark.parametrize(("shape", "spacing", "name"), CASES)
-def test_casewise_surface_scores_are_the_packages(shape: tuple[int, ...], spacing: tuple[float, ...], name: str) -> None:
-    prediction, reference = pairs(shape)[name]
-    found = region_scores(prediction, reference, spacing, tolerances_mm=TOLERANCES)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package uses names that SciPy has moved
-        distances = surface_distance.compute_surface_distances(reference, prediction, spacing)
-    assert found.hd_mm == pytest.approx(surface_distance.compute_robust_hausdorff(distances, 100), abs=1e-9)
-    directed = surface_distance.compute_average_surface_distance(distances)
-    areas = [distances[f"surfel_areas_{side}"].sum() for side in ("gt", "pred")]
-    assert found.assd_mm == pytest.approx(np.average(directed, weights=areas), abs=1e-9)
-    for tolerance, share in found.nsd.items():
-        assert share == pytest.approx(surface_distance.compute_surface_dice_at_tolerance(distances, tolerance), abs=1e-9)
+@on_grids
+def test_casewise_surface_scores_are_the_packages(
+    shape: tuple[int, ...], spacing: tuple[float, ...], subtests: pytest.Subtests
+) -> None:
+    for name, (prediction, reference) in pairs(shape).items():
+        with subtests.test(name):
+            found = region_scores(prediction, reference, spacing, tolerances_mm=TOLERANCES)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the package uses names that SciPy has moved
+                distances = surface_distance.compute_surface_distances(reference, prediction, spacing)
+            assert found.hd_mm == pytest.approx(surface_distance.compute_robust_hausdorff(distances, 100), abs=1e-9)
+            directed = surface_distance.compute_average_surface_distance(distances)
+            areas = [distances[f"surfel_areas_{side}"].sum() for side in ("gt", "pred")]
+            assert found.assd_mm == pytest.approx(np.average(directed, weights=areas), abs=1e-9)
+            shares = {t: surface_distance.compute_surface_dice_at_tolerance(distances, t) for t in TOLERANCES}
+            assert found.nsd == pytest.approx(shares, abs=1e-9)
 
 
-@pytest.mark.parametrize(("shape", "spacing", "name"), CASES)
-def test_border_voxels_give_the_other_definition(shape: tuple[int, ...], spacing: tuple[float, ...], name: str) -> None:
-    masks = pairs(shape)[name]
-    sides = slow_sides([slow_border(mask, spacing) for mask in masks])
-    pair = measure(*(border_surface(mask, spacing) for mask in masks), spacing)
-    assert largest_distance(pair) == pytest.approx(slow_hd(sides), abs=1e-9)
-    assert mean_distance(pair) == pytest.approx(slow_assd(sides), abs=1e-9)
-    assert [surface_dice(pair, t) for t in TOLERANCES] == pytest.approx([slow_nsd(sides, t) for t in TOLERANCES], abs=1e-9)
+@on_grids
+def test_border_voxels_give_the_other_definition(
+    shape: tuple[int, ...], spacing: tuple[float, ...], subtests: pytest.Subtests
+) -> None:
+    for name, masks in pairs(shape).items():
+        with subtests.test(name):
+            sides = slow_sides([slow_border(mask, spacing) for mask in masks])
+            pair = measure(*(border_surface(mask, spacing) for mask in masks), spacing)
+            assert largest_distance(pair) == pytest.approx(slow_hd(sides), abs=1e-9)
+            assert mean_distance(pair) == pytest.approx(slow_assd(sides), abs=1e-9)
+            shares = {t: slow_nsd(sides, t) for t in TOLERANCES}
+            assert {t: surface_dice(pair, t) for t in TOLERANCES} == pytest.approx(shares, abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", [element_surface, border_surface])
-@pytest.mark.parametrize("name", ["noise", "far apart", "noise on a box"])
-def test_the_order_in_memory_does_not_matter(name: str, kind: type) -> None:
+def test_the_order_in_memory_does_not_matter(kind: type) -> None:
     shape, spacing = (7, 9, 8), (0.6, 2.1, 1.3)
-    a, b = pairs(shape)[name]
-    expected = measure(kind(a, spacing), kind(b, spacing), spacing)
-    for one, other in itertools.product((a, np.asfortranarray(a)), (b, np.asfortranarray(b), np.stack([b, b], -1)[..., 0])):
-        found = measure(kind(one, spacing), kind(other, spacing), spacing)
-        for side, same in zip(found, expected, strict=True):
-            np.testing.assert_array_equal(side.lengths, same.lengths)
-            np.testing.assert_array_equal(side.weights, same.weights)
+    for name in ("noise", "far apart", "noise on a box"):
+        a, b = pairs(shape)[name]
+        expected = measure(kind(a, spacing), kind(b, spacing), spacing)
+        others = (b, np.asfortranarray(b), np.stack([b, b], -1)[..., 0])
+        for one, other in itertools.product((a, np.asfortranarray(a)), others):
+            found = measure(kind(one, spacing), kind(other, spacing), spacing)
+            for side, same in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(side.lengths, same.lengths, err_msg=name)
+                np.testing.assert_array_equal(side.weights, same.weights, err_msg=name)
 
 
 def test_boxes_worked_out_by_hand() -> None:
