@@ -1,0 +1,222 @@
+"""The folder that a command writes to, and that its next call may find there.
+
+Every resumable output answers the same questions in the same words: is the path a file, does the folder hold something else,
+was it made with other settings, is it finished, and how much of it is kept? What is written down, and how, is up to each user:
+a store has its settings in every case file, masks have ``predictions.json``, a run has its recipe. They hand over what they
+read there; what decides and what is said stands here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from brats3d.errors import OutputExistsError
+
+log = logging.getLogger(__name__)
+
+SHOWN = 60
+"""Characters of a setting's value that a message shows."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a command writes into its folder, and how messages speak of it: one row per command.
+
+    Attributes:
+        name: what it is, such as ``masks``.
+        done: what has become of a case that is kept, such as ``predicted``.
+        parts: names that the command writes in the folder; other entries are none of its business. Empty if the folder is
+            for this command alone, so that every entry counts that is not hidden.
+        again: what a user may do about results that are there, besides choosing another folder.
+        beside: what a user may do about somebody else's files in the folder; empty if only another folder helps.
+        option: the option that names the folder.
+    """
+
+    name: str
+    done: str = "done"
+    parts: tuple[str, ...] = ()
+    again: str = "use --force to start over"
+    beside: str = ""
+    option: str = "--out"
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder for output, and the settings that its contents are to be made with.
+
+    Attributes:
+        path: the folder; it need not exist.
+        contents: what the command writes there.
+        settings: name → value of what decides the contents besides the input files; plain values, nested as may be.
+    """
+
+    path: Path
+    contents: Contents
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """Return the names that are taken in the folder: those of `Contents.parts`, or all that are not hidden.
+
+        Returns:
+            Parts in their own order, other names sorted; empty if the folder does not exist.
+
+        Raises:
+            OutputExistsError: a file has the name of the folder, or of one above it.
+        """
+        for place in (self.path, *self.path.absolute().parents):
+            if place.is_dir():
+                break
+            if os.path.lexists(place):
+                kind = "a file" if place.exists() else "a link that leads nowhere"
+                self._refuse(f"{place} is {kind}; expected a folder for {self.contents.name}", "")
+        if not self.path.is_dir():
+            return []
+        if self.contents.parts:
+            return [name for name in self.contents.parts if os.path.lexists(self.path / name)]
+        return sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith("."))
+
+    def check(self, recorded: Mapping[str, Any] | None, *, force: bool = False) -> list[str]:
+        """Refuse a folder that must not be written to; nothing is changed.
+
+        Args:
+            recorded: the settings that the contents were made with; None if nothing in the folder says that this command made
+                them, or another version did that cannot be continued.
+            force: results that are there may be replaced. Somebody else's files are then no reason to refuse either, if
+                `Contents.beside` says so.
+
+        Returns:
+            The names that are there, see `names`: what may be continued, or replaced with ``force``.
+
+        Raises:
+            OutputExistsError: a file has the folder's name, or the folder holds something else, or results that were made with
+                other settings (names each, what it was and what it is now).
+        """
+        there = self.names()
+        if there and recorded is None and not (force and self.contents.beside):
+            more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+            self._refuse(
+                f"{self.path} holds {there[0]}{more}, and nothing there says that it is {self.contents.name} of this version",
+                self.contents.beside,
+            )
+        if there and recorded is not None and not force:
+            self.check_settings(recorded)
+        return there
+
+    def check_settings(self, recorded: Mapping[str, Any], part: Path | None = None) -> None:
+        """Refuse contents that were made with other settings.
+
+        Args:
+            recorded: the settings that they were made with; a setting that is missing there, or here, is None.
+            part: the file that records them, if each part of the contents has settings of its own.
+
+        Raises:
+            OutputExistsError: names each setting that differs, what it was and what it is now.
+        """
+        differing = differences(recorded, self.settings)
+        if differing:
+            what = f"{self.path} holds {self.contents.name}" if part is None else f"{part} was"
+            self._refuse(f"{what} made with other settings ({', '.join(differing)})", self.contents.again)
+
+    def check_unfinished(self, kept: int, wanted: int, source: str = "") -> None:
+        """Refuse to start if all cases are there; say so if some are.
+
+        Args:
+            kept: how many of the cases asked for are there.
+            wanted: how many are asked for.
+            source: where they come from, for the message.
+
+        Raises:
+            OutputExistsError: nothing is left to do.
+        """
+        if kept and kept == wanted:
+            self.refuse_finished(f"{self.contents.name} of all {wanted} cases{source and f' of {source}'}")
+        self.note_kept(kept, wanted)
+
+    def note_kept(self, kept: int, wanted: int) -> None:
+        """Say that a call continues an earlier one, if it does.
+
+        Args:
+            kept: how many of the cases asked for are there.
+            wanted: how many are asked for.
+        """
+        if kept:
+            log.warning("%s: continuing, %d of %d cases are %s already.", self.path, kept, wanted, self.contents.done)
+
+    def refuse_finished(self, found: str) -> NoReturn:
+        """Refuse to start beside finished results.
+
+        Args:
+            found: what is there.
+
+        Raises:
+            OutputExistsError: says what is there, and what to do.
+        """
+        self._refuse(f"{self.path} holds {found} already", self.contents.again)
+
+    def remove(self, files: Iterable[str], folders: Collection[str] = ()) -> None:
+        """Remove what an earlier call left; what is not there, or not inside the folder, is passed over.
+
+        A link is removed, and what it leads to stays.
+
+        Args:
+            files: names below the folder; a folder of that name stays, unless it is among ``folders``.
+            folders: names below the folder that are removed with all they hold.
+        """
+        own = self.path.resolve()
+        for name in (*files, *folders):
+            target = Path(os.path.normpath(self.path / name))
+            if own not in (target.parent.resolve() / target.name).parents:
+                continue  # a list from elsewhere may name a file outside
+            if target.is_symlink() or not target.is_dir():
+                target.unlink(missing_ok=True)
+            elif name in folders:
+                shutil.rmtree(target)
+
+    def _refuse(self, found: str, instead: str) -> NoReturn:
+        other = f"choose another {self.contents.option}"
+        raise OutputExistsError(f"{found}; {f'{other}, or {instead}' if instead else other}.")
+
+
+def differences(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return which settings differ, as ``NAME was X, now Y``; those in nested tables and lists by the whole way to them.
+
+    Args:
+        recorded: name → value, as it was.
+        settings: name → value, as it is now. A name that only one of the two has is None in the other.
+    """
+    before, now = _flat(recorded), _flat(settings)
+    names = [*before, *(name for name in now if name not in before)]
+    pairs = [(name, before.get(name), now.get(name)) for name in names]
+    return [f"{name} was {was}, now {new}" for name, *both in pairs if both[0] != both[1] for was, new in [_shown(*both)]]
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as they are read from JSON, with ``outer.inner`` as the names of nested ones."""
+    found: dict[str, Any] = {}
+
+    def add(within: str, values: Iterable[tuple[Any, Any]]) -> None:
+        for key, value in values:
+            if isinstance(value, Mapping):
+                add(f"{within}{key}.", value.items())
+            elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+                add(f"{within}{key}.", enumerate(value, 1))
+            else:
+                found[f"{within}{key}"] = value
+
+    add("", json.loads(json.dumps(dict(settings), default=str)).items())
+    return found
+
+
+def _shown(*values: Any) -> list[str]:
+    """Return two values for a message; long ones are cut to where they differ."""
+    texts = [repr(value) for value in values]
+    same = next((i for i, letters in enumerate(zip(*texts, strict=False)) if len(set(letters)) > 1), min(map(len, texts)))
+    cut = max(0, same - SHOWN // 4) if max(map(len, texts)) > SHOWN else 0
+    return [("…" if cut else "") + text[cut : cut + SHOWN] + ("…" if len(text) > cut + SHOWN else "") for text in texts]
