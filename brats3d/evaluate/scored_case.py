@@ -157,7 +157,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     for warning in labels.warnings:
         log.warning("%s", warning)
     mine, theirs = labels.prediction, labels.reference
-    codings = named_label_set(mine.label_set), named_label_set(theirs.label_set)
+    codings = mine.coding, theirs.coding
     arrays = mine.volume.array, theirs.volume.array
     spacing = theirs.volume.grid.spacing_mm
     usual = {scoring.protocol: scored_regions(scoring, *codings) for scoring in pair.scorings}
@@ -182,7 +182,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     }
     return CaseResult(
         scores,
-        (mine.label_set, theirs.label_set),
+        (codings[0].name, codings[1].name),
         {region: str(failure) for region, failure in failures.items()},
         calibrate(pair.prediction, theirs, list(first), other_grid=pair.other_grid) if pair.calibration else {},
         made_from,

@@ -55,7 +55,7 @@ def pair(folder: Path, prediction: np.ndarray, affine: np.ndarray, reference: np
     for side, array, matrix in (("prediction", prediction, affine), ("reference", reference, there)):
         path = folder / f"{side}.nii.gz"
         nib.save(nib.Nifti1Image(array, matrix), path)
-        files.append(LabelFile(FIRST, Side(side, folder, "--label-set", None, names_bind=False), path, recorded="L17"))
+        files.append(LabelFile(FIRST, Side(side, folder, "--label-set", None, names_bind=False), path, LABEL_SETS["L17"]))
     return Pair(FIRST, *files, other_grid=how)
 
 
