@@ -5,7 +5,6 @@ from brats3d.masks.mask_folder import (
     ARCHIVE_NAME,
     LIST_NAME,
     MaskFolder,
-    clear_mask_folder,
     open_mask_folder,
     read_mask_list,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "MaskModel",
     "MaskSettings",
     "MemberFile",
-    "clear_mask_folder",
     "list_as_json",
     "list_from_json",
     "open_mask_folder",

@@ -121,7 +121,8 @@ def list_from_json(text: str, where: str) -> MaskList:
         if isinstance(problem, OptionError):
             raise
         raise OptionError(
-            f"{where}: cannot be read ({type(problem).__name__}: {first_line(problem)}); predict again, or remove it."
+            f"{where}: cannot be read ({type(problem).__name__}: {first_line(problem)}); remove it, or start over with predict"
+            " --force."
         ) from problem
 
 

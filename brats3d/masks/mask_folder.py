@@ -6,6 +6,8 @@ that is not whole.
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +15,14 @@ from types import MappingProxyType
 from typing import Any
 
 from brats3d.errors import OptionError, OutputExistsError
-from brats3d.files import write_file
+from brats3d.files import Contents, OutputFolder, write_file
 from brats3d.masks.list_schema import list_as_json, list_from_json
 from brats3d.masks.mask_list import MaskEntry, MaskList, MaskSettings
-from brats3d.regions import LabelSet
+from brats3d.regions import LABEL_SETS, LabelSet
 
 LIST_NAME = "predictions.json"
 ARCHIVE_NAME = "submission.zip"
+MASKS = Contents("masks", "predicted", beside="use --force to write beside what is there")
 
 
 def read_mask_list(folder: Path | str) -> MaskList | None:
@@ -46,12 +49,17 @@ class MaskFolder:
     """A folder of predicted masks that is being written.
 
     Attributes:
-        path: the folder.
+        output: the folder, and the settings that its masks are made with.
         masks: what is in it.
     """
 
-    path: Path
+    output: OutputFolder
     masks: MaskList
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.output.path
 
     def save(self) -> None:
         """Write the list, and make the folder if it does not exist.
@@ -61,15 +69,6 @@ class MaskFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         write_file(self.path / LIST_NAME, list_as_json(self.masks))
-
-    def marked(self, cases: Collection[str]) -> MaskFolder:
-        """Return the folder with those of its masks marked that are of patients the model was trained on; nothing is written.
-
-        Args:
-            cases: ids of cases of such patients.
-        """
-        entries = {c: replace(e, trained_on=True) if c in cases else e for c, e in self.masks.cases.items()}
-        return replace(self, masks=replace(self.masks, cases=entries))
 
     def with_case(self, case: str, entry: MaskEntry) -> MaskFolder:
         """Return the folder with one more mask, whose files are there; the list on the disk names it too.
@@ -85,6 +84,27 @@ class MaskFolder:
         folder.save()
         return folder
 
+    def marked(self, cases: Collection[str]) -> MaskFolder:
+        """Return the folder with those of its masks marked that are of patients the model was trained on; nothing is written.
+
+        Args:
+            cases: ids of cases of such patients.
+        """
+        entries = {c: replace(e, trained_on=True) if c in cases else e for c, e in self.masks.cases.items()}
+        return replace(self, masks=replace(self.masks, cases=entries))
+
+    def clear(self) -> None:
+        """Remove what an earlier call wrote: the files that its list names, the list, and the zip; nothing else.
+
+        Without a list that can be read, nothing is removed.
+        """
+        try:
+            found = read_mask_list(self.path)
+        except OptionError:
+            return
+        if found is not None:
+            self.output.remove([*(n for e in found.cases.values() for n in e.files), LIST_NAME, ARCHIVE_NAME])
+
 
 def open_mask_folder(
     path: Path, wanted: MaskList, own_inference: Mapping[str, Any] = MappingProxyType({}), *, force: bool = False
@@ -94,70 +114,46 @@ def open_mask_folder(
     Args:
         path: the folder, which need not exist.
         wanted: the model and the settings, without cases.
-        own_inference: how the model is applied unless somebody asks otherwise: what an earlier version did, which did not
-            record it.
+        own_inference: how the model is applied unless the user changes it: so it was in a folder whose list does not say.
         force: whatever is there may be overwritten.
 
     Returns:
         The folder with the cases that have a mask; none with ``force``.
 
     Raises:
-        OutputExistsError: it holds something else, or masks of another model or other settings.
+        OutputExistsError: it holds something else, masks of another model or with other settings, or a list that cannot be
+            read.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputExistsError(f"{path} is a file; expected a folder for the masks: choose another --out.")
-    # hidden: what a killed run left, or a file browser
-    entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")] if path.exists() else []
-    if force or not entries:
-        return MaskFolder(path, wanted)
+    output = OutputFolder(path, MASKS, _identity(wanted, {}))
     try:
         found = read_mask_list(path)
     except OptionError as problem:
-        raise OutputExistsError(f"{problem} To write here all the same, use --force.") from problem
-    if found is None:
-        raise OutputExistsError(
-            f"{path} holds {len(entries)} entries and no {LIST_NAME}; choose another --out, or use --force to write beside"
-            " them."
-        )
-    models = [("model", found.model.checksum[:12], wanted.model.checksum[:12])]
-    differing = [row for row in models if row[1] != row[2]] + _differences(found.settings, wanted.settings, own_inference)
-    if differing:
-        words = ", ".join(f"{name} {old!r}, now {new!r}" for name, old, new in differing)
-        raise OutputExistsError(f"{path} was predicted with other settings ({words}); choose another --out, or use --force.")
+        if not force:
+            raise OutputExistsError(str(problem)) from problem
+        found = None
+    output.check(None if found is None else _identity(found, own_inference), force=force)
+    if found is None or force:
+        return MaskFolder(output, wanted)
     cases = {case: entry for case, entry in found.cases.items() if (path / entry.file).is_file()}
-    return MaskFolder(path, replace(wanted, cases=cases))
+    return MaskFolder(output, replace(wanted, cases=cases))
 
 
-def clear_mask_folder(path: Path) -> None:
-    """Remove what an earlier prediction wrote: the files its list names, the list, and the zip; nothing else.
-
-    Args:
-        path: the folder; what nobody can read a list of stays.
-    """
-    try:
-        found = read_mask_list(path)
-    except OptionError:
-        return
-    if found is None:
-        return
-    names = [name for entry in found.cases.values() for name in entry.files]
-    for name in [*names, LIST_NAME, ARCHIVE_NAME]:
-        target = path / name
-        if target.resolve().is_relative_to(path.resolve()):  # a list from elsewhere may name a file outside
-            target.unlink(missing_ok=True)
+def _identity(masks: MaskList, own_inference: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what must not change from call to call, for messages too."""
+    settings: MaskSettings = masks.settings
+    return {
+        "model": masks.model.checksum[:12],
+        "label_set": _told_apart(settings.label_set),
+        "probabilities": settings.probabilities,
+        **own_inference,
+        **(settings.inference or {}),
+    }
 
 
-def _differences(found: MaskSettings, wanted: MaskSettings, own: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return what differs between two settings: its name, the value found, and the value wanted."""
-    pairs: list[tuple[str, Any, Any]] = [
-        (name, {**own, **(found.inference or {})}.get(name), value) for name, value in (wanted.inference or {}).items()
-    ]
-    pairs.append(("label_set", *_told_apart(found.label_set, wanted.label_set)))
-    pairs.append(("probabilities", found.probabilities, wanted.probabilities))
-    return [(name, old, new) for name, old, new in pairs if old != new]
-
-
-def _told_apart(old: LabelSet | None, new: LabelSet | None) -> tuple[str | None, str | None]:
-    """Return the names of two label sets; if they share one and differ, the second says so."""
-    names = old.name if old else None, new.name if new else None
-    return names if old == new or names[0] != names[1] else (names[0], f"{names[1]} of other content")
+def _told_apart(coding: LabelSet | None) -> str | None:
+    """Return a label set's name, with a checksum of its content if it is somebody's own."""
+    if coding is None:
+        return None
+    if LABEL_SETS.get(coding.name) == coding:
+        return coding.name
+    return f"{coding.name} ({zlib.crc32(json.dumps(coding.as_dict()).encode()):08x})"

@@ -16,7 +16,7 @@ from typing import Any
 from brats3d import images
 from brats3d.cases import read_case_ids, select_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OutputExistsError, check_list
+from brats3d.errors import CaseError, check_list
 from brats3d.files import check_name
 from brats3d.masks import (
     ARCHIVE_NAME,
@@ -26,7 +26,6 @@ from brats3d.masks import (
     MaskModel,
     MaskSettings,
     MemberFile,
-    clear_mask_folder,
     open_mask_folder,
 )
 from brats3d.models import Model, file_checksum, load_model, read_card
@@ -137,7 +136,7 @@ def predict_cases(
     if work.todo:
         network = load_model(model)  # only now: this imports Keras
         if force:
-            clear_mask_folder(out)
+            folder.clear()
         _predict_all(work, network, progress)
     return _report(work, _pack(work) if submission else None)
 
@@ -170,11 +169,11 @@ def _look_at_kept(work: _Work, progress: Progress) -> None:
     """Settle which masks are kept, and refuse to begin where there is nothing to do."""
     found = check_kept(work.folder, work.sources, lambda done, total: progress("check", done, total))
     work.kept, work.refused = found.kept, found.refused
-    out, kept, cases = work.folder.path, len(work.kept), len(work.sources)
-    if kept == cases and not (work.submission and packed_checksums(out) != _checksums(_packable(work))):
-        raise OutputExistsError(f"{out} holds the masks of all {kept} cases already; use --force to predict them again.")
-    if kept:
-        log.warning("%s: continuing, %d of %d cases are predicted already.", out, kept, cases)
+    output, kept, cases = work.folder.output, len(work.kept), len(work.sources)
+    if kept == cases and work.submission and packed_checksums(output.path) != _checksums(_packable(work)):
+        output.note_kept(kept, cases)
+    else:
+        output.check_unfinished(kept, cases)
 
 
 def _note_training_cases(work: _Work, training_cases: Sequence[str]) -> None:

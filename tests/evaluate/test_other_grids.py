@@ -22,6 +22,7 @@ from brats3d.evaluate.label_files import LabelFile, Side
 from brats3d.evaluate.pair import Pair, read_pair
 from brats3d.evaluate.scored_case import evaluate_pair
 from brats3d.geometry import Grid
+from brats3d.regions import LABEL_SETS
 
 CUBE = (40, 40, 40)
 LPS = np.array([[-1.0, 0, 0, 30], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
