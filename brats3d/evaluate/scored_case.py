@@ -194,11 +194,12 @@ def evaluate_pair(pair: Pair) -> CaseResult:
 
 def _told(pair: Pair, coding: LabelSet, regions: Sequence[str]) -> tuple[str, ...]:
     """Return those of some regions that the prediction tells: what its model does not give is no miss."""
-    model = pair.prediction.regions
-    told = tuple(r for r in regions if model is None or r in told_regions(model, coding))
+    model = pair.prediction.model
+    painted = model.painted_in(coding) if model else None
+    told = tuple(r for r in regions if painted is None or r in told_regions(painted, coding))
     if not told:
         raise LabelError(
-            f"{pair.prediction.path} is of a model of {', '.join(model or ())}, which tells none of the regions"
-            f" {', '.join(regions)}; expected a mask that has one of them."
+            f"{pair.prediction.path} is of a model of {', '.join(pair.prediction.regions or ())}, which tells none of"
+            f" the regions {', '.join(regions)}; expected a mask that has one of them."
         )
     return told

@@ -67,6 +67,19 @@ class MaskModel:
         exclusive = self.kind == "labels" or len(values) == 1
         return values if exclusive and set(values) <= set(names) else ()
 
+    def painted_in(self, coding: LabelSet) -> tuple[str, ...] | None:
+        """Return the regions and values that a mask was painted from; None if they are not recorded.
+
+        A channel that is a value means something in the model's own label set alone.
+
+        Args:
+            coding: the label set of the mask.
+        """
+        if self.regions is None:
+            return None
+        names = dict.fromkeys((*self.regions, *(self.channels or ())))
+        return tuple(name for name in names if self.label_set == coding or not name.isdigit())
+
 
 @dataclass(frozen=True)
 class MaskSettings:

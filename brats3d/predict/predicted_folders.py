@@ -115,7 +115,7 @@ def predict_cases(
     card = read_card(model)
     if label_set is not None:
         check_paintable(card, label_set)
-    found = open_sources(paths, label_set)
+    found = open_sources(paths, read_labels=label_set is None)
     chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
     identity = MemberFile(model.name, file_checksum(model))
     made_by = MaskModel(

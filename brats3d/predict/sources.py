@@ -64,11 +64,11 @@ class ScansSource:
 
     Attributes:
         case: the case.
-        label_set: coding asked for; if there is one, the case's label is not read.
+        read_label: whether the case's label is read, since it says what the source's masks look like.
     """
 
     case: Case
-    label_set: str | None
+    read_label: bool = True
 
     @property
     def patient(self) -> str:
@@ -119,7 +119,7 @@ class ScansSource:
         values how the source writes masks.
         """
         scans = dataclasses.replace(self.case, label=None)
-        if self.label_set is not None or self.case.label is None:
+        if not self.read_label or self.case.label is None:
             return prepare_case(scans)
         try:
             return prepare_case(self.case)
@@ -191,12 +191,12 @@ class StoreSource:
         return self.store[self.id]
 
 
-def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, CaseSource]:
+def open_sources(sources: Sequence[Path], *, read_labels: bool = True) -> dict[str, CaseSource]:
     """Return case id → where it comes from, of all sources together, sorted by id.
 
     Args:
         sources: folders of scans, nested in any way, or stores (a folder, or a packed file ``.h5``).
-        label_set: coding asked for; if there is one, the labels of scans are not read.
+        read_labels: whether labels beside scans are read, since they say what the source's masks look like.
 
     Raises:
         OptionError: there is no source, or one case is in two of them.
@@ -208,7 +208,7 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Ca
     scans = [s for s in sources if not is_store(s)]
     pairs: list[tuple[str, CaseSource]] = [(case, StoreSource(store, case)) for store in stores for case in store]
     if scans:
-        pairs += [(case.id, ScansSource(case, label_set)) for case in find_cases(scans)]
+        pairs += [(case.id, ScansSource(case, read_labels)) for case in find_cases(scans)]
     found: dict[str, CaseSource] = {}
     for case, source in pairs:
         if case in found:
