@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from brats3d.evaluate.label_files import LIST_NAME, Side
+from brats3d.evaluate.label_files import Side
 from brats3d.evaluate.scored_case import CaseResult
+from brats3d.masks import LIST_NAME
 from brats3d.scores import TASKS, OtherReading, Scoring
 
 SHOWN = 3

@@ -5,16 +5,14 @@ A folder is a store (``*.h5``), has a list (``predictions.json``), or holds case
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from brats3d import images
 from brats3d.cases import Case, Facts, Finding, corpus_of, look_for_cases, patient_of, refuse_conflicts, warn_of_unused
 from brats3d.errors import NoCasesError, OptionError
-from brats3d.evaluate.label_files import LIST_NAME, LIST_SCHEMA, LabelFile, Side
-from brats3d.regions import LABEL_SETS
+from brats3d.evaluate.label_files import LabelFile, Side
+from brats3d.masks import MaskList, read_mask_list
 from brats3d.store import case_path, is_store, open_store
 
 
@@ -34,10 +32,9 @@ def find_labels(side: Side) -> dict[str, LabelFile]:
         raise NoCasesError(f"{folder}: no such folder; expected the {side.what}s: masks, case folders or a store.")
     if stored:
         found = {case: LabelFile(case, side, case_path(folder, case)) for case in open_store(folder)}
-    elif (folder / LIST_NAME).is_file():
-        found = _listed(side)
     else:
-        found = _named(side)
+        masks = read_mask_list(folder)
+        found = _named(side) if masks is None else _listed(side, masks)
     if not found:
         there = sorted(p.name for p in folder.iterdir())
         raise NoCasesError(
@@ -47,36 +44,15 @@ def find_labels(side: Side) -> dict[str, LabelFile]:
     return dict(sorted(found.items()))
 
 
-def _listed(side: Side) -> dict[str, LabelFile]:
-    path = side.folder / LIST_NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        schema, entries = content["schema"], content["cases"]
-        regions = _names(content["regions"]) if "regions" in content else None
-        found = {
-            case: LabelFile(
-                case, side, side.folder / entry["file"], recorded=entry["label_set"],
-                probabilities=side.folder / entry["probabilities"] if "probabilities" in entry else None,
-                regions=regions, trained_on=bool(entry.get("trained_on", False)),
-            )
-            for case, entry in entries.items()
-        }  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise OptionError(
-            f"{path}: cannot be read ({type(problem).__name__}: {problem}); predict again, or remove it."
-        ) from problem
-    if schema != LIST_SCHEMA:
-        raise OptionError(f"{path}: has schema {schema!r}; expected {LIST_SCHEMA}: predict again with this version.")
-    for case, file in found.items():
-        if file.recorded not in LABEL_SETS:
-            raise OptionError(f"{path}: says label set {file.recorded!r} of {case}; expected one of: {', '.join(LABEL_SETS)}.")
-    return found
-
-
-def _names(regions: Any) -> tuple[str, ...]:
-    if not (isinstance(regions, list) and regions and all(isinstance(region, str) for region in regions)):
-        raise ValueError(f"regions is {regions!r}; expected a list of names")
-    return tuple(regions)
+def _listed(side: Side, masks: MaskList) -> dict[str, LabelFile]:
+    return {
+        case: LabelFile(
+            case, side, side.folder / entry.file, entry.label_set,
+            probabilities=None if entry.probabilities is None else side.folder / entry.probabilities,
+            model=masks.model, trained_on=entry.trained_on,
+        )
+        for case, entry in masks.cases.items()
+    }  # fmt: skip
 
 
 def _named(side: Side) -> dict[str, LabelFile]:

@@ -20,11 +20,10 @@ from brats3d.cases import Case, settle_label_set
 from brats3d.errors import GridError, ImageError, LabelError
 from brats3d.geometry import bounding_box, box_slices, from_stored
 from brats3d.images import Volume
-from brats3d.regions import LABEL_SETS, check_values, whole_numbers
+from brats3d.masks import MaskModel
+from brats3d.regions import LabelSet, check_values, whole_numbers
+from brats3d.regions import label_set as named_label_set
 from brats3d.store import StoredCase
-
-LIST_NAME = "predictions.json"
-LIST_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,8 @@ class LabelFile:
         path: the mask, or the store's case file; None where there are scans without a label.
         recorded: label set that the list says.
         named: the case as its names tell it; None where a store or a list knows more.
-        probabilities: the file of the regions' probabilities that the list names, if any.
-        regions: the regions of the model, which are the channels of the probabilities, in order, as the list records them; None
-            if it does not.
+        probabilities: the file of the probabilities that the list names, if any.
+        model: the model that predicted it, as the list records it; None without a list.
         trained_on: whether the list says that the model was trained on the patient.
         settled: label set that the labels of its folder share, if that is found out.
     """
@@ -66,12 +64,17 @@ class LabelFile:
     id: str
     side: Side
     path: Path | None
-    recorded: str | None = None
+    recorded: LabelSet | None = None
     named: Case | None = None
     probabilities: Path | None = None
-    regions: tuple[str, ...] | None = None
+    model: MaskModel | None = None
     trained_on: bool = False
     settled: str | None = None
+
+    @property
+    def regions(self) -> tuple[str, ...] | None:
+        """The regions that the model gives; None if nobody recorded them."""
+        return self.model.regions if self.model else None
 
     @property
     def stored(self) -> bool:
@@ -84,18 +87,18 @@ class LabelFile:
         Sizes and times are not enough: an archive that is unpacked keeps its times, and uncompressed masks have one size.
 
         Args:
-            probabilities: whether the file of the regions' probabilities is looked at too.
+            probabilities: whether the file of the probabilities is looked at too.
 
         Raises:
             StoreError: the store's case file is damaged.
         """
         if self.path is not None and self.path.suffix == ".h5":
             volume, recorded = _read_stored(self.path)
-            content: list[Any] = [zlib.crc32(volume.array.tobytes()), volume.grid.affine.tolist(), recorded]
+            content: list[Any] = [zlib.crc32(volume.array.tobytes()), volume.grid.affine.tolist(), _content(recorded)]
         else:
-            content = [*_file_content(self.path), self.recorded, self.regions and list(self.regions)]
+            content = [*_file_content(self.path), _content(self.recorded), self.regions and list(self.regions)]
         if probabilities:
-            content += _file_content(self.probabilities)
+            content += [*_file_content(self.probabilities), *_channels(self.model)]
         return content
 
 
@@ -105,13 +108,21 @@ class Label:
 
     Attributes:
         volume: uint8, on its file's (or its scan's) grid.
-        label_set: what its values mean.
+        coding: what its values mean.
         doubts: what is doubtful about its file's header, as words that follow "the header".
     """
 
     volume: Volume
-    label_set: str
+    coding: LabelSet
     doubts: tuple[str, ...] = ()
+
+
+def _content(coding: LabelSet | None) -> dict[str, Any] | None:
+    return None if coding is None else coding.as_dict()
+
+
+def _channels(model: MaskModel | None) -> list[Any]:
+    return [] if model is None else [model.kind, model.channels and list(model.channels), _content(model.label_set)]
 
 
 def _file_content(path: Path | None) -> list[int]:
@@ -140,7 +151,7 @@ def read_label(file: LabelFile) -> Label:
     values = _values(volume.array)
     try:
         settled = _settle(file, recorded, values)
-        check_values(values, LABEL_SETS[settled])
+        check_values(values, settled)
     except LabelError as problem:
         raise LabelError(f"{path}: {problem}") from problem
     return Label(volume, settled, volume.grid.doubts)
@@ -172,25 +183,25 @@ def _values(label: np.ndarray) -> np.ndarray:
     return found if inside.size == label.size else np.union1d(found, [0])
 
 
-def _settle(file: LabelFile, recorded: str | None, values: np.ndarray) -> str:
+def _settle(file: LabelFile, recorded: LabelSet | None, values: np.ndarray) -> LabelSet:
     requested = file.side.requested
     if recorded is not None:
-        if requested not in (None, recorded):
+        if requested is not None and named_label_set(requested) != recorded:
             raise LabelError(
-                f"the {file.side.what} is recorded as {recorded}, {file.side.option} says {requested}; leave the option out, or"
-                " correct the record."
+                f"the {file.side.what} is recorded as {recorded.name}, {file.side.option} says {requested}; leave the option"
+                " out, or correct the record."
             )
         return recorded
     if file.settled is not None:
-        return file.settled
+        return named_label_set(file.settled)
     if requested is not None and (file.named is None or not file.side.names_bind):
-        return requested
+        return named_label_set(requested)
     if file.named is None:
         raise LabelError(f"the store does not record the label set of {file.id}; say it with {file.side.option} NAME.")
-    return settle_label_set(file.named, values.tolist(), requested, option=file.side.option)
+    return named_label_set(settle_label_set(file.named, values.tolist(), requested, option=file.side.option))
 
 
-def _read_stored(path: Path) -> tuple[Volume, str | None]:
+def _read_stored(path: Path) -> tuple[Volume, LabelSet | None]:
     with StoredCase(path) as stored:
         if stored.label is None:
             raise LabelError(f"{path}: the stored case has no label; expected one to compare.")
@@ -199,7 +210,7 @@ def _read_stored(path: Path) -> tuple[Volume, str | None]:
         # the stored orientation is not the source's: masks are compared where they were drawn
         return Volume(
             from_stored(stored.label_patch((0, 0, 0), stored.grid.shape), stored.source), stored.source
-        ), stored.label_set
+        ), stored.coding
 
 
 def _read_mask(path: Path) -> Volume:

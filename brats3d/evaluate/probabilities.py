@@ -1,26 +1,31 @@
 """Probabilities beside predicted masks, against the reference: are 80 % of the voxels called 0.8 tumour?
 
-The channels of a probability file are the model's regions, in the model's order; ``predictions.json`` names them. A list
-written by an earlier version does not: three channels are then taken for WT, TC and ET, and others are not looked at.
+``predictions.json`` names the channels of a probability file: regions, or the values of a label set, of which a voxel has one,
+so that a region's probability is the sum of its values'. The first lists did not name them: three channels are then taken for
+WT, TC and ET, and others are not looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from brats3d import images
 from brats3d.errors import ArrayError, GridError, ImageError, LabelError
-from brats3d.evaluate.label_files import LIST_NAME, Label, LabelFile
+from brats3d.evaluate.label_files import Label, LabelFile
 from brats3d.evaluate.pair import OtherGrid
 from brats3d.geometry import Grid
-from brats3d.regions import REGIONS, label_set, region_masks
+from brats3d.masks import LIST_NAME, MaskModel
+from brats3d.regions import REGIONS, region_masks
 from brats3d.scores import Reliability, reliability, widened_box
 from brats3d.transforms import resample as brought_to
 
 MARGIN_VOXELS = 20
+ROUNDING = 1e-5
+"""How far a sum of probabilities in single precision may lie above 1."""
 
 
 def calibrate(
@@ -34,7 +39,7 @@ def calibrate(
     Args:
         prediction: the predicted label; its probabilities stand beside it.
         reference: the label to compare with.
-        regions: regions wanted, which the reference's label set defines; those that the probabilities have are looked at.
+        regions: regions wanted, which the reference's label set defines; those that the channels make up are looked at.
         other_grid: what to do with probabilities on another grid: refuse them, bring them to the reference's (linearly), or
             compare them voxel by voxel.
 
@@ -49,8 +54,9 @@ def calibrate(
             " --calibration out."
         )
     channels, grid = _read(prediction.probabilities)
-    names = _named_channels(prediction, len(channels))
-    wanted = [region for region in regions if region in names]
+    model = _described(prediction, len(channels))
+    made_of = {region: model.channels_of(region) for region in regions}
+    wanted = [region for region, names in made_of.items() if names]
     if not wanted:
         return {}
     different = grid.differences(reference.volume.grid)
@@ -60,11 +66,11 @@ def calibrate(
             f"{prediction.probabilities}: lies on another grid than the reference ({different}); predict again, ask for"
             " --other-grid resample, or leave --calibration out."
         )
-    masks = region_masks(reference.volume.array, label_set(reference.label_set), wanted)
+    masks = region_masks(reference.volume.array, reference.coding, wanted)
     within = widened_box((reference.volume.array,), MARGIN_VOXELS) if reference.volume.array.any() else (slice(None),) * 3
     found = {}
     for region, mask in zip(wanted, masks, strict=True):
-        channel = channels[names.index(region)]
+        channel = _sum(channels, [(model.channels or ()).index(name) for name in made_of[region]])
         if different and not voxelwise:
             channel = brought_to(channel, grid, reference.volume.grid)
         try:
@@ -82,16 +88,25 @@ def _read(path: Path) -> tuple[np.ndarray, Grid]:
     return np.moveaxis(array, -1, 0), volume.grid
 
 
-def _named_channels(prediction: LabelFile, count: int) -> tuple[str, ...]:
-    """Return the regions of a case's channels; none if nobody recorded them and they cannot be told."""
-    if prediction.regions is None:
-        return REGIONS if count == len(REGIONS) else ()
-    if len(prediction.regions) != count:
+def _sum(channels: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Return the sum of some channels, which rounding must not bring above 1."""
+    if len(numbers) == 1:
+        return channels[numbers[0]]
+    total = channels[list(numbers)].sum(0, dtype=np.float64)
+    return np.where(total < 1 + ROUNDING, np.minimum(total, 1), total)  # what is larger is no probability
+
+
+def _described(prediction: LabelFile, count: int) -> MaskModel:
+    """Return the model of a case, which knows its channels; without any if nobody recorded them and they cannot be told."""
+    model = prediction.model or MaskModel("", "")
+    if model.channels is None:
+        return replace(model, kind="regions", channels=REGIONS if count == len(REGIONS) else ())
+    if len(model.channels) != count:
         raise ImageError(
-            f"{prediction.probabilities}: has {count} channels; {LIST_NAME} records {len(prediction.regions)}"
-            f" ({', '.join(prediction.regions)}): predict again."
+            f"{prediction.probabilities}: has {count} channels; {LIST_NAME} records {len(model.channels)}"
+            f" ({', '.join(model.channels)}): predict again."
         )
-    return prediction.regions
+    return model
 
 
 def calibration_notes(predictions: Iterable[LabelFile], wanted: Iterable[str], found: Collection[str]) -> tuple[str, ...]:
@@ -105,7 +120,8 @@ def calibration_notes(predictions: Iterable[LabelFile], wanted: Iterable[str], f
     files = [file for file in predictions if file.probabilities is not None]
     if not files:
         return ()
-    recorded, where = files[0].regions, files[0].side.folder / LIST_NAME
+    model, where = files[0].model, files[0].side.folder / LIST_NAME
+    recorded = model and model.channels
     notes = []
     if recorded is None and found:
         notes.append(

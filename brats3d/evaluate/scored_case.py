@@ -157,7 +157,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     for warning in labels.warnings:
         log.warning("%s", warning)
     mine, theirs = labels.prediction, labels.reference
-    codings = named_label_set(mine.label_set), named_label_set(theirs.label_set)
+    codings = mine.coding, theirs.coding
     arrays = mine.volume.array, theirs.volume.array
     spacing = theirs.volume.grid.spacing_mm
     usual = {scoring.protocol: scored_regions(scoring, *codings) for scoring in pair.scorings}
@@ -182,7 +182,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     }
     return CaseResult(
         scores,
-        (mine.label_set, theirs.label_set),
+        (codings[0].name, codings[1].name),
         {region: str(failure) for region, failure in failures.items()},
         calibrate(pair.prediction, theirs, list(first), other_grid=pair.other_grid) if pair.calibration else {},
         made_from,
@@ -194,11 +194,12 @@ def evaluate_pair(pair: Pair) -> CaseResult:
 
 def _told(pair: Pair, coding: LabelSet, regions: Sequence[str]) -> tuple[str, ...]:
     """Return those of some regions that the prediction tells: what its model does not give is no miss."""
-    model = pair.prediction.regions
-    told = tuple(r for r in regions if model is None or r in told_regions(model, coding))
+    model = pair.prediction.model
+    painted = model.painted_in(coding) if model else None
+    told = tuple(r for r in regions if painted is None or r in told_regions(painted, coding))
     if not told:
         raise LabelError(
-            f"{pair.prediction.path} is of a model of {', '.join(model or ())}, which tells none of the regions"
-            f" {', '.join(regions)}; expected a mask that has one of them."
+            f"{pair.prediction.path} is of a model of {', '.join(pair.prediction.regions or ())}, which tells none of"
+            f" the regions {', '.join(regions)}; expected a mask that has one of them."
         )
     return told

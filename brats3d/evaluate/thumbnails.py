@@ -13,7 +13,6 @@ from brats3d.evaluate.pair import Pair, read_pair
 from brats3d.evaluate.report import Evaluation
 from brats3d.evaluate.worst import error_thumbnail, worst_cases
 from brats3d.geometry import Grid, to_stored
-from brats3d.regions import label_set
 from brats3d.store import StoredCase
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ def _draw(pair: Pair, region: str) -> bytes:
     grid = theirs.volume.grid
     prediction, stored = to_stored(mine.volume.array, grid)
     reference, _ = to_stored(theirs.volume.array, grid)
-    codings = label_set(mine.label_set), label_set(theirs.label_set)
+    codings = mine.coding, theirs.coding
     return error_thumbnail(_scan(pair, stored), prediction, reference, stored.spacing_mm, codings, region=region)
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from brats3d import images
 from brats3d.cases import differing_in_case
 from brats3d.errors import CaseError, ImageError, system_error
-from brats3d.predict.prediction_folder import PredictionFolder, files_of
-from brats3d.predict.sources import CaseSource, Fingerprint
+from brats3d.images import SourceFile
+from brats3d.masks import MaskEntry, MaskFolder
+from brats3d.predict.sources import CaseSource
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class KeptMasks:
 
 
 def check_kept(
-    folder: PredictionFolder, sources: Mapping[str, CaseSource], note: Callable[[int, int], None] = lambda done, total: None
+    folder: MaskFolder, sources: Mapping[str, CaseSource], note: Callable[[int, int], None] = lambda done, total: None
 ) -> KeptMasks:
     """Look at every mask of an earlier call, and at the scans its case has now. What is odd is logged as a warning.
 
@@ -50,17 +50,18 @@ def check_kept(
         sources: case id → where it comes from, of the cases asked for.
         note: called with the number of masks looked at and of all.
     """
-    alike, there_alike = differing_in_case([*folder.cases, *sources]), {case.casefold() for case in folder.cases}
-    replacing = [case for case in sources if case not in folder.cases and case.casefold() in there_alike]
+    cases = folder.masks.cases
+    alike, there_alike = differing_in_case([*cases, *sources]), {case.casefold() for case in cases}
+    replacing = [case for case in sources if case not in cases and case.casefold() in there_alike]
     found = KeptMasks(refused={case: alike[case] for case in replacing})
-    there = [case for case in sources if case in folder.cases]
+    there = [case for case in sources if case in cases]
     for done, case in enumerate(there, 1):
-        entry = folder.cases[case]
+        entry = cases[case]
         try:
-            if isinstance(entry.get("sources"), list):
-                _check_sources(folder.path / entry["file"], case, entry["sources"], sources[case].made_from())
-            else:
+            if entry.sources is None:
                 found.unchecked.append(case)
+            else:
+                _check_sources(folder.path / entry.file, case, entry.sources, sources[case].made_from())
             if _whole(folder.path, entry):
                 found.kept.append(case)
         except CaseError as problem:
@@ -76,7 +77,7 @@ def check_kept(
     return found
 
 
-def _check_sources(mask: Path, case: str, before: Sequence[Any], now: Sequence[Fingerprint]) -> None:
+def _check_sources(mask: Path, case: str, before: Sequence[SourceFile], now: Sequence[SourceFile]) -> None:
     """Refuse a case whose scans are not those that its mask was predicted from."""
     pairs = list(zip_longest(before, now))
     differing = [(was, new) for was, new in pairs if was != new]
@@ -88,22 +89,21 @@ def _check_sources(mask: Path, case: str, before: Sequence[Any], now: Sequence[F
         )
 
 
-def _difference(was: Any, new: Fingerprint | None) -> str:
+def _difference(was: SourceFile | None, new: SourceFile | None) -> str:
     """Return how a scan differs from the one recorded, as words."""
-    known = was if isinstance(was, dict) else {}
-    if new is None or known.get("name") != new["name"]:
-        return f"{known.get('name', 'no such file')} then, {new['name'] if new else 'no such file'} now"
-    if known.get("bytes") != new["bytes"]:
-        return f"{new['name']} had {known.get('bytes')} bytes, now {new['bytes']}"
-    return f"{new['name']} has other content of the same size"
+    if was is None or new is None or was.name != new.name:
+        return f"{was.name if was else 'no such file'} then, {new.name if new else 'no such file'} now"
+    if was.bytes != new.bytes:
+        return f"{new.name} had {was.bytes} bytes, now {new.bytes}"
+    return f"{new.name} has other content of the same size"
 
 
-def _whole(path: Path, entry: Mapping[str, Any]) -> bool:
+def _whole(path: Path, entry: MaskEntry) -> bool:
     """Read a mask, and its probabilities, once; return whether they are whole.
 
     A mask that is whole but not as it was written was worked on, or put there, by somebody: that is theirs to know.
     """
-    for name in files_of(entry):
+    for name in entry.files:
         try:
             source = images.read(path / name).source
         except ImageError as problem:
@@ -111,8 +111,8 @@ def _whole(path: Path, entry: Mapping[str, Any]) -> bool:
                 raise  # it cannot be read now, but may be whole
             log.warning("%s is damaged or missing; its case is predicted again.", path / name)
             return False
-        written = (entry.get("bytes"), entry.get("crc32"))
-        if name == entry["file"] and source is not None and None not in written and written != (source.bytes, source.crc32):
+        written = entry.written if name == entry.file else None
+        if source is not None and written is not None and (written.bytes, written.crc32) != (source.bytes, source.crc32):
             log.warning(
                 "%s is not the file that was written here; it is kept as it is: delete it to have it predicted again.",
                 path / name,

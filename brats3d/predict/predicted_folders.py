@@ -16,15 +16,25 @@ from typing import Any
 from brats3d import images
 from brats3d.cases import read_case_ids, select_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OutputExistsError, check_list
+from brats3d.errors import CaseError, check_list
 from brats3d.files import check_name
+from brats3d.masks import (
+    ARCHIVE_NAME,
+    MaskEntry,
+    MaskFolder,
+    MaskList,
+    MaskModel,
+    MaskSettings,
+    MemberFile,
+    open_mask_folder,
+)
 from brats3d.models import Model, file_checksum, load_model, read_card
 from brats3d.predict.kept import check_kept
-from brats3d.predict.prediction_folder import ARCHIVE_NAME, PredictionFolder, check_folder, clear_folder
 from brats3d.predict.predictors import Passes, Predictor
 from brats3d.predict.sources import CaseSource, open_sources, scans_of, trained_on
 from brats3d.predict.submission import check_server_grid, pack, packed_checksums, packed_mask, server_of
 from brats3d.predict.volumes import UNKNOWN_YEAR, check_paintable, predict_case, predictor_of
+from brats3d.regions import label_set as named_label_set
 from brats3d.store import StoredCase
 
 log = logging.getLogger(__name__)
@@ -105,18 +115,28 @@ def predict_cases(
     card = read_card(model)
     if label_set is not None:
         check_paintable(card, label_set)
-    found = open_sources(paths, label_set)
+    found = open_sources(paths, read_labels=label_set is None)
     chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
-    identity = {"file": model.name, "checksum": file_checksum(model)}
-    options = {"label_set": label_set, "probabilities": probabilities}
-    folder = check_folder(PredictionFolder(out, identity, card.regions, options), force=force)
+    identity = MemberFile(model.name, file_checksum(model))
+    made_by = MaskModel(
+        identity.file, identity.checksum, (identity,), channels=card.regions, regions=card.regions,
+        label_set=named_label_set(card.label_set) if card.label_set else None,
+    )  # fmt: skip
+    inference = {
+        "window": card.window,
+        "size": list(card.patch_size),
+        "flips": list(card.flips),
+        "thresholds": list(card.thresholds),
+    }
+    settings = MaskSettings(inference, named_label_set(label_set) if label_set else None, probabilities)
+    folder = open_mask_folder(out, MaskList(made_by, settings), inference, force=force)
     work = _Work(folder, {case: found[case] for case in chosen}, submission)
     _look_at_kept(work, progress)
     _note_training_cases(work, card.training_cases)
     if work.todo:
         network = load_model(model)  # only now: this imports Keras
         if force:
-            clear_folder(out)
+            folder.clear()
         _predict_all(work, network, progress)
     return _report(work, _pack(work) if submission else None)
 
@@ -125,7 +145,7 @@ def predict_cases(
 class _Work:
     """What there is to do, and what has been done so far."""
 
-    folder: PredictionFolder
+    folder: MaskFolder
     sources: Mapping[str, CaseSource]
     submission: bool
     kept: list[str] = field(default_factory=list)
@@ -149,11 +169,11 @@ def _look_at_kept(work: _Work, progress: Progress) -> None:
     """Settle which masks are kept, and refuse to begin where there is nothing to do."""
     found = check_kept(work.folder, work.sources, lambda done, total: progress("check", done, total))
     work.kept, work.refused = found.kept, found.refused
-    out, kept, cases = work.folder.path, len(work.kept), len(work.sources)
-    if kept == cases and not (work.submission and packed_checksums(out) != _checksums(_packable(work))):
-        raise OutputExistsError(f"{out} holds the masks of all {kept} cases already; use --force to predict them again.")
-    if kept:
-        log.warning("%s: continuing, %d of %d cases are predicted already.", out, kept, cases)
+    output, kept, cases = work.folder.output, len(work.kept), len(work.sources)
+    if kept == cases and work.submission and packed_checksums(output.path) != _checksums(_packable(work)):
+        output.note_kept(kept, cases)
+    else:
+        output.check_unfinished(kept, cases)
 
 
 def _note_training_cases(work: _Work, training_cases: Sequence[str]) -> None:
@@ -169,12 +189,13 @@ def _note_training_cases(work: _Work, training_cases: Sequence[str]) -> None:
 
 
 def _report(work: _Work, archive: str | None) -> Predictions:
+    model, cases = work.folder.masks.model, work.folder.masks.cases
     return Predictions(
         out=str(work.folder.path),
-        model=dict(work.folder.model),
+        model={"file": model.file, "checksum": model.checksum},
         predicted=tuple(work.predicted),
         kept=tuple(work.kept),
-        label_sets={case: work.folder.cases[case]["label_set"] for case in work.done},
+        label_sets={case: cases[case].label_set.name for case in work.done},
         assumed=tuple(work.assumed),
         trained_on=tuple(case for case in work.done if case in work.trained_on),
         archive=archive,
@@ -200,33 +221,30 @@ def _predict_all(work: _Work, model: Model, progress: Progress) -> None:
 
 def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str) -> None:
     """Predict a case and write what belongs to it: first the files, then the list that names them."""
-    options, path = work.folder.options, work.folder.path
+    settings, path = work.folder.masks.settings, work.folder.path
+    asked = settings.label_set
     check_name(path / f"{case}.nii.gz")
     opened = work.sources[case].open()
     try:
         if work.submission:
             check_server_grid(case, opened.facts.corpus, opened.source, server_of(opened.facts.corpus))
         scans = scans_of(opened)
-        prediction = predict_case(model, opened, label_set=options["label_set"], predictor=predictor)
+        prediction = predict_case(model, opened, label_set=asked.name if asked else None, predictor=predictor)
     finally:
         if isinstance(opened, StoredCase):
             opened.close()
     passes = _note_passes(work, model, case)
     _begin(work)
     mask, probabilities = f"{case}.nii.gz", f"probabilities/{case}.nii.gz"
-    if options["probabilities"]:
+    if settings.probabilities:
         (path / "probabilities").mkdir(exist_ok=True)
         images.write(path / probabilities, prediction.probabilities, prediction.grid)
     images.write(path / mask, prediction.label, prediction.grid)
-    written = images.fingerprint(path / mask)
-    entry = {
-        "file": mask, "bytes": written.bytes, "crc32": written.crc32, "label_set": prediction.label_set, "passes": passes,
-        "sources": scans,
-        **({"probabilities": probabilities} if options["probabilities"] else {}),
-        **({"trained_on": True} if case in work.trained_on else {}),
-    }  # fmt: skip
+    entry = MaskEntry(
+        mask, named_label_set(prediction.label_set), images.fingerprint(path / mask), scans, passes,
+        probabilities if settings.probabilities else None, case in work.trained_on,
+    )  # fmt: skip
     work.folder = work.folder.with_case(case, entry)
-    work.folder.save()
     work.predicted.append(case)
     if prediction.assumed:
         work.assumed.append(case)
@@ -257,7 +275,7 @@ def _begin(work: _Work) -> None:
         return
     work.begun = True
     archive = work.folder.path / ARCHIVE_NAME
-    if not work.folder.cases:
+    if not work.folder.masks.cases:
         work.folder.save()
     elif archive.exists():
         archive.unlink()
@@ -271,7 +289,7 @@ def _packable(work: _Work) -> dict[str, bytes]:
     for case in work.done:
         try:
             corpus = work.sources[case].corpus
-            found[case] = packed_mask(case, corpus, work.folder.path / work.folder.cases[case]["file"], server_of(corpus))
+            found[case] = packed_mask(case, corpus, work.folder.path / work.folder.masks.cases[case].file, server_of(corpus))
         except CaseError as problem:
             work.refused[case] = str(problem)
     return found

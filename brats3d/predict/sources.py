@@ -6,24 +6,22 @@ import dataclasses
 import logging
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from brats3d import images
 from brats3d.cases import MODALITIES, Case, differing_in_case, find_cases, patient_of, settle_label_set
 from brats3d.errors import CaseError, ImageError, OptionError
+from brats3d.images import SourceFile
 from brats3d.preprocess import ABOUT_HEADER, prepare_case
 from brats3d.regions import label_set, whole_numbers
 from brats3d.store import CaseLike, PreparedCase, Store, StoredCase, is_store, open_store
 
 log = logging.getLogger(__name__)
-
-Fingerprint = dict[str, Any]
-"""``name``, ``bytes`` and ``crc32`` of a file that a case was made from."""
 
 
 class CaseSource(Protocol):
@@ -45,7 +43,7 @@ class CaseSource(Protocol):
             StoreError: the stored case is damaged.
         """
 
-    def made_from(self) -> list[Fingerprint]:
+    def made_from(self) -> tuple[SourceFile, ...]:
         """Return what identifies the case's scans, not its label.
 
         Raises:
@@ -66,11 +64,11 @@ class ScansSource:
 
     Attributes:
         case: the case.
-        label_set: coding asked for; if there is one, the case's label is not read.
+        read_label: whether the case's label is read, since it says what the source's masks look like.
     """
 
     case: Case
-    label_set: str | None
+    read_label: bool = True
 
     @property
     def patient(self) -> str:
@@ -82,7 +80,7 @@ class ScansSource:
         """Row of the table of corpora."""
         return self.case.corpus
 
-    def made_from(self) -> list[Fingerprint]:
+    def made_from(self) -> tuple[SourceFile, ...]:
         """Return what identifies the case's scans; all of them are read.
 
         Names, sizes and times of files are not enough: uncompressed scans of a challenge all have one size, and an archive
@@ -93,7 +91,7 @@ class ScansSource:
         """
         paths = dict.fromkeys(self.case.images[m] for m in MODALITIES if m in self.case.images)
         try:
-            return [asdict(source) for source in dict.fromkeys(images.fingerprint(path) for path in paths)]
+            return tuple(dict.fromkeys(images.fingerprint(path) for path in paths))
         except OSError as problem:
             raise ImageError(
                 f"{problem.filename}: cannot be compared with what the mask was predicted from ({problem.strerror}); make it"
@@ -121,7 +119,7 @@ class ScansSource:
         values how the source writes masks.
         """
         scans = dataclasses.replace(self.case, label=None)
-        if self.label_set is not None or self.case.label is None:
+        if not self.read_label or self.case.label is None:
             return prepare_case(scans)
         try:
             return prepare_case(self.case)
@@ -138,7 +136,7 @@ class _Known(NamedTuple):
 
     patient: str
     corpus: str
-    made_from: list[Fingerprint]
+    made_from: tuple[SourceFile, ...]
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class StoreSource:
         """
         return self._known.corpus
 
-    def made_from(self) -> list[Fingerprint]:
+    def made_from(self) -> tuple[SourceFile, ...]:
         """Return what identifies the scans that the case was stored from, as the store recorded it.
 
         Raises:
@@ -193,12 +191,12 @@ class StoreSource:
         return self.store[self.id]
 
 
-def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, CaseSource]:
+def open_sources(sources: Sequence[Path], *, read_labels: bool = True) -> dict[str, CaseSource]:
     """Return case id → where it comes from, of all sources together, sorted by id.
 
     Args:
         sources: folders of scans, nested in any way, or stores (a folder, or a packed file ``.h5``).
-        label_set: coding asked for; if there is one, the labels of scans are not read.
+        read_labels: whether labels beside scans are read, since they say what the source's masks look like.
 
     Raises:
         OptionError: there is no source, or one case is in two of them.
@@ -210,7 +208,7 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Ca
     scans = [s for s in sources if not is_store(s)]
     pairs: list[tuple[str, CaseSource]] = [(case, StoreSource(store, case)) for store in stores for case in store]
     if scans:
-        pairs += [(case.id, ScansSource(case, label_set)) for case in find_cases(scans)]
+        pairs += [(case.id, ScansSource(case, read_labels)) for case in find_cases(scans)]
     found: dict[str, CaseSource] = {}
     for case, source in pairs:
         if case in found:
@@ -221,7 +219,7 @@ def open_sources(sources: Sequence[Path], label_set: str | None) -> dict[str, Ca
     return dict(sorted(found.items()))
 
 
-def scans_of(case: CaseLike) -> list[Fingerprint]:
+def scans_of(case: CaseLike) -> tuple[SourceFile, ...]:
     """Return what identifies the scans that a case was made from; the label, the last of its sources, is left out.
 
     A stored case of somebody's own making may record no sources; its histograms identify it then.
@@ -232,7 +230,7 @@ def scans_of(case: CaseLike) -> list[Fingerprint]:
     Raises:
         StoreError: the case's file is damaged.
     """
-    sources = [dict(source) for source in case.header.sources]
+    sources = tuple(SourceFile(source["name"], source["bytes"], source["crc32"]) for source in case.header.sources)
     scans = sources[:-1] if case.labelled else sources
     if scans:
         return scans
@@ -241,7 +239,7 @@ def scans_of(case: CaseLike) -> list[Fingerprint]:
         for _, values in sorted(case.histograms[modality].arrays().items()):
             content = np.ascontiguousarray(values).tobytes()
             crc, size = zlib.crc32(content, crc), size + len(content)
-    return [{"name": f"histograms of {', '.join(case.modalities)}", "bytes": size, "crc32": crc}]
+    return (SourceFile(f"histograms of {', '.join(case.modalities)}", size, crc),)
 
 
 def trained_on(sources: Mapping[str, CaseSource], training_cases: Iterable[str]) -> set[str]:

@@ -22,7 +22,7 @@ from brats3d.cases import CORPORA, ServerGrid
 from brats3d.errors import GridError
 from brats3d.files import whole_file
 from brats3d.geometry import Grid
-from brats3d.predict.prediction_folder import ARCHIVE_NAME
+from brats3d.masks import ARCHIVE_NAME
 
 HEADER_BYTES = 348
 ADVICE = "predict the scans as the challenge issued them, or leave out --submission."

@@ -22,6 +22,7 @@ from brats3d.evaluate.label_files import LabelFile, Side
 from brats3d.evaluate.pair import Pair, read_pair
 from brats3d.evaluate.scored_case import evaluate_pair
 from brats3d.geometry import Grid
+from brats3d.regions import LABEL_SETS
 
 CUBE = (40, 40, 40)
 LPS = np.array([[-1.0, 0, 0, 30], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -55,7 +56,7 @@ def pair(folder: Path, prediction: np.ndarray, affine: np.ndarray, reference: np
     for side, array, matrix in (("prediction", prediction, affine), ("reference", reference, there)):
         path = folder / f"{side}.nii.gz"
         nib.save(nib.Nifti1Image(array, matrix), path)
-        files.append(LabelFile(FIRST, Side(side, folder, "--label-set", None, names_bind=False), path, recorded="L17"))
+        files.append(LabelFile(FIRST, Side(side, folder, "--label-set", None, names_bind=False), path, LABEL_SETS["L17"]))
     return Pair(FIRST, *files, other_grid=how)
 
 

@@ -76,6 +76,65 @@ def test_probabilities_are_read_by_the_names_of_their_regions(
     assert all(words in notes[0] for words in said)
 
 
+def write_second(folder: Path, label_set: dict[str, object], **changes: object) -> None:
+    """Write a list of schema 2 for masks in a label set of somebody's own."""
+    entries = {
+        case: {"file": f"{case}.nii.gz", "label_set": "mine", "probabilities": f"probabilities/{case}.nii.gz"}
+        for case in (FIRST, SECOND)
+    }
+    content = {
+        "schema": 2, "model": {"file": "m", "checksum": "0", "members": [], "combine": "", "label_set": "mine"},
+        "kind": "regions", "channels": ["WT"], "regions": ["WT"], "inference": {},
+        "options": {"label_set": None, "probabilities": True}, "label_sets": {"mine": label_set}, "cases": entries,
+    }  # fmt: skip
+    (folder / "predictions.json").write_text(json.dumps(content | changes))
+    (folder / "probabilities").mkdir()
+
+
+OWN: dict[str, object] = {
+    "name": "mine", "used_by": "one clinic", "tissues": {"7": "solid", "9": "oedema"},
+    "regions": {"WT": [7, 9], "TC": [7]}, "paint": [["WT", 9], ["TC", 7]],
+}  # fmt: skip
+
+
+def test_of_exclusive_labels_a_region_has_the_sum_of_its_values(folders: Folders) -> None:
+    """Worked by hand: 0.2, 0.5 and 0.3 of background, oedema and solid tumour are 0.8 of WT and 0.3 of TC, in every voxel."""
+    write_second(folders[0], OWN, kind="labels", channels=["0", "9", "7"], regions=["WT", "TC"])
+    for case in (FIRST, SECOND):
+        constant = np.broadcast_to(np.array([0.2, 0.5, 0.3], np.float32)[:, None, None, None], (3, *GRID.shape))
+        images.write(folders[0] / f"probabilities/{case}.nii.gz", np.ascontiguousarray(constant), GRID)
+        mask = images.read(folders[0] / f"{case}.nii.gz").array
+        images.write(folders[0] / f"{case}.nii.gz", np.array([0, 7, 9, 0, 7], np.uint8)[mask], GRID)
+    for number, pair in enumerate(pairs(folders)):
+        result = evaluate_pair(pair)
+        reference = label(number + 5)
+        shares = {"WT": np.isin(reference, (1, 2, 4)).mean(), "TC": np.isin(reference, (1, 4)).mean()}
+        # all voxels are in one bin, and the box of the tumour, 20 voxels wider, is the whole volume
+        found = {region: row.ece for region, row in result.calibration.items()}
+        assert found == pytest.approx({"WT": abs(0.8 - shares["WT"]), "TC": abs(0.3 - shares["TC"])}, abs=1e-6)
+        assert result.label_sets == ("mine", "L17")
+        assert result.untold == ()  # ET is no region of this label set, and was never expected
+        assert {r: row.dice for r, row in result.scores["casewise"].items()} == {
+            region: expected(number)[region].dice for region in ("WT", "TC")
+        }
+
+
+def test_labels_are_read_by_the_content_that_the_list_gives(folders: Folders, tmp_path: Path) -> None:
+    """A table may change: this L17 calls the oedema tumour core, and its WT is without 4."""
+    other = {
+        "tissues": {"1": "a", "2": "b", "4": "c"}, "regions": {"WT": [1, 2], "TC": [2], "RC": [4]},
+        "paint": [["WT", 1], ["TC", 2], ["RC", 4]],
+    }  # fmt: skip
+    write_second(folders[0], OWN | {"name": "L17"} | other, regions=["WT", "TC"])
+    found = evaluate_cases(*folders, out=tmp_path / "out").of()[FIRST]
+    mask, reference = label(0), label(5)
+    for region, mine, theirs in (("WT", (1, 2), (1, 2, 4)), ("TC", (2,), (1, 4))):
+        a, b = np.isin(mask, mine), np.isin(reference, theirs)
+        assert found[region].dice == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum())), region
+    refused = evaluate_cases(*folders, out=tmp_path / "other", label_set="L17").refused[FIRST]
+    assert "recorded as L17" in refused
+
+
 def test_a_region_without_probabilities_is_named_in_log_summary_and_report(
     folders: Folders, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -28,9 +28,9 @@ def test_a_header_that_contradicts_itself_is_said_once_per_case(
     image = nib.load(path)
     image.set_qform(image.affine @ np.diag([1, 1.1, 1, 1]), 1)
     nib.save(image, path)
-    for label_set in (None, "L17"):
+    for read_labels in (True, False):
         caplog.clear()
-        cases = [source.open() for source in open_sources([tmp_path], label_set).values()]
+        cases = [source.open() for source in open_sources([tmp_path], read_labels=read_labels).values()]
         assert [case.id for case in cases] == ["BraTS2021_00001", "BraTS2021_00002"]
         (said,) = own_messages(caplog)
         assert said.startswith("case BraTS2021_00001: the header of t1 has an sform and a qform that put corners 1.3 voxels")
@@ -43,5 +43,5 @@ def test_ids_that_differ_in_letter_case_alone_are_said(
     for name in ("P01", "p01"):
         make_case(tmp_path / "scans" / name, name)
         build_store(tmp_path / "scans" / name, out=tmp_path / name)
-    assert list(open_sources([tmp_path / "P01", tmp_path / "p01"], None)) == ["P01", "p01"]
+    assert list(open_sources([tmp_path / "P01", tmp_path / "p01"])) == ["P01", "p01"]
     assert "cases P01 and p01 differ in letter case alone" in caplog.messages[-1]
