@@ -6,6 +6,7 @@ way in (`to_stored`) and back on the way out (`from_stored`). Nothing is resampl
 (`resample_label`).
 """
 
+from brats3d.geometry.axes import per_axis, show_per_axis, whole_per_axis
 from brats3d.geometry.blocks import block_average, block_expand, block_factor
 from brats3d.geometry.boxes import Box, bounding_box, box_at, box_slices, crop_padded, united_box, widen_box
 from brats3d.geometry.grid import (
@@ -34,8 +35,11 @@ __all__ = [
     "corner_shift",
     "crop_padded",
     "from_stored",
+    "per_axis",
     "resample_label",
+    "show_per_axis",
     "to_stored",
     "united_box",
+    "whole_per_axis",
     "widen_box",
 ]

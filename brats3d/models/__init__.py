@@ -1,4 +1,4 @@
-"""Networks, the card that travels with a model, and the one file both lie in.
+"""Networks, the card that travels with a model, the file both are in, and pipelines of such files.
 
 The tables of names, options and strides need no framework; Keras is imported when a network is built or a file is opened.
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from brats3d.models.card import CARD_SCHEMA, WINDOWS, Card, card_from_json
-from brats3d.models.model_files import Model, file_checksum, load_model, read_card, save_model
-from brats3d.models.networks import NETWORKS, NetworkRow, check_size, network_options, stride
+from brats3d.models.card import CARD_SCHEMA, Card, card_from_json
+from brats3d.models.card_parts import HEAD_KINDS, WINDOWS, Head, Inference, Inputs
+from brats3d.models.memory import bytes_per_voxel, fits_in_memory
+from brats3d.models.model_files import file_checksum, read_card, save_model
+from brats3d.models.networks import ACTIVATIONS, NETWORKS, NetworkRow, check_size, network_options, stride
+from brats3d.models.pipeline import COMBINE, Member, Model, Pipeline, PipelineFile, fitted
+from brats3d.models.pipeline_files import load_model, read_pipeline, save_pipeline
 
 if TYPE_CHECKING:
     from brats3d.models.construction import build_model, training_model
@@ -17,20 +21,34 @@ if TYPE_CHECKING:
 _WITH_KERAS = {"build_model": "construction", "training_model": "construction"}
 
 __all__ = [
+    "ACTIVATIONS",
     "CARD_SCHEMA",
+    "COMBINE",
+    "HEAD_KINDS",
     "NETWORKS",
     "WINDOWS",
     "Card",
+    "Head",
+    "Inference",
+    "Inputs",
+    "Member",
     "Model",
     "NetworkRow",
+    "Pipeline",
+    "PipelineFile",
     "build_model",
+    "bytes_per_voxel",
     "card_from_json",
     "check_size",
     "file_checksum",
+    "fits_in_memory",
+    "fitted",
     "load_model",
     "network_options",
     "read_card",
+    "read_pipeline",
     "save_model",
+    "save_pipeline",
     "stride",
     "training_model",
 ]

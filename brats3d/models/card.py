@@ -1,167 +1,216 @@
-"""What a model expects and gives, as one frozen value that travels inside the model's file."""
+"""What a model expects and gives, as one frozen value that travels inside the model's file.
+
+Schema 2. A card says all that is needed to run the network on a case and to make sense of what it gives, its label set by
+content; so it can be read in years, when the tables of this version have changed.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from brats3d.errors import BratsError, ModelError, OptionError, are_whole, check_keys, check_option
-from brats3d.intensity import NORMALISATIONS
+from brats3d.errors import BratsError, ModelError, OptionError, check_keys
+from brats3d.geometry import per_axis, whole_per_axis
+from brats3d.models.card_parts import PAINTED, Head, Inference, Inputs, names
 from brats3d.models.networks import NETWORKS, check_size, stride
-from brats3d.regions import LABEL_SETS, REGIONS
+from brats3d.regions import LABEL_SETS, LabelSet, find_label_set, painting_steps, value_channels
 
-CARD_SCHEMA = 1
-WINDOWS = ("where_needed", "always")
+CARD_SCHEMA = 2
 NOTICE = "Research use, not for clinical decisions."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Card:
     """What a model expects and gives.
 
     Attributes:
         network: name of the network, such as ``isensee2017``.
-        network_options: its options, those that differ from the defaults at least.
-        modalities: the input channels, in order.
-        normalisation: a name of `brats3d.intensity.NORMALISATIONS`.
-        spacing_mm: edge of the model's cubic voxels; 1 for full resolution on BraTS' grid.
-        stride: what every spatial size of the input must be divisible by.
-        regions: the output channels, in order.
-        label_set: coding of the training labels; None where they had several.
-        thresholds: a region is where its probability is above its threshold; one per region, 0.5 each if none are given.
-        patch_size: voxels of the training patches, in the model's own grid; the window's size where one is needed.
-        window: ``where_needed`` shows the network the whole brain at once where memory allows; ``always`` slides a window of
-            the patches' size, because instance normalisation depends on how much is seen at once.
-        flips: spatial axes mirrored at prediction (all their subsets are averaged).
-        postprocessing: step → its settings.
+        stride: what the input's sizes along X, Y, Z must be divisible by; one number is taken for all three.
+        inference: how it is run on a case; by default in one pass over the whole brain.
+        inputs: what it takes.
+        outputs: what it gives; the first one of regions or labels is painted into masks.
+        label_set: the coding whose regions or values it gives; a name of the table is taken too.
+        spacing_mm: edges of the model's voxels along X, Y, Z; one number is taken for all three.
+        network_options: options of the network, those that differ from the defaults at least.
         training_cases: ids of the cases it was trained on.
         scores: what it reached, name → number.
         created_with: versions of the packages that made it.
         licence: terms of the weights.
         notice: what every user must know.
-        schema: of this card.
     """
 
     network: str
-    modalities: tuple[str, ...]
-    normalisation: str
-    stride: int
-    patch_size: tuple[int, int, int]
+    stride: tuple[int, int, int]
+    inference: Inference = field(default_factory=Inference)
+    inputs: Inputs = field(default_factory=Inputs)
+    outputs: tuple[Head, ...] = (Head(),)
+    label_set: LabelSet = LABEL_SETS["L23"]
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     network_options: Mapping[str, Any] = field(default_factory=dict)
-    spacing_mm: float = 1.0
-    regions: tuple[str, ...] = REGIONS
-    label_set: str | None = None
-    thresholds: tuple[float, ...] = ()
-    window: str = "where_needed"
-    flips: tuple[int, ...] = ()
-    postprocessing: Mapping[str, Any] = field(default_factory=dict)
     training_cases: tuple[str, ...] = ()
     scores: Mapping[str, Any] = field(default_factory=dict)
     created_with: str = ""
     licence: str = ""
     notice: str = NOTICE
-    schema: int = CARD_SCHEMA
 
     def __post_init__(self) -> None:
-        """Check every field against the table `_CHECKS`, then what several of them say together.
+        """Check every field, then what several of them say together.
 
         Raises:
             OptionError: names the field, the value found and what was expected.
         """
-        for name in _TUPLES:
-            if isinstance(getattr(self, name), str):
-                raise OptionError(f"the card's {name} is {getattr(self, name)!r}; expected a list.")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "thresholds", self.thresholds or (0.5,) * len(self.regions))
-        for name in _MAPPINGS:
+        for name in ("network", "created_with", "licence", "notice"):
+            if not isinstance(getattr(self, name), str) or (name == "network" and not self.network):
+                raise OptionError(f"the card's {name} is {getattr(self, name)!r}; expected text.")
+        for name, kind in (("inputs", Inputs), ("inference", Inference)):
+            if not isinstance(getattr(self, name), kind):
+                raise OptionError(f"the card's {name} is {getattr(self, name)!r}; expected {kind.__name__}(...).")
+        heads = tuple(self.outputs) if isinstance(self.outputs, list | tuple) else ()
+        if not heads or not all(isinstance(head, Head) for head in heads):
+            raise OptionError(f"the card's outputs is {self.outputs!r}; expected a list of Head(...).")
+        names("outputs", tuple(head.name for head in heads))
+        object.__setattr__(self, "outputs", heads)
+        object.__setattr__(self, "training_cases", names("training_cases", self.training_cases, empty=True))
+        object.__setattr__(self, "stride", whole_per_axis("the card's stride", self.stride, 1))
+        object.__setattr__(self, "spacing_mm", per_axis("the card's spacing_mm", self.spacing_mm, 0.01, 100))
+        object.__setattr__(self, "label_set", find_label_set(self.label_set))
+        for name in ("network_options", "scores"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
-        for name, (fits, expected) in _CHECKS.items():
-            value = getattr(self, name)
-            if not fits(value):
-                raise OptionError(f"the card's {name} is {value!r}; expected {expected}.")
-        check_option("the card's normalisation", self.normalisation, NORMALISATIONS)
-        check_option("the card's window", self.window, WINDOWS)
-        if self.label_set is not None:
-            check_option("the card's label_set", self.label_set, LABEL_SETS)
-        if len(self.thresholds) != len(self.regions):
-            raise OptionError(f"the card has {len(self.thresholds)} thresholds for the regions {', '.join(self.regions)}.")
+        self._check_channels()
         if self.network in NETWORKS and stride(self.network, self.network_options) != self.stride:
             wanted = stride(self.network, self.network_options)
             raise OptionError(f"the card's stride is {self.stride}; {self.network} with its options has {wanted}.")
-        check_size("the card's patch_size", self.patch_size, self.stride)
+        check_size("the card's inference.size", self.inference.size, self.stride)
+
+    def _check_channels(self) -> None:
+        """Refuse channels that the label set cannot paint, and thresholds that are not one per channel."""
+        head = next((head for head in self.outputs if head.kind in PAINTED), None)
+        if head is None:
+            return
+        coding = self.label_set
+        if head.kind == "labels" and head.channels != value_channels(coding):
+            raise OptionError(
+                f"the card's labels output has the channels {', '.join(head.channels)}; {coding.name} has the values"
+                f" {', '.join(value_channels(coding))}: expected one channel for each, in order."
+            )
+        painting_steps(head.channels, coding)  # refuses what it has no value for
+        inference = self.inference.for_channels(head.channels, exclusive=head.kind == "labels")
+        object.__setattr__(self, "inference", inference)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The input channels, in order."""
+        return self.inputs.modalities
+
+    @property
+    def head(self) -> Head:
+        """The output that masks are painted from.
+
+        Raises:
+            ModelError: there is none.
+        """
+        for head in self.outputs:
+            if head.kind in PAINTED:
+                return head
+        kinds = ", ".join(head.kind for head in self.outputs)
+        raise ModelError(f"the model's outputs are {kinds}; expected one of {' or '.join(PAINTED)} to paint a mask from.")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels of the output that masks are painted from, in order."""
+        return self.head.channels
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether its channels are labels that exclude one another."""
+        return self.head.kind == "labels"
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that its masks have: its channels, or all of the label set if it gives labels."""
+        return tuple(self.label_set.regions) if self.exclusive else self.channels
+
+    def with_inference(self, inference: Inference) -> Card:
+        """Return the same card with another inference.
+
+        Raises:
+            OptionError: it does not fit the card's channels or stride.
+        """
+        return replace(self, inference=inference)
 
     def to_json(self) -> str:
         """Return the card as JSON text."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return json.dumps({k: dict(v) if k in _MAPPINGS else v for k, v in plain.items()}, indent=2)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _are_names(values: tuple[Any, ...]) -> bool:
-    return all(isinstance(v, str) and v for v in values) and len(set(values)) == len(values)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-_TUPLES = ("modalities", "patch_size", "regions", "thresholds", "flips", "training_cases")
-_MAPPINGS = ("network_options", "postprocessing", "scores")
-_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType({
-    "schema": (lambda v: v == CARD_SCHEMA, f"schema {CARD_SCHEMA}"),
-    "network": (lambda v: _is_text(v) and bool(v), "the name of a network"),
-    "modalities": (lambda v: bool(v) and _are_names(v), "different names of modalities"),
-    "stride": (lambda v: _is_whole(v) and v >= 1, "a whole number of at least 1"),
-    "patch_size": (lambda v: len(v) == 3 and all(_is_whole(n) for n in v), "three whole numbers of voxels"),
-    "spacing_mm": (lambda v: _is_number(v) and 0 < v < 100, "millimetres above 0"),
-    "regions": (lambda v: bool(v) and _are_names(v), "different names of regions"),
-    "thresholds": (lambda v: all(_is_number(t) and 0 <= t < 1 for t in v), "numbers from 0 to below 1"),
-    "flips": (lambda v: are_whole(v, 0, 2) and len(set(v)) == len(v), "different axes out of 0, 1, 2"),
-    "training_cases": (_are_names, "different case ids"),
-    "created_with": (_is_text, "text"),
-    "licence": (_is_text, "text"),
-    "notice": (_is_text, "text"),
-})  # fmt: skip
+        plain: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain |= {name: dict(plain[name]) for name in ("network_options", "scores")}
+        plain |= {"inputs": asdict(self.inputs), "outputs": [asdict(head) for head in self.outputs]}
+        plain |= {"inference": self.inference.as_dict(), "label_set": self.label_set.as_dict()}
+        return json.dumps({"schema": CARD_SCHEMA, **plain}, indent=2)
 
 
 def card_from_json(text: str, where: str) -> Card:
-    """Read a card from JSON text.
+    """Read a card from JSON text, of this schema or an earlier one.
 
     Args:
         text: what `Card.to_json` wrote.
         where: file it stands in, for messages.
 
     Raises:
-        ModelError: no JSON object, another schema, an unknown or missing key, or a value that cannot be used.
+        ModelError: no JSON object, a newer schema, an unknown or missing key, or a value that cannot be used.
     """
+    from brats3d.models.card_1 import from_schema_1
+
     try:
         found = json.loads(text)
     except ValueError as problem:
         raise ModelError(
-            f"{where}: its card is no JSON ({problem}); the file is damaged: copy it again from its source."
+            f"{where}: its card is not JSON ({problem}); the file is damaged: copy it again from its source."
         ) from None
-    schema = found.get("schema") if isinstance(found, dict) else None
-    if schema != CARD_SCHEMA:
+    schema = found.pop("schema", None) if isinstance(found, dict) else None
+    if schema not in (1, CARD_SCHEMA):
         raise ModelError(
-            f"{where}: its card has schema {schema!r}; this version of brats3d reads schema {CARD_SCHEMA}:"
+            f"{where}: its card has schema {schema!r}; this version of brats3d reads schemas 1 and {CARD_SCHEMA}:"
             " use the version that wrote the model (its card's created_with says which)."
         )
-    needed = ("network", "modalities", "normalisation", "stride", "patch_size")
-    missing = [name for name in needed if name not in found]
-    if missing:
-        raise ModelError(f"{where}: its card lacks {', '.join(missing)}; save the model again with brats3d.models.save_model.")
     try:
-        check_keys("the card", found, [f.name for f in fields(Card)])
-        return Card(**found)
-    except (BratsError, TypeError, ValueError) as problem:
-        raise ModelError(f"{where}: {str(problem).rstrip('.')}; save the model again with a card that fits.") from None
+        return card_from(found if schema == CARD_SCHEMA else from_schema_1(found))
+    except (BratsError, TypeError, ValueError, KeyError, AttributeError) as problem:
+        lacking = f"it lacks {problem}" if isinstance(problem, KeyError) else str(problem).rstrip(".")
+        raise ModelError(f"{where}: its card cannot be used: {lacking}; save the model again with a card that fits.") from None
+
+
+def card_from(found: Mapping[str, Any]) -> Card:
+    """Return the card of plain values, as `Card.to_json` writes them.
+
+    Raises:
+        OptionError: an unknown key, or a value that cannot be used.
+        KeyError: a key that is needed is missing.
+    """
+    check_keys("the card", found, [f.name for f in fields(Card)])
+    parts: dict[str, Any] = dict(found)
+    for name in ("network", "stride", "inputs", "outputs", "label_set", "inference"):
+        parts[name] = found[name]
+    parts["inputs"] = part(Inputs, "the card's inputs", found["inputs"])
+    parts["outputs"] = tuple(part(Head, "the card's output", head) for head in found["outputs"])
+    parts["inference"] = part(Inference, "the card's inference", found["inference"])
+    parts["label_set"] = LabelSet.from_dict(found["label_set"])
+    return Card(**parts)
+
+
+def part(kind: type, what: str, found: Mapping[str, Any]) -> Any:
+    """Return a part of a card from plain values.
+
+    Args:
+        kind: the part's class.
+        what: which part it is, for messages.
+        found: field → value.
+
+    Raises:
+        OptionError: an unknown key, or a value that cannot be used.
+    """
+    if not isinstance(found, Mapping):
+        raise OptionError(f"{what} is {found!r}; expected an object with {', '.join(f.name for f in fields(kind))}.")
+    check_keys(what, found, [f.name for f in fields(kind)])
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})

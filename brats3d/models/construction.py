@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
-from brats3d.errors import OptionError, check_whole, check_wholes
+from brats3d.errors import OptionError, check_option, check_whole, check_wholes
 from brats3d.models.layers import NamedLayers
-from brats3d.models.networks import NETWORKS, check_size, network_options, stride
+from brats3d.models.networks import ACTIVATIONS, NETWORKS, check_size, network_options, stride
 
 
 def build_model(
@@ -17,26 +17,29 @@ def build_model(
     *,
     input_shape: tuple[int | None, int | None, int | None, int] = (None, None, None, 4),
     regions: int = 3,
+    activation: str = "sigmoid",
     seed: int = 0,
     **options: Any,
 ) -> keras.Model:
     """Build a network of stock Keras layers; the same seed builds the same weights on one backend.
 
-    Its last layers are ``logits`` and ``probabilities`` (sigmoid); both are float32 under every precision policy.
+    Its last layers are ``logits`` and ``probabilities``; both are float32 under every precision policy.
 
     Args:
         name: a name of `brats3d.models.NETWORKS`.
-        input_shape: (X, Y, Z, M) of one channels-last sample; None for any size divisible by the network's stride.
+        input_shape: (X, Y, Z, M) of one channels-last sample; None for any size that the network's stride divides.
         regions: number of output maps.
+        activation: ``sigmoid`` for regions that may overlap, ``softmax`` for exclusive labels whose probabilities sum to 1.
         seed: of the initial weights and of the dropout.
-        **options: those of the network that differ from its defaults, such as ``base_filters=8``.
+        **options: those of the network that differ from its defaults, such as ``base_filters=8``, or ``kernel_size=(3, 3, 1)`` and
+            ``strides=(2, 2, 1)`` for slices that do not mix.
 
     Returns:
         A network (batch, X, Y, Z, M) → (batch, X, Y, Z, regions) float32 in [0, 1].
 
     Raises:
-        OptionError: unknown name or option (the nearest is offered), a value outside its bounds, or a size that the
-            network's stride does not divide.
+        OptionError: unknown name or option (the nearest is offered), a value outside its bounds, a softmax over one map,
+            or a size that the network's stride does not divide.
 
     Example:
         >>> build_model("isensee2017", base_filters=4).count_params()
@@ -48,13 +51,15 @@ def build_model(
     check_whole("M of input_shape", input_shape[3], 1)
     check_wholes("input_shape", [n for n in input_shape[:3] if n is not None], 1)
     check_whole("regions", regions, 1)
+    check_option("activation", activation, ACTIVATIONS)
+    if activation == "softmax" and regions == 1:
+        raise OptionError("activation is 'softmax' and regions is 1: it would always be 1; expected at least 2, or 'sigmoid'.")
     check_whole("seed", seed, 0)
     check_size("input_shape", input_shape[:3], stride(name, options))
-    layers = NamedLayers(slope=getattr(chosen, "slope", 0.0), epsilon=chosen.epsilon, seed=seed)
     images = keras.Input(input_shape, name="images")
     outputs = import_module(f"brats3d.models.{NETWORKS[name].module}").outputs
-    logits = outputs(images, regions, chosen, layers)
-    probabilities = keras.layers.Activation("sigmoid", name="probabilities", dtype="float32")(logits)
+    logits = outputs(images, regions, chosen, NamedLayers(chosen, seed))
+    probabilities = keras.layers.Activation(activation, name="probabilities", dtype="float32")(logits)
     return keras.Model(images, probabilities, name=name)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from brats3d.models.layers import NamedLayers
+from brats3d.models.layers import POINT, NamedLayers
 from brats3d.models.networks import Isensee2017Options
 
 
@@ -40,17 +40,17 @@ def outputs(images: Any, regions: int, options: Isensee2017Options, layers: Name
 def _context(x: Any, filters: int, level: int, dropout: float, layers: NamedLayers) -> Any:
     """One encoder level: strided block, then a residual of two blocks that starts after its activation."""
     name = f"enc{level}"
-    start = layers.conv_norm_act(x, filters, 3, f"{name}_in", stride=2 if level else 1)
-    x = layers.conv_norm_act(start, filters, 3, f"{name}_a")
+    start = layers.conv_norm_act(x, filters, layers.kernel, f"{name}_in", layers.strides if level else POINT)
+    x = layers.conv_norm_act(start, filters, layers.kernel, f"{name}_a")
     x = layers.dropout_maps(x, dropout, f"{name}_dropout")
-    x = layers.conv_norm_act(x, filters, 3, f"{name}_b")
+    x = layers.conv_norm_act(x, filters, layers.kernel, f"{name}_b")
     return layers.add(start, x, f"{name}_add")
 
 
 def _localise(x: Any, skip: Any, filters: int, level: int, layers: NamedLayers) -> Any:
     """One decoder level: upsample and halve the maps, join (skip, upsampled), then 3×3×3 and 1×1×1 blocks."""
     name = f"dec{level}"
-    x = layers.conv_norm_act(layers.upsample(x, f"{name}_up"), filters, 3, f"{name}_in")
+    x = layers.conv_norm_act(layers.upsample(x, f"{name}_up"), filters, layers.kernel, f"{name}_in")
     x = layers.concat(skip, x, f"{name}_concat")
-    x = layers.conv_norm_act(x, filters, 3, f"{name}_a")
-    return layers.conv_norm_act(x, filters, 1, f"{name}_b")
+    x = layers.conv_norm_act(x, filters, layers.kernel, f"{name}_a")
+    return layers.conv_norm_act(x, filters, POINT, f"{name}_b")

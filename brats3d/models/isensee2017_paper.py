@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from brats3d.models.layers import NamedLayers
+from brats3d.models.layers import POINT, NamedLayers
 from brats3d.models.networks import Isensee2017Options
 
 
@@ -37,23 +37,23 @@ def outputs(images: Any, regions: int, options: Isensee2017Options, layers: Name
     for level in reversed(range(options.depth - 1)):
         x = _upsample(x, filters[level], f"dec{level}", layers)
         if level == options.depth - 2:
-            x = layers.conv_norm_act(x, filters[level], 1, f"dec{level}_extra")
+            x = layers.conv_norm_act(x, filters[level], POINT, f"dec{level}_extra")
         x = layers.concat(skips[level], x, f"dec{level}_concat")
-        x = layers.conv_norm_act(x, 2 * filters[level], 3, f"dec{level}_a")
+        x = layers.conv_norm_act(x, 2 * filters[level], layers.kernel, f"dec{level}_a")
         if level < options.segmentation_levels:
             name = "logits" if options.segmentation_levels == 1 else f"seg{level}"
             segmentations.insert(0, layers.conv_logits(x, regions, name))
         if level:
-            x = layers.conv(x, filters[level], 1, f"dec{level}_b_conv")
+            x = layers.conv(x, filters[level], POINT, f"dec{level}_b_conv")
     return layers.sum_logits(segmentations)
 
 
 def _first_level(images: Any, filters: int, dropout: float, layers: NamedLayers) -> tuple[Any, Any]:
     """Full resolution: nothing is normalised before the sum, and the skip not at all. Returns (next level's input, skip)."""
-    start = layers.conv(images, filters, 3, "enc0_in_conv")
-    x = layers.conv(layers.leaky_relu(start, "enc0_a_act"), filters, 3, "enc0_a_conv")
+    start = layers.conv(images, filters, layers.kernel, "enc0_in_conv")
+    x = layers.conv(layers.leaky_relu(start, "enc0_a_act"), filters, layers.kernel, "enc0_a_conv")
     x = layers.dropout(x, dropout, "enc0_dropout")
-    x = layers.conv(layers.leaky_relu(x, "enc0_b_act"), filters, 3, "enc0_b_conv")
+    x = layers.conv(layers.leaky_relu(x, "enc0_b_act"), filters, layers.kernel, "enc0_b_conv")
     x = layers.add(start, x, "enc0_add")
     return layers.norm_act(x, "enc0_out"), layers.leaky_relu(x, "enc0_skip_act")
 
@@ -61,14 +61,14 @@ def _first_level(images: Any, filters: int, dropout: float, layers: NamedLayers)
 def _context(x: Any, filters: int, level: int, dropout: float, layers: NamedLayers) -> Any:
     """One encoder level: strided convolution, then a residual of two pre-activated ones that starts right after it."""
     name = f"enc{level}"
-    start = layers.conv(x, filters, 3, f"{name}_in_conv", stride=2)
-    x = layers.conv(layers.norm_act(start, f"{name}_a"), filters, 3, f"{name}_a_conv")
+    start = layers.conv(x, filters, layers.kernel, f"{name}_in_conv", layers.strides)
+    x = layers.conv(layers.norm_act(start, f"{name}_a"), filters, layers.kernel, f"{name}_a_conv")
     x = layers.dropout(x, dropout, f"{name}_dropout")
-    x = layers.conv(layers.norm_act(x, f"{name}_b"), filters, 3, f"{name}_b_conv")
+    x = layers.conv(layers.norm_act(x, f"{name}_b"), filters, layers.kernel, f"{name}_b_conv")
     return layers.add(start, x, f"{name}_add")
 
 
 def _upsample(x: Any, filters: int, name: str, layers: NamedLayers) -> Any:
     """Normalise and activate what comes in, upsample, halve the maps, normalise and activate."""
     x = layers.norm_act(x, f"{name}_below")
-    return layers.conv_norm_act(layers.upsample(x, f"{name}_up"), filters, 3, f"{name}_in")
+    return layers.conv_norm_act(layers.upsample(x, f"{name}_up"), filters, layers.kernel, f"{name}_in")

@@ -11,6 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from brats3d.models.networks import Options
+
+Triple = tuple[int, int, int]
+POINT: Triple = (1, 1, 1)
+"""Kernel that joins the maps of single voxels, and the stride of convolutions that keep the resolution."""
+
 
 class NamedLayers:
     """Apply layers to tensors; the n-th random layer takes the n-th seed drawn from one.
@@ -19,36 +25,42 @@ class NamedLayers:
     into the saved configuration, where a resumed run finds them.
 
     Args:
-        slope: of the leaky ReLU.
-        epsilon: normalisation divides by sqrt(variance + epsilon).
+        options: the network's options: kernel size, strides, slope and epsilon.
         seed: of the weights and the dropout.
+
+    Attributes:
+        kernel: of the convolutions that see neighbours.
+        strides: factor between two levels along each axis.
     """
 
-    def __init__(self, *, slope: float, epsilon: float, seed: int) -> None:
-        self._slope, self._epsilon = slope, epsilon
+    def __init__(self, options: Options, seed: int) -> None:
+        self.kernel, self.strides = options.kernel_size, options.strides
+        self._slope, self._epsilon = getattr(options, "slope", 0.0), options.epsilon
         self._seeds = np.random.default_rng(seed)
 
     def _seed(self) -> int:
         return int(self._seeds.integers(2**31))
 
-    def conv(self, x: Any, filters: int, kernel: int, name: str, stride: int = 1) -> Any:
+    def conv(self, x: Any, filters: int, kernel: Triple, name: str, strides: Triple = POINT) -> Any:
         """Return a convolution with bias, padding "same", He normal weights."""
         init = keras.initializers.HeNormal(seed=self._seed())
-        layer = keras.layers.Conv3D(filters, kernel, strides=stride, padding="same", kernel_initializer=init, name=name)
+        layer = keras.layers.Conv3D(filters, kernel, strides=strides, padding="same", kernel_initializer=init, name=name)
         return layer(x)
 
     def conv_logits(self, x: Any, regions: int, name: str) -> Any:
-        """Return a 1×1×1 convolution to one map a region, in float32 under every policy."""
+        """Return a 1×1×1 convolution to one map per region, in float32 under every policy."""
         init = keras.initializers.HeNormal(seed=self._seed())
         return keras.layers.Conv3D(regions, 1, padding="same", kernel_initializer=init, name=name, dtype="float32")(x)
 
     def conv_transposed(self, x: Any, name: str) -> Any:
-        """Return a transposed 2×2×2 convolution with stride 2 and as many maps as came in."""
+        """Return a transposed convolution to the next finer level, each voxel to a block, with as many maps as came in."""
         init = keras.initializers.HeNormal(seed=self._seed())
-        return keras.layers.Conv3DTranspose(x.shape[-1], 2, strides=2, kernel_initializer=init, name=name)(x)
+        return keras.layers.Conv3DTranspose(
+            x.shape[-1], self.strides, strides=self.strides, kernel_initializer=init, name=name
+        )(x)
 
     def instance_norm(self, x: Any, name: str) -> Any:
-        """Return (x − mean) / sqrt(variance + epsilon) a sample and map, with scale and offset."""
+        """Return (x − mean) / sqrt(variance + epsilon) per sample and map, with scale and offset."""
         return keras.layers.GroupNormalization(groups=-1, epsilon=self._epsilon, name=name)(x)
 
     def batch_norm(self, x: Any, name: str) -> Any:
@@ -67,9 +79,9 @@ class NamedLayers:
         """Return instance normalisation, then leaky ReLU."""
         return self.leaky_relu(self.instance_norm(x, f"{name}_norm"), f"{name}_act")
 
-    def conv_norm_act(self, x: Any, filters: int, kernel: int, name: str, stride: int = 1) -> Any:
+    def conv_norm_act(self, x: Any, filters: int, kernel: Triple, name: str, strides: Triple = POINT) -> Any:
         """Return convolution, instance normalisation, leaky ReLU: the post-activation block."""
-        return self.norm_act(self.conv(x, filters, kernel, f"{name}_conv", stride), name)
+        return self.norm_act(self.conv(x, filters, kernel, f"{name}_conv", strides), name)
 
     def dropout(self, x: Any, rate: float, name: str) -> Any:
         """Return dropout of single values."""
@@ -80,12 +92,12 @@ class NamedLayers:
         return keras.layers.SpatialDropout3D(rate, seed=self._seed(), name=name)(x)
 
     def upsample(self, x: Any, name: str) -> Any:
-        """Repeat every voxel twice along each axis."""
-        return keras.layers.UpSampling3D(2, name=name)(x)
+        """Repeat every voxel to the next finer level."""
+        return keras.layers.UpSampling3D(self.strides, name=name)(x)
 
     def max_pool(self, x: Any, name: str) -> Any:
-        """Return the maximum of 2×2×2 blocks."""
-        return keras.layers.MaxPooling3D(2, name=name)(x)
+        """Return the maxima of blocks, the next coarser level."""
+        return keras.layers.MaxPooling3D(self.strides, name=name)(x)
 
     def concat(self, first: Any, second: Any, name: str) -> Any:
         """Join two tensors' maps, the first one's first."""
@@ -106,7 +118,7 @@ class NamedLayers:
         """
         total = segmentations[-1]
         for level in reversed(range(len(segmentations) - 1)):
-            total = keras.layers.UpSampling3D(2, name=f"seg{level}_up", dtype="float32")(total)
+            total = keras.layers.UpSampling3D(self.strides, name=f"seg{level}_up", dtype="float32")(total)
             name = f"seg{level}_sum" if level else "logits"
             total = keras.layers.Add(name=name, dtype="float32")([total, segmentations[level]])
         return total

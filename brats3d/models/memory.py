@@ -1,6 +1,6 @@
 """Will one pass over a whole brain fit into memory?
 
-On a CPU nobody asks twice: a process that takes too much is killed. So the pass is only tried where an estimate says that it
+On a CPU nobody asks twice: a process that takes too much is killed. So the pass is only tried if an estimate says that it
 fits. On other devices the backend says so itself, and the window is taken then.
 
 The estimate: a forward pass holds about twice the inputs and outputs of its largest layer. Measured with TensorFlow 2.21 on a
@@ -27,36 +27,37 @@ SHARE = 0.8
 """Of the memory at hand, this much may be planned with."""
 
 
-def bytes_per_voxel(network: keras.Model, stride: int) -> float:
+def bytes_per_voxel(network: keras.Model, stride: tuple[int, int, int]) -> float:
     """Return an estimate of a forward pass's peak memory, in bytes per voxel of its input.
 
     Args:
         network: a functional Keras network.
-        stride: what its spatial sizes must be divisible by.
+        stride: what its sizes along X, Y, Z must be divisible by.
     """
     import keras
 
     layers = [layer for layer in network.layers if not isinstance(layer, keras.layers.InputLayer)]
     taps = keras.Model(network.input, [layer.output for layer in layers])
-    shapes = taps.compute_output_shape((1, stride, stride, stride, network.input_shape[-1]))
-    size = {id(network.input): stride**3 * network.input_shape[-1]}
+    shapes = taps.compute_output_shape((1, *stride, network.input_shape[-1]))
+    voxels = int(np.prod(stride))
+    size = {id(network.input): voxels * network.input_shape[-1]}
     size |= {id(layer.output): int(np.prod(shape)) for layer, shape in zip(layers, shapes, strict=True)}
     largest = max(size[id(y.output)] + sum(size[id(x)] for x in _inputs(y)) for y in layers)
-    return SAFETY * 4 * largest / stride**3
+    return SAFETY * 4 * largest / voxels
 
 
 def _inputs(layer: keras.layers.Layer) -> list[object]:
     return list(layer.input) if isinstance(layer.input, list | tuple) else [layer.input]
 
 
-def fits_in_memory(network: keras.Model, stride: int) -> Callable[[tuple[int, int, int]], bool]:
+def fits_in_memory(network: keras.Model, stride: tuple[int, int, int]) -> Callable[[tuple[int, int, int]], bool]:
     """Return a function (X, Y, Z) → whether one pass over so many voxels should fit into memory.
 
-    On other devices than a CPU it always says yes: their own memory counts, and the backend tells when it is full.
+    On other devices than a CPU it always says yes: their own memory counts, and the backend says when it is full.
 
     Args:
         network: the network.
-        stride: what its spatial sizes must be divisible by.
+        stride: what its sizes along X, Y, Z must be divisible by.
     """
     if not _on_cpu():
         return lambda size: True

@@ -9,35 +9,18 @@ import hashlib
 import io
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brats3d.errors import ModelError, first_line, system_error
 from brats3d.files import write_file
 from brats3d.models.card import Card, card_from_json
+from brats3d.models.pipeline import Model
 
 if TYPE_CHECKING:
     import keras
 
 CARD_MEMBER = "brats3d.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """A network with its card.
-
-    Attributes:
-        network: Keras network, channels-last images → ``probabilities``.
-        card: what it expects and gives.
-        checksum: sha256 of the file it came from, hexadecimal.
-        path: that file.
-    """
-
-    network: keras.Model
-    card: Card
-    checksum: str
-    path: Path
 
 
 def save_model(path: Path | str, network: keras.Model, card: Card) -> str:
@@ -98,21 +81,16 @@ def _check_layers(network: keras.Model, path: Path) -> None:
         )
 
 
-def load_model(path: Path | str) -> Model:
-    """Open a model file.
+def open_model(path: Path, card: Card) -> Model:
+    """Open the network of a model file.
 
     Args:
         path: a file that `save_model` wrote.
-
-    Returns:
-        The network, its card, and the file's checksum.
+        card: its card, as `read_card` gives it.
 
     Raises:
-        ModelError: no such file, no Keras model, no card, a card of another schema, a damaged file, or a card that does not
-            fit the network.
+        ModelError: a damaged file, or a card that does not fit the network.
     """
-    path = Path(path)
-    card = read_card(path)
     checksum = file_checksum(path)
     import keras
 
@@ -180,14 +158,21 @@ def check_card(network: keras.Model, card: Card, where: str) -> None:
     Raises:
         ModelError: names what the network has and what the card says.
     """
-    channels, regions = network.input_shape[-1], network.output_shape[-1]
     last = [layer.name for layer in network.layers[-2:]]
-    if last != ["logits", "probabilities"]:
-        raise ModelError(f"{where}: its last layers are {', '.join(last)}; expected logits, probabilities.")
-    if channels != len(card.modalities):
+    if len(card.outputs) == 1 and last != ["logits", card.outputs[0].name]:
+        raise ModelError(f"{where}: its last layers are {', '.join(last)}; expected logits, {card.outputs[0].name}.")
+    channels, wanted = network.input_shape[-1], len(card.modalities) + len(card.inputs.derived)
+    if channels != wanted:
         raise ModelError(f"{where}: its network takes {channels} channels; its card names {', '.join(card.modalities)}.")
-    if regions != len(card.regions):
-        raise ModelError(f"{where}: its network gives {regions} regions; its card names {', '.join(card.regions)}.")
+    if len(network.outputs) != len(card.outputs):
+        named = ", ".join(head.name for head in card.outputs)
+        raise ModelError(f"{where}: its network has {len(network.outputs)} outputs; its card names {named}.")
+    for output, head in zip(network.outputs, card.outputs, strict=True):
+        if output.shape[-1] != len(head.channels):
+            raise ModelError(
+                f"{where}: its network gives {output.shape[-1]} channels in {head.name}; its card names"
+                f" {', '.join(head.channels)}."
+            )
 
 
 def file_checksum(path: Path | str) -> str:

@@ -12,6 +12,10 @@ from types import MappingProxyType
 from typing import Any
 
 from brats3d.errors import OptionError, check_keys, check_option, check_range, check_whole
+from brats3d.geometry import show_per_axis, whole_per_axis
+
+ACTIVATIONS = ("sigmoid", "softmax")
+"""What ``probabilities`` makes of the logits: regions that may overlap, or exclusive labels."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,13 @@ class Isensee2017Options:
 
     Attributes:
         base_filters: maps at full resolution; doubled at every level.
-        depth: levels; the stride is 2^(depth − 1).
+        depth: levels; the stride along an axis is its ``strides`` to the power of (depth − 1).
         segmentation_levels: decoder levels, from full resolution down, whose segmentation maps are added up.
         dropout: share of maps (`isensee2017_paper`: of values) dropped between a level's two convolutions.
         slope: of the leaky ReLU. 0.01 is the paper's; weights of the old Keras code mean 0.3.
         epsilon: instance normalisation divides by sqrt(variance + epsilon).
+        kernel_size: voxels of the convolutions along X, Y, Z, or one number for all three; those of 1×1×1 stay so.
+        strides: factor between two levels along X, Y, Z, or one number for all three.
     """
 
     base_filters: int = 16
@@ -33,6 +39,8 @@ class Isensee2017Options:
     dropout: float = 0.3
     slope: float = 0.01
     epsilon: float = 1e-5
+    kernel_size: tuple[int, int, int] = (3, 3, 3)
+    strides: tuple[int, int, int] = (2, 2, 2)
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from.
@@ -51,6 +59,7 @@ class Isensee2017Options:
         check_range("dropout", self.dropout, 0.0, 0.99)
         check_range("slope", self.slope, 0.0, 1.0)
         check_range("epsilon", self.epsilon, 1e-12, 1.0)
+        _hold_triples(self)
 
 
 @dataclass(frozen=True)
@@ -59,10 +68,12 @@ class UNet3DOptions:
 
     Attributes:
         base_filters: maps of the first convolution; a level's second one has twice as many.
-        depth: levels; the stride is 2^(depth − 1).
+        depth: levels; the stride along an axis is its ``strides`` to the power of (depth − 1).
         normalisation: ``none``, ``batch`` or ``instance``, between convolution and ReLU.
-        upsampling: ``nearest`` repeats voxels, ``transposed`` learns a 2×2×2 convolution with stride 2.
+        upsampling: ``nearest`` repeats voxels, ``transposed`` learns a convolution whose kernel and stride are ``strides``.
         epsilon: of the normalisation, if any: it divides by sqrt(variance + epsilon).
+        kernel_size: voxels of the convolutions along X, Y, Z, or one number for all three; the last one is 1×1×1.
+        strides: factor between two levels along X, Y, Z, or one number for all three.
     """
 
     base_filters: int = 32
@@ -70,6 +81,8 @@ class UNet3DOptions:
     normalisation: str = "none"
     upsampling: str = "nearest"
     epsilon: float = 1e-5
+    kernel_size: tuple[int, int, int] = (3, 3, 3)
+    strides: tuple[int, int, int] = (2, 2, 2)
 
     def __post_init__(self) -> None:
         """Refuse what no network can be built from.
@@ -82,9 +95,15 @@ class UNet3DOptions:
         check_option("normalisation", self.normalisation, ("none", "batch", "instance"))
         check_option("upsampling", self.upsampling, ("nearest", "transposed"))
         check_range("epsilon", self.epsilon, 1e-12, 1.0)
+        _hold_triples(self)
 
 
 Options = Isensee2017Options | UNet3DOptions
+
+
+def _hold_triples(options: Options) -> None:
+    for name in ("kernel_size", "strides"):
+        object.__setattr__(options, name, whole_per_axis(name, getattr(options, name), 1))
 
 
 @dataclass(frozen=True)
@@ -134,8 +153,8 @@ def network_options(name: str, options: Mapping[str, Any] | None = None) -> Opti
     return kind(**chosen)
 
 
-def stride(name: str, options: Mapping[str, Any] | None = None) -> int:
-    """Return the number by which every spatial size of a network's input must be divisible.
+def stride(name: str, options: Mapping[str, Any] | None = None) -> tuple[int, int, int]:
+    """Return the numbers by which the sizes of a network's input along X, Y, Z must be divisible.
 
     Args:
         name: a name of `NETWORKS`.
@@ -144,20 +163,25 @@ def stride(name: str, options: Mapping[str, Any] | None = None) -> int:
     Raises:
         OptionError: as `network_options`.
     """
-    return int(2 ** (network_options(name, options).depth - 1))
+    chosen = network_options(name, options)
+    x, y, z = (factor ** (chosen.depth - 1) for factor in chosen.strides)
+    return x, y, z
 
 
-def check_size(what: str, size: Sequence[int | None], stride: int) -> None:
+def check_size(what: str, size: Sequence[int | None], stride: int | Sequence[int]) -> None:
     """Refuse a spatial size that a network cannot take.
 
     Args:
         what: what has the size, as the user knows it, such as ``patch_size``.
         size: voxels along the three axes; None stands for any.
-        stride: what they must be divisible by.
+        stride: what they must be divisible by, one number per axis or one for all.
 
     Raises:
         OptionError: names the size, the stride and the next larger size that fits.
     """
-    if any(n is not None and (n < 1 or n % stride) for n in size):
-        fits = tuple(None if n is None else max(stride, -(-n // stride) * stride) for n in size)
-        raise OptionError(f"{what} is {tuple(size)}; the network's stride is {stride}, so take for example {fits}.")
+    steps = whole_per_axis("stride", stride, 1)
+    pairs = list(zip(size, steps, strict=True))
+    if any(n is not None and (n < 1 or n % step) for n, step in pairs):
+        fits = tuple(None if n is None else max(step, -(-n // step) * step) for n, step in pairs)
+        shown = show_per_axis(steps)
+        raise OptionError(f"{what} is {tuple(size)}; the network's stride is {shown}, so take for example {fits}.")

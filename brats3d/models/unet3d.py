@@ -1,4 +1,4 @@
-"""The plain 3-D U-Net: two convolutions a level, max pooling, no residuals, no dropout.
+"""The plain 3-D U-Net: two convolutions per level, max pooling, no residuals, no dropout.
 
 Sources: Çiçek et al., arXiv 1606.06650; ellisdg/3DUnetCNN (Keras era), ``unet.py``. Different from that code: He normal
 weights.
@@ -43,7 +43,7 @@ def outputs(images: Any, regions: int, options: UNet3DOptions, layers: NamedLaye
 
 def _conv(x: Any, filters: int, name: str, normalisation: str, layers: NamedLayers) -> Any:
     """Convolution, normalisation if any, ReLU."""
-    x = layers.conv(x, filters, 3, f"{name}_conv")
+    x = layers.conv(x, filters, layers.kernel, f"{name}_conv")
     if normalisation != "none":
         normalise = layers.batch_norm if normalisation == "batch" else layers.instance_norm
         x = normalise(x, f"{name}_norm")

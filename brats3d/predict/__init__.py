@@ -1,32 +1,35 @@
 """From a model and a case to a mask on the scan's own grid.
 
-Predictors are functions on arrays that wrap one another; Keras is imported when one is made of a network.
+Predictors are functions on arrays that wrap one another; Keras is imported when one is made of a network. A `Runner` is a whole
+pipeline made ready to run on cases.
 """
 
+from brats3d.predict.painting import check_paintable, choose_label_set, masks_of, own_label_set, paint_mask
 from brats3d.predict.predicted_folders import Predictions, predict_cases
-from brats3d.predict.predictors import Predictor, ensemble, flips, from_network, where_it_fits, window
-from brats3d.predict.volumes import (
-    Prediction,
-    above_thresholds,
-    own_label_set,
-    predict_case,
-    predict_probabilities,
-    predictor_of,
-)
+from brats3d.predict.predictors import Predictor, cooled, ensemble, flips, from_network, where_it_fits, window
+from brats3d.predict.runner import Runner, predict_probabilities, predictor_of, runner_of
+from brats3d.predict.volumes import Prediction, on_source, predict_case
 
 __all__ = [
     "Prediction",
     "Predictions",
     "Predictor",
-    "above_thresholds",
+    "Runner",
+    "check_paintable",
+    "choose_label_set",
+    "cooled",
     "ensemble",
     "flips",
     "from_network",
+    "masks_of",
+    "on_source",
     "own_label_set",
+    "paint_mask",
     "predict_case",
     "predict_cases",
     "predict_probabilities",
     "predictor_of",
+    "runner_of",
     "where_it_fits",
     "window",
 ]

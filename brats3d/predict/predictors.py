@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from brats3d.errors import ArrayError, OptionError, check_range, check_wholes
+from brats3d.geometry import whole_per_axis
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +29,7 @@ SIGMAS = 8
 """A window is this many standard deviations of its Gaussian weights wide, as in nnU-Net and MONAI."""
 
 
-def from_network(network: keras.Model, stride: int) -> Predictor:
+def from_network(network: keras.Model, stride: int | Sequence[int], output: int = 0) -> Predictor:
     """Return a predictor that runs a network, on the whole of what it is given.
 
     Sizes that the stride does not divide are padded with zeros (background) at the far end and cut off again. The network
@@ -36,7 +37,8 @@ def from_network(network: keras.Model, stride: int) -> Predictor:
 
     Args:
         network: (batch, X, Y, Z, M) → (batch, X, Y, Z, R) probabilities. Its weights may change later; they are not copied.
-        stride: what its spatial sizes must be divisible by.
+        stride: what its sizes along X, Y, Z must be divisible by; one number is taken for all three.
+        output: which of the network's outputs is wanted.
 
     Returns:
         A predictor. It raises an ArrayError for another number of channels, and a MemoryError where the backend has too
@@ -46,14 +48,15 @@ def from_network(network: keras.Model, stride: int) -> Predictor:
 
     channels = network.input_shape[-1]
     # A model of its own: it has no strategy and no compile state, and leaves the network's as they are.
-    runner = keras.Model(network.input, network.output)
+    runner = keras.Model(network.input, network.outputs[output])
+    steps = whole_per_axis("stride", stride, 1)
     runner.compile(jit_compile=keras.backend.backend() == "jax")
 
     def predict(images: np.ndarray) -> np.ndarray:
         if images.ndim != 4 or images.shape[0] != channels:
             raise ArrayError(f"the images have shape {images.shape}; the network takes {channels} channels, (M, X, Y, Z).")
         size = images.shape[1:]
-        padding = [(0, 0), *((0, -n % stride) for n in size)]
+        padding = [(0, 0), *((0, -n % step) for n, step in zip(size, steps, strict=True))]
         batch = np.pad(np.moveaxis(images, 0, -1), [*padding[1:], padding[0]])[np.newaxis]
         result = np.asarray(_run(runner, batch.astype(np.float32, copy=False)), np.float32)[0]
         x, y, z = size
@@ -184,6 +187,30 @@ def flips(predictor: Predictor, axes: Sequence[int]) -> Predictor:
             mirrored = tuple(axis + 1 for axis in subset)
             total = total + np.flip(predictor(np.ascontiguousarray(np.flip(images, mirrored))), mirrored)
         return np.asarray(total / np.float32(len(subsets)), np.float32)
+
+    return predict
+
+
+def cooled(predictor: Predictor, temperatures: Sequence[float], *, exclusive: bool) -> Predictor:
+    """Return a predictor whose logits are divided by temperatures: above 1 it is less sure of itself.
+
+    Args:
+        predictor: gives (R, X, Y, Z) probabilities.
+        temperatures: one per channel; the predictor itself is returned if all are 1.
+        exclusive: whether the channels' probabilities sum to 1 (softmax), or each is by itself (sigmoid).
+
+    References:
+        Guo et al. 2017 (arXiv 1706.04599), section 4.2: temperature scaling.
+    """
+    if all(temperature == 1 for temperature in temperatures):
+        return predictor
+    powers = 1 / np.asarray(temperatures, np.float32)[:, None, None, None]
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        found = predictor(images)
+        inside = found**powers
+        outside = inside.sum(0, keepdims=True) - inside if exclusive else (1 - found) ** powers
+        return np.asarray(inside / np.maximum(inside + outside, np.finfo(np.float32).tiny), np.float32)
 
     return predict
 

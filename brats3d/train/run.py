@@ -19,7 +19,9 @@ from brats3d.errors import BratsError, LabelError, NoCasesError, SpaceError
 from brats3d.evaluate import write_scores
 from brats3d.files import NO_SPACE, write_file
 from brats3d.machine import describe_machine
-from brats3d.models import Card, load_model, stride
+from brats3d.models import Card, Head, Inference, Inputs, load_model, stride
+from brats3d.predict.painting import UNKNOWN_YEAR
+from brats3d.regions import find_label_set
 from brats3d.store import Store, open_store
 from brats3d.train.devices import Devices, pick_devices
 from brats3d.train.health import check_batches, check_learning
@@ -211,19 +213,21 @@ def _card(store: Store, recipe: Recipe, train: tuple[str, ...]) -> Card:
             sets.add(case.label_set)
             modalities = case.modalities
     options: dict[str, Any] = dict(recipe.network.options)
+    coding = find_label_set(str(sets.pop()) if len(sets) == 1 else UNKNOWN_YEAR)
     return Card(
         network=recipe.network.name,
         network_options=options,
-        modalities=modalities,
-        normalisation=recipe.data.normalisation,
+        inputs=Inputs(modalities, recipe.data.normalisation),
         spacing_mm=recipe.data.spacing_mm,
         stride=stride(recipe.network.name, options),
-        regions=recipe.regions,
-        label_set=sets.pop() if len(sets) == 1 else None,
-        thresholds=recipe.prediction.thresholds,
-        patch_size=recipe.data.patch_size,
-        window=recipe.prediction.window,
-        flips=recipe.prediction.flips,
+        outputs=(Head(recipe.regions),),
+        label_set=coding,
+        inference=Inference(
+            size=recipe.data.patch_size,
+            window=recipe.prediction.window,
+            flips=recipe.prediction.flips,
+            thresholds=recipe.prediction.thresholds,
+        ),
         training_cases=train,
         created_with=f"brats3d {__version__}, Keras {keras.__version__}, {keras.backend.backend()}",
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import SimpleQueue
 
 import keras
 import numpy as np
 
-from brats3d import regions
-from brats3d.models import Card
-from brats3d.predict import Predictor, above_thresholds, predict_probabilities, predictor_of
+from brats3d.models import Card, Model, Pipeline
+from brats3d.predict import Runner, paint_mask, runner_of
 from brats3d.scores import RegionScores, Scoring, case_scores
 from brats3d.store import Store
 
@@ -32,9 +32,10 @@ class Scorer:
         self.store = store
         self.card = card
         self._scoring = Scoring(PROTOCOL, regions=card.regions)
-        self._idle: SimpleQueue[Predictor] = SimpleQueue()
+        self._idle: SimpleQueue[tuple[str, Runner]] = SimpleQueue()
         for device, network in networks.items():
-            self._idle.put(_on_device(device, predictor_of(network, card)))
+            pipeline = Pipeline((Model(network, card, "", Path(device)),))
+            self._idle.put((device, runner_of(pipeline)))
 
     def score(self, cases: Sequence[str]) -> dict[str, CaseScores]:
         """Return case → region → scores, in the order of the cases.
@@ -53,23 +54,16 @@ class Scorer:
 
     def _score_case(self, name: str) -> CaseScores:
         with self.store[name] as case:
-            coding = regions.label_set(str(case.label_set))
-            predictor = self._idle.get()  # no two threads run one network at a time
+            coding = case.coding or self.card.label_set
+            device, runner = self._idle.get()  # no two threads run one network at a time
             try:
-                masks = above_thresholds(predict_probabilities(predictor, case, self.card), self.card)
+                with keras.device(device):
+                    probabilities = runner.probabilities(case)
             finally:
-                self._idle.put(predictor)
-            painted = regions.paint_regions(masks, coding, self.card.regions)
+                self._idle.put((device, runner))
+            painted = paint_mask(probabilities, self.card, coding)
             label = case.label_patch((0, 0, 0), case.grid.shape)
             return case_scores(painted, label, case.grid.spacing_mm, self._scoring, label_set=coding)
-
-
-def _on_device(device: str, predictor: Predictor) -> Predictor:
-    def predict(images: np.ndarray) -> np.ndarray:
-        with keras.device(device):
-            return predictor(images)
-
-    return predict
 
 
 def mean_dice(scores: Mapping[str, CaseScores]) -> dict[str, float]:

@@ -1,0 +1,222 @@
+"""A pipeline: one network or several, how what they give is combined, and how it becomes a mask.
+
+A model stays one ``.keras`` file with its card inside. A pipeline is a small JSON file that names such files with their
+checksums and holds what may change without touching weights: the `Inference`, calibration, tables. A single file is a pipeline
+of one member, so that whoever predicts, validates or tunes sees one kind of thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from brats3d.errors import ModelError, OptionError, check_option
+from brats3d.models.card import Card
+from brats3d.models.card_parts import Inference
+
+if TYPE_CHECKING:
+    import keras
+
+COMBINE: Mapping[str, str] = MappingProxyType({
+    "mean": "the members' probabilities are averaged",
+    "majority": "each member votes with its own mask; a probability is the share of votes",
+    "chain": "the first member finds the tumour, the last one is shown the box around it and decides there",
+})  # fmt: skip
+"""How the members of a pipeline work together → in words."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member's file.
+
+    Attributes:
+        path: where it is.
+        checksum: its sha256, hexadecimal.
+    """
+
+    path: Path
+    checksum: str
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with its card.
+
+    Attributes:
+        network: Keras network, channels-last images → its outputs.
+        card: what it expects and gives.
+        checksum: sha256 of the file it came from, hexadecimal.
+        path: that file.
+    """
+
+    network: keras.Model
+    card: Card
+    checksum: str
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineFile:
+    """What a pipeline's file says, before any network is opened.
+
+    Attributes:
+        path: the file: a ``.keras`` file, or a pipeline's JSON.
+        checksum: its sha256, hexadecimal; a pipeline's names those of its members.
+        members: its members' files.
+        cards: their cards.
+        combine: a key of `COMBINE`.
+        inference: how all members are run, in place of what their own cards say; None leaves that to them.
+        calibration: what is known of how its probabilities and frequencies agree, as plain values.
+        tables: other plain values that travel with it.
+    """
+
+    path: Path
+    checksum: str
+    members: tuple[Member, ...]
+    cards: tuple[Card, ...]
+    combine: str = "mean"
+    inference: Inference | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse members that do not fit together.
+
+        Raises:
+            ModelError: none, a chain of another number than two, or members that give other channels or another label set.
+        """
+        check_members(self.cards, self.combine, str(self.path))
+
+    @property
+    def card(self) -> Card:
+        """What the whole expects and gives; see `joint_card`."""
+        return joint_card(self.cards, self.inference)
+
+
+@dataclass(frozen=True, eq=False)
+class Pipeline:
+    """Networks ready to run, and how their answers become one.
+
+    Attributes:
+        members: one network or several, each with its card.
+        combine: a key of `COMBINE`.
+        inference: how all members are run, in place of what their own cards say; None leaves that to them.
+        calibration: what is known of how its probabilities and frequencies agree, as plain values.
+        tables: other plain values that travel with it.
+        checksum: sha256 of the file it came from, hexadecimal; empty for one made in memory.
+        path: that file, or None.
+    """
+
+    members: tuple[Model, ...]
+    combine: str = "mean"
+    inference: Inference | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    checksum: str = ""
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse members that do not fit together.
+
+        Raises:
+            ModelError: see `PipelineFile`.
+        """
+        check_members([member.card for member in self.members], self.combine, str(self.path or "the pipeline"))
+
+    @property
+    def card(self) -> Card:
+        """What the whole expects and gives; see `joint_card`."""
+        return joint_card([member.card for member in self.members], self.inference)
+
+    @property
+    def network(self) -> keras.Model:
+        """The network of the only member.
+
+        Raises:
+            ModelError: there are several.
+        """
+        if len(self.members) > 1:
+            raise ModelError(
+                f"{self.path or 'the pipeline'} has {len(self.members)} members; expected one to have a network: take them from"
+                " .members."
+            )
+        return self.members[0].network
+
+    def changed(self, **changes: Any) -> Pipeline:
+        """Return the same members, with fields of their `Inference` changed; those that are None stay.
+
+        Args:
+            **changes: field of `Inference` → value.
+
+        Raises:
+            OptionError: a value cannot be used.
+        """
+        if self.inference is not None:
+            return replace(self, inference=self.inference.changed(**changes))
+        cards = [member.card.with_inference(member.card.inference.changed(**changes)) for member in self.members]
+        members = tuple(replace(member, card=card) for member, card in zip(self.members, cards, strict=True))
+        return replace(self, members=members)
+
+
+def check_members(cards: tuple[Card, ...] | list[Card], combine: str, where: str) -> None:
+    """Refuse members that do not fit together.
+
+    Args:
+        cards: the members' cards.
+        combine: a key of `COMBINE`.
+        where: the pipeline, for messages.
+
+    Raises:
+        ModelError: none, a chain of another number than two, or members that give other channels or another label set.
+    """
+    try:
+        check_option("combine", combine, COMBINE)
+    except OptionError as problem:
+        raise ModelError(f"{where}: {problem}") from None
+    if not cards:
+        raise ModelError(f"{where}: the pipeline has 0 members; expected at least one model.")
+    if combine == "chain" and len(cards) != 2:
+        raise ModelError(f"{where}: a chain of {len(cards)} members; expected two, a coarse one and a fine one.")
+    if combine == "chain":
+        return  # the first one only says where to look
+    first = cards[0]
+    for card in cards[1:]:
+        if (card.head.kind, card.channels, card.label_set) != (first.head.kind, first.channels, first.label_set):
+            raise ModelError(
+                f"{where}: its members give {', '.join(first.channels)} of {first.label_set.name} and"
+                f" {', '.join(card.channels)} of {card.label_set.name}; expected the same of all."
+            )
+
+
+def joint_card(cards: tuple[Card, ...] | list[Card], inference: Inference | None) -> Card:
+    """Return what members together expect and give.
+
+    It is the last member's card, which decides in a chain; all members' modalities, what all may lack, and all training cases
+    are joined, and the pipeline's own inference is put in.
+
+    Args:
+        cards: the members' cards.
+        inference: the pipeline's own, or None.
+    """
+    last = cards[-1]
+    if len(cards) > 1:
+        modalities = tuple(dict.fromkeys(m for card in cards for m in card.modalities))
+        needed = {m for card in cards for m in card.modalities if m not in card.inputs.may_be_absent}
+        inputs = replace(last.inputs, modalities=modalities, may_be_absent=tuple(m for m in modalities if m not in needed))
+        cases = tuple(dict.fromkeys(case for card in cards for case in card.training_cases))
+        last = replace(last, inputs=inputs, training_cases=cases)
+    return last if inference is None else replace(last, inference=fitted(inference, last))
+
+
+def fitted(inference: Inference, card: Card) -> Inference:
+    """Return a pipeline's inference for one of its members: the window's size is rounded up to the member's stride.
+
+    Args:
+        inference: the pipeline's.
+        card: the member's.
+    """
+    x, y, z = (-(-n // step) * step for n, step in zip(inference.size, card.stride, strict=True))
+    return replace(inference, size=(x, y, z))

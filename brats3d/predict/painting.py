@@ -1,0 +1,127 @@
+"""From probabilities to a label: threshold, then paint. This is the one place where that happens."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from brats3d.cases import CORPORA
+from brats3d.errors import OptionError
+from brats3d.models import Card
+from brats3d.regions import LabelSet, label_set, paint_regions, paint_values, painting_steps, region_masks
+from brats3d.store import CaseLike
+
+UNKNOWN_YEAR = "L23"
+"""Label set of masks of BraTS' regions if nothing says which year's they should be."""
+
+
+def masks_of(probabilities: np.ndarray, card: Card) -> np.ndarray:
+    """Return the channels' masks: above each region's threshold, or where a label is the likeliest.
+
+    Args:
+        probabilities: (C, X, Y, Z) numbers in [0, 1].
+        card: thresholds and channels.
+
+    Returns:
+        (C, X, Y, Z) bool.
+    """
+    if card.exclusive:
+        return np.asarray(np.argmax(probabilities, 0) == np.arange(len(probabilities))[:, None, None, None])
+    return probabilities > np.array(card.inference.thresholds, np.float32)[:, None, None, None]
+
+
+def paint_mask(probabilities: np.ndarray, card: Card, coding: LabelSet | None = None) -> np.ndarray:
+    """Return the label that a model's probabilities mean.
+
+    Args:
+        probabilities: (C, X, Y, Z) numbers in [0, 1].
+        card: thresholds, channels, and their label set.
+        coding: the label set to write; by default the card's own.
+
+    Returns:
+        (X, Y, Z) uint8.
+
+    Raises:
+        OptionError: the coding has no value for what the model gives.
+    """
+    coding = coding or card.label_set
+    if not card.exclusive:
+        return paint_regions(masks_of(probabilities, card), coding, card.channels)
+    label = paint_values(probabilities, card.label_set)
+    if coding == card.label_set:
+        return label
+    check_paintable(card, coding)
+    shared = _shared(card, coding)
+    return paint_regions(region_masks(label, card.label_set, shared), coding, shared)
+
+
+def check_paintable(card: Card, coding: LabelSet) -> None:
+    """Refuse a label set that has no value for what a model gives.
+
+    Args:
+        card: the model's card.
+        coding: the label set to write.
+
+    Raises:
+        OptionError: it has no value for a region, or for a label.
+    """
+    if not card.exclusive:
+        painting_steps(card.channels, coding)
+        return
+    shared = _shared(card, coding)
+    for value, tissue in card.label_set.tissues.items():
+        if coding != card.label_set and not any(value in card.label_set.regions[region] for region in shared):
+            raise OptionError(
+                f"{coding.name} has no value for {tissue} ({value} in {card.label_set.name}), which the model gives; it has"
+                f" {', '.join(coding.painted)}."
+            )
+
+
+def _shared(card: Card, coding: LabelSet) -> list[str]:
+    return [region for region in coding.painted if region in card.label_set.regions]
+
+
+def own_label_set(case: CaseLike) -> LabelSet | None:
+    """Return the label set of a case's source: its label's, or the only one its name allows; None if neither says.
+
+    Args:
+        case: a prepared or stored case.
+    """
+    if case.coding is not None:
+        return case.coding
+    row = CORPORA.get(case.facts.corpus)
+    candidates = row.label_sets if row else ()
+    return label_set(candidates[0]) if len(candidates) == 1 else None
+
+
+def choose_label_set(case: CaseLike, card: Card) -> tuple[LabelSet, bool]:
+    """Return the label set that a case's mask is written in, and whether its source does not say so.
+
+    The source's own comes first. If it says none, or has no value for what the model gives, it is the model's; of models of
+    BraTS' own label sets `UNKNOWN_YEAR`, if that has a value for everything.
+
+    Args:
+        case: a prepared or stored case.
+        card: the model's card.
+    """
+    usual = label_set(UNKNOWN_YEAR)
+    own = own_label_set(case)
+    from_table = card.label_set == _row(card.label_set.name)
+    for coding, assumed in ((own, False), (usual if from_table else None, True)):
+        if coding is not None and _is_paintable(card, coding):
+            return coding, assumed
+    return card.label_set, True
+
+
+def _row(name: str) -> LabelSet | None:
+    try:
+        return label_set(name)
+    except OptionError:
+        return None
+
+
+def _is_paintable(card: Card, coding: LabelSet) -> bool:
+    try:
+        check_paintable(card, coding)
+    except OptionError:
+        return False
+    return True
