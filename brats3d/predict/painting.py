@@ -50,8 +50,8 @@ def paint_mask(probabilities: np.ndarray, card: Card, coding: LabelSet | None = 
     if coding == card.label_set:
         return label
     check_paintable(card, coding)
-    shared = _shared(card, coding)
-    return paint_regions(region_masks(label, card.label_set, shared), coding, shared)
+    regions = _painted(card)
+    return paint_regions(region_masks(label, card.label_set, regions), coding, regions)
 
 
 def check_paintable(card: Card, coding: LabelSet) -> None:
@@ -62,22 +62,15 @@ def check_paintable(card: Card, coding: LabelSet) -> None:
         coding: the label set to write.
 
     Raises:
-        OptionError: it has no value for a region, or for a label.
+        OptionError: it has no value for a region.
     """
-    if not card.exclusive:
-        painting_steps(card.channels, coding)
-        return
-    shared = _shared(card, coding)
-    for value, tissue in card.label_set.tissues.items():
-        if coding != card.label_set and not any(value in card.label_set.regions[region] for region in shared):
-            raise OptionError(
-                f"{coding.name} has no value for {tissue} ({value} in {card.label_set.name}), which the model gives; it has"
-                f" {', '.join(coding.painted)}."
-            )
+    if coding != card.label_set:
+        painting_steps(_painted(card), coding)
 
 
-def _shared(card: Card, coding: LabelSet) -> list[str]:
-    return [region for region in coding.painted if region in card.label_set.regions]
+def _painted(card: Card) -> tuple[str, ...]:
+    """Return the regions that a model's masks are painted from in another label set than its own."""
+    return card.label_set.painted if card.exclusive else card.channels
 
 
 def own_label_set(case: CaseLike) -> LabelSet | None:

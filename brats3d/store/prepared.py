@@ -117,7 +117,7 @@ class CaseLike(Protocol):
     def scaling(self, modality: str, normalisation: str) -> Scaling:
         """Return how a modality's intensities are normalised."""
 
-    def block_factor(self, spacing_mm: float) -> tuple[int, int, int]:
+    def block_factor(self, spacing_mm: float | Sequence[float]) -> tuple[int, int, int]:
         """Return how many stored voxels along each axis make a voxel of a model's grid."""
 
 
@@ -168,7 +168,7 @@ class HeadedCase(KnownFacts):
         except ImageError as problem:
             raise ImageError(f"case {self.id}, {modality}: {problem}") from problem
 
-    def block_factor(self, spacing_mm: float) -> tuple[int, int, int]:
+    def block_factor(self, spacing_mm: float | Sequence[float]) -> tuple[int, int, int]:
         """Return how many stored voxels along each axis make a voxel of a model's grid.
 
         Args:

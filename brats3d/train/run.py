@@ -18,6 +18,7 @@ from brats3d.data import PatchDataset, check_batch
 from brats3d.errors import BratsError, LabelError, NoCasesError, SpaceError
 from brats3d.evaluate import write_scores
 from brats3d.files import NO_SPACE, write_file
+from brats3d.geometry import per_axis
 from brats3d.machine import describe_machine
 from brats3d.models import Card, Head, Inference, Inputs, load_model, stride
 from brats3d.predict.painting import UNKNOWN_YEAR
@@ -218,7 +219,7 @@ def _card(store: Store, recipe: Recipe, train: tuple[str, ...]) -> Card:
         network=recipe.network.name,
         network_options=options,
         inputs=Inputs(modalities, recipe.data.normalisation),
-        spacing_mm=recipe.data.spacing_mm,
+        spacing_mm=per_axis("data.spacing_mm", recipe.data.spacing_mm, 0.1, 20),
         stride=stride(recipe.network.name, options),
         outputs=(Head(recipe.regions),),
         label_set=coding,

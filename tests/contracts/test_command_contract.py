@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cards import flat_card
 
 from brats3d.__main__ import COMMANDS
 from brats3d.console import EXIT_CODES, run
-from brats3d.models import Card, build_model, save_model
+from brats3d.models import build_model, save_model
 from brats3d.phantom import write_cohort
 from brats3d.preprocess import build_store
 from brats3d.preprocess.__main__ import ACTIONS as PREPROCESS
@@ -65,13 +66,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     write_cohort(made.path / "scans", cases=2, shape=SHAPE, seed=3)
     build_store(made.path / "scans", out=made.path / "store", workers=1)
     with_spacing = 240 / SHAPE[0]
-    card = Card(
+    card = flat_card(
         network="isensee2017",
         network_options={"base_filters": 2, "depth": 3, "segmentation_levels": 2},
-        modalities=("t1", "t1ce", "t2", "flair"),
-        normalisation="clamped_zscore",
-        stride=4,
-        patch_size=(16, 16, 16),
+        size=(16, 16, 16),
         spacing_mm=with_spacing,
     )
     save_model(made.path / "model.keras", build_model(card.network, **card.network_options), card)

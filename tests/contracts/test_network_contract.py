@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cards import flat_card
 
 from brats3d.models import NETWORKS, Card, build_model, load_model, save_model, stride, training_model
 
@@ -37,15 +38,8 @@ def shared(name: str) -> keras.Model:
 
 
 def card(name: str) -> Card:
-    edge = 2 * stride(name, TINY[name])
-    return Card(
-        network=name,
-        network_options=TINY[name],
-        modalities=MODALITIES,
-        normalisation="clamped_zscore",
-        stride=stride(name, TINY[name]),
-        patch_size=(edge, edge, edge),
-    )
+    steps = stride(name, TINY[name])
+    return flat_card(name, network_options=TINY[name], modalities=MODALITIES, stride=steps, size=[2 * n for n in steps])
 
 
 def images(*size: int, batch: int = 1, channels: int = 4) -> np.ndarray:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cards import flat_card
 
 import brats3d
 from brats3d.losses import LOSSES
 from brats3d.metrics import region_dice_metrics
-from brats3d.models import NETWORKS, Card, build_model, save_model, stride
+from brats3d.models import NETWORKS, build_model, save_model, stride
 
 keras = pytest.importorskip("keras")
 pytestmark = [pytest.mark.network, pytest.mark.slow]
@@ -67,14 +68,7 @@ def test_files_open_without_brats3d_and_numbers_are_the_same(
     for name, options in TINY.items():
         network = build_model(name, **options)
         step = stride(name, options)
-        card = Card(
-            network=name,
-            network_options=options,
-            modalities=("t1", "t1ce", "t2", "flair"),
-            normalisation="clamped_zscore",
-            stride=step,
-            patch_size=(step, step, step),
-        )
+        card = flat_card(name, network_options=options, stride=step, size=step)
         save_model(tmp_path / f"{name}.keras", network, card)
         expected[f"{name}.keras"] = np.asarray(network(images))
     expected["predictor"] = np.moveaxis(np.asarray(network(images))[0], -1, 0)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cards import flat_card
 from hand_made import CUTS, MODALITIES, WEIGHTS, cut_network, scan, write_nifti
 
-from brats3d.models import Card, save_model
+from brats3d.models import save_model
 
 
 @pytest.fixture
@@ -43,11 +44,10 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str = "model", *, rows: tuple[int, ...] = (0, 1, 2, 3), **card: Any) -> Path:
         fields = {
-            "network": "cut", "modalities": tuple(MODALITIES[r] for r in rows), "normalisation": "clamped_zscore",
-            "stride": 4, "patch_size": (8, 8, 8), **card,
+            "network": "cut", "modalities": tuple(MODALITIES[r] for r in rows), **card,
         }  # fmt: skip
         path = tmp_path / f"{name}.keras"
-        save_model(path, cut_network(WEIGHTS[list(rows)], -8 * CUTS), Card(**fields))
+        save_model(path, cut_network(WEIGHTS[list(rows)], -8 * CUTS), flat_card(**fields))
         return path
 
     return make

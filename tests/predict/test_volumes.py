@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cards import flat_card
 from hand_made import own_messages
 
 from brats3d.cases import Facts
-from brats3d.errors import ArrayError, CaseError, GridError, ImageError, LabelError, ModelError, OptionError
+from brats3d.errors import ArrayError, CaseError, GridError, ImageError, ModelError, OptionError
 from brats3d.geometry import Grid
 from brats3d.intensity import histogram_of
-from brats3d.models import Card, load_model
-from brats3d.predict import above_thresholds, own_label_set, predict_case, predict_probabilities, predictor_of
+from brats3d.models import load_model
+from brats3d.predict import masks_of, own_label_set, predict_case, predict_probabilities, runner_of
+from brats3d.regions import LABEL_SETS
 from brats3d.store import CaseHeader, PreparedCase, summarise
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
@@ -35,17 +37,6 @@ def prepared(
     return summarise(header, images, None, grid, grid)
 
 
-def card(**fields: Any) -> Card:
-    plain = {
-        "network": "own",
-        "modalities": MODALITIES,
-        "normalisation": "clamped_zscore",
-        "stride": 4,
-        "patch_size": (8, 8, 8),
-    }
-    return Card(**{**plain, **fields})
-
-
 def normalised(case: PreparedCase) -> np.ndarray:
     out = np.zeros(case.images.shape)
     for row, image in zip(out, case.images, strict=True):
@@ -63,7 +54,7 @@ def test_the_predictor_sees_normalised_channels_of_the_brain_box() -> None:
         seen.append(images)
         return images[:3]
 
-    found = predict_probabilities(look, case, card(modalities=("flair", "t1", "t2")))
+    found = predict_probabilities(look, case, flat_card(modalities=("flair", "t1", "t2")))
     # The box and nothing around it: a margin of zeros changes what instance normalisation makes of the brain.
     assert (seen[0].dtype, seen[0].shape) == (np.float32, (3, 7, 10, 7))
     np.testing.assert_allclose(seen[0], normalised(case)[[3, 0, 2], 2:9, 3:13, 1:8], atol=1e-4)
@@ -71,7 +62,7 @@ def test_the_predictor_sees_normalised_channels_of_the_brain_box() -> None:
 
 
 def test_outside_the_brain_box_is_zero() -> None:
-    found = predict_probabilities(lambda images: np.ones((3, *images.shape[1:]), np.float32), prepared(), card())
+    found = predict_probabilities(lambda images: np.ones((3, *images.shape[1:]), np.float32), prepared(), flat_card())
     expected = np.zeros((3, 11, 14, 9))
     expected[:, 2:9, 3:13, 1:8] = 1
     np.testing.assert_array_equal(found, expected)
@@ -80,7 +71,7 @@ def test_outside_the_brain_box_is_zero() -> None:
 def test_on_a_coarser_grid() -> None:
     """Blocks are averaged from the volume's origin, and what comes back is linear between their centres: a slow twin."""
     case = prepared((11, 14, 9), spacing_mm=(1.02, 1, 2))  # two, two and one voxels per block
-    found = predict_probabilities(lambda images: images[:3], case, card(spacing_mm=2.0, stride=2))
+    found = predict_probabilities(lambda images: images[:3], case, flat_card(spacing_mm=2.0, stride=2))
     fine = np.pad(normalised(case), [(0, 0), (0, 5), (0, 2), (0, 0)])
     coarse = np.zeros((4, 8, 8, 9))
     for x, y, z in itertools.product(range(8), range(8), range(9)):
@@ -100,24 +91,24 @@ def test_refusals() -> None:
         return images
 
     with pytest.raises(CaseError, match=r"case case lacks adc \(it has t1, t1ce, t2, flair\); the model expects t1, adc"):
-        predict_probabilities(identity, prepared(), card(modalities=("t1", "adc")))
-    with pytest.raises(GridError, match=r"case case: a model grid of 2.0 mm is no whole multiple .* 1.3 × 1 × 1 mm"):
-        predict_probabilities(identity, prepared(spacing_mm=(1.3, 1, 1)), card(spacing_mm=2.0))
+        predict_probabilities(identity, prepared(), flat_card(modalities=("t1", "adc")))
+    with pytest.raises(GridError, match=r"case case: a model grid of 2 mm .* 1.3 × 1 × 1 mm"):
+        predict_probabilities(identity, prepared(spacing_mm=(1.3, 1, 1)), flat_card(spacing_mm=2.0))
     with pytest.raises(ArrayError, match=r"gives shape \(4, 7, 10, 7\); expected \(3, 7, 10, 7\) for WT, TC, ET"):
-        predict_probabilities(identity, prepared(), card())
+        predict_probabilities(identity, prepared(), flat_card())
     flat = prepared()
     flat.images[1][flat.images[1] != 0] = 7
     again = replace(flat, histograms={**flat.histograms, "t1ce": histogram_of(flat.images[1])})
     with pytest.raises(ImageError, match="case case, t1ce: .*the intensities do not vary"):
-        predict_probabilities(identity, again, card())
+        predict_probabilities(identity, again, flat_card())
 
 
 def test_thresholds_are_strict_and_a_regions_own() -> None:
     probabilities = np.full((3, 2, 2, 2), 0.5, np.float32)
     probabilities[:, 0, 0, 0] = 0.51
-    masks = above_thresholds(probabilities, card(thresholds=(0.5, 0.4, 0.6)))
+    masks = masks_of(probabilities, flat_card(thresholds=(0.5, 0.4, 0.6)))
     assert masks.sum((1, 2, 3)).tolist() == [1, 8, 0]
-    nothing = above_thresholds(np.zeros((3, 2, 2, 2), np.float32), card(thresholds=(0, 0, 0)))
+    nothing = masks_of(np.zeros((3, 2, 2, 2), np.float32), flat_card(thresholds=(0, 0, 0)))
     assert not nothing.any()  # outside the brain box probabilities are zero
 
 
@@ -126,7 +117,7 @@ def test_thresholds_are_strict_and_a_regions_own() -> None:
     [("BraTS 2021", "L17"), ("BraTS 2013-2016", "L13"), ("plain", None), ("a corpus of tomorrow", None)],
 )
 def test_the_sources_own_label_set(corpus: str, expected: str | None) -> None:
-    assert own_label_set(prepared(corpus=corpus)) == expected
+    assert own_label_set(prepared(corpus=corpus)) == (expected and LABEL_SETS[expected])
 
 
 @pytest.mark.network
@@ -134,7 +125,7 @@ def test_predict_case(make_model: Any) -> None:
     model = load_model(make_model(thresholds=(0.5, 0.9, 0.5)))
     case = prepared(corpus="plain")
     found = predict_case(model, case)
-    assert (found.id, found.label_set, found.assumed, found.regions) == ("case", "L23", True, ("WT", "TC", "ET"))
+    assert (found.id, found.label_set, found.assumed, found.channels) == ("case", "L23", True, ("WT", "TC", "ET"))
     t1, t1ce, _, flair = normalised(case)
     brain = np.zeros((11, 14, 9), bool)
     brain[2:9, 3:13, 1:8] = True
@@ -143,7 +134,7 @@ def test_predict_case(make_model: Any) -> None:
         label[region & brain] = value
     np.testing.assert_array_equal(found.label, label)
     assert found.label.dtype == np.uint8
-    again = predict_case(model, case, label_set="L17", predictor=predictor_of(model.network, model.card))
+    again = predict_case(runner_of(model), case, label_set="L17")
     np.testing.assert_array_equal(again.label, np.where(label == 3, 4, label))
     assert (again.label_set, again.assumed) == ("L17", False)
     with pytest.raises(OptionError, match="label set is 'L99'"):
@@ -151,11 +142,17 @@ def test_predict_case(make_model: Any) -> None:
 
 
 @pytest.mark.network
+def test_a_source_whose_label_set_cannot_be_painted_gets_the_models(make_model: Any) -> None:
+    odd = load_model(make_model("odd", regions=("WT", "TC", "RC"), label_set="L24"))
+    found = predict_case(odd, prepared())  # of 2021, whose L17 has no resection cavity
+    assert (found.label_set, found.assumed) == ("L24", True)
+    with pytest.raises(OptionError, match="RC"):
+        predict_case(odd, prepared(), label_set="L17")
+
+
+@pytest.mark.network
 def test_cards_that_ask_for_more_are_refused(make_model: Any) -> None:
-    odd = load_model(make_model("odd", regions=("WT", "TC", "RC")))
-    with pytest.raises(LabelError, match=r"case case: L17 has no value to paint RC with.*--label-set"):
-        predict_case(odd, prepared())
-    later = load_model(make_model("later", postprocessing={"smallest_et_ml": 0.2}, created_with="brats3d 9"))
+    later = load_model(make_model("later", postprocessing=({"step": "smallest_et_ml"},), created_with="brats3d 9"))
     with pytest.raises(ModelError, match=r"post-processing smallest_et_ml, which this version .* \(brats3d 9\)"):
         predict_case(later, prepared())
 
@@ -185,12 +182,12 @@ def test_the_cards_flips_and_the_window_are_used(
     assert own_messages(caplog) == []
     calls.clear()
     monkeypatch.setattr("brats3d.models.memory.available_bytes", lambda: 1000.0)
-    predictor = predictor_of(model.network, model.card)
+    runner = runner_of(model)
     for _ in range(2):
-        np.testing.assert_allclose(predict_case(model, case, predictor=predictor).probabilities, plain, atol=1e-5)
+        np.testing.assert_allclose(predict_case(runner, case).probabilities, plain, atol=1e-5)
     assert calls == [(8, 8, 8)] * 4
     (said,) = own_messages(caplog)  # once
-    assert "does not fit into memory at once; predicted in windows of 8×8×8" in said
+    assert "in windows of 8×8×8" in said
 
 
 @pytest.mark.network
@@ -207,10 +204,10 @@ def test_where_memory_runs_out_a_case_is_predicted_in_windows_alone(make_model: 
 
     monkeypatch.setattr(type(model.network), "predict_on_batch", answer)
     notes: list[str] = []
-    predictor = predictor_of(model.network, model.card, notes.append)
+    runner = runner_of(model, notes.append)
     for first in (3, 0):  # passes over the whole of the first case, and of the second
         calls.clear()
-        found = predict_case(model, prepared(), predictor=predictor).probabilities
+        found = predict_case(runner, prepared()).probabilities
         np.testing.assert_allclose(found[:, 2:9, 3:13, 1:8], 0.25, atol=1e-6)
         assert calls == [(8, 12, 8)] * first + [(8, 8, 8)] * 16
     assert notes == ["windows", "windows"]

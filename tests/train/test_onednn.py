@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from cards import flat_card
 
 import brats3d
 from brats3d.machine import ONEDNN_FLAGS, ONEDNN_VARIABLE, cpu_model, describe_machine, warn_of_late_onednn
-from brats3d.models import Card, save_model
+from brats3d.models import save_model
 from brats3d.phantom import write_cohort
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def folder(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     logits = keras.layers.Conv3D(3, 1, name="logits")(images)
     network = keras.Model(images, keras.layers.Activation("sigmoid", name="probabilities")(logits))
     modalities = ("t1", "t1ce", "t2", "flair")
-    card = Card(network="own", modalities=modalities, normalisation="clamped_zscore", stride=1, patch_size=(8, 8, 8))
+    card = flat_card(modalities=modalities, stride=1)
     save_model(folder / "model.keras", network, card)
     return folder
 

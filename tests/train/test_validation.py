@@ -9,24 +9,18 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from cards import flat_card
 
 from brats3d.errors import StoreError
-from brats3d.models import Card
+from brats3d.predict import Runner
 from brats3d.store import case_path, open_store
 
 pytest.importorskip("keras")
 validation = pytest.importorskip("brats3d.train.validation")
 pytestmark = pytest.mark.network
 
-CARD = Card(
-    network="isensee2017",
-    network_options={"base_filters": 2, "depth": 2, "segmentation_levels": 1},
-    modalities=("t1", "t1ce", "t2", "flair"),
-    normalisation="clamped_zscore",
-    stride=2,
-    patch_size=(8, 8, 8),
-    spacing_mm=7.5,
-)
+OPTIONS = {"base_filters": 2, "depth": 2, "segmentation_levels": 1}
+CARD = flat_card("isensee2017", network_options=OPTIONS, stride=2, spacing_mm=7.5)
 
 
 @pytest.fixture
@@ -34,11 +28,10 @@ def scorer(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A scorer whose network sees tumour everywhere, on a store of its own."""
     shutil.copytree(store, tmp_path / "store")
 
-    def everywhere(predictor: Any, case: Any, card: Card) -> np.ndarray:
+    def everywhere(case: Any) -> np.ndarray:
         return np.ones((3, *case.grid.shape), np.float32)
 
-    monkeypatch.setattr(validation, "predict_probabilities", everywhere)
-    monkeypatch.setattr(validation, "predictor_of", lambda network, card: lambda images: images)
+    monkeypatch.setattr(validation, "runner_of", lambda pipeline: Runner(pipeline.card, everywhere))
     return validation.Scorer(open_store(tmp_path / "store"), CARD, {"cpu:0": None})
 
 
