@@ -184,7 +184,8 @@ class Inference:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {**vars(self), "postprocessing": [dict(step) for step in self.postprocessing]}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        return {**plain, "postprocessing": [dict(step) for step in self.postprocessing]}
 
 
 def names(what: str, found: Any, *, empty: bool = False) -> tuple[str, ...]:

@@ -28,13 +28,15 @@ from brats3d.masks import (
     MemberFile,
     open_mask_folder,
 )
-from brats3d.models import Model, file_checksum, load_model, read_card
+from brats3d.models import Pipeline, PipelineFile, load_model, read_pipeline
 from brats3d.predict.kept import check_kept
-from brats3d.predict.predictors import Passes, Predictor
+from brats3d.predict.painting import check_paintable
+from brats3d.predict.predictors import Passes
+from brats3d.predict.runner import Runner, runner_of
 from brats3d.predict.sources import CaseSource, open_sources, scans_of, trained_on
 from brats3d.predict.submission import check_server_grid, pack, packed_checksums, packed_mask, server_of
-from brats3d.predict.volumes import UNKNOWN_YEAR, check_paintable, predict_case, predictor_of
-from brats3d.regions import label_set as named_label_set
+from brats3d.predict.volumes import predict_case
+from brats3d.regions import find_label_set
 from brats3d.store import StoredCase
 
 log = logging.getLogger(__name__)
@@ -112,24 +114,16 @@ def predict_cases(
     model, out = Path(model), Path(out)
     check_list("sources", sources)
     paths = [Path(s) for s in sources]
-    card = read_card(model)
-    if label_set is not None:
-        check_paintable(card, label_set)
-    found = open_sources(paths, read_labels=label_set is None)
+    file = read_pipeline(model)
+    card = file.card
+    wanted = None if label_set is None else find_label_set(label_set)
+    if wanted is not None:
+        check_paintable(card, wanted)
+    found = open_sources(paths, read_labels=wanted is None)
     chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
-    identity = MemberFile(model.name, file_checksum(model))
-    made_by = MaskModel(
-        identity.file, identity.checksum, (identity,), channels=card.regions, regions=card.regions,
-        label_set=named_label_set(card.label_set) if card.label_set else None,
-    )  # fmt: skip
-    inference = {
-        "window": card.window,
-        "size": list(card.patch_size),
-        "flips": list(card.flips),
-        "thresholds": list(card.thresholds),
-    }
-    settings = MaskSettings(inference, named_label_set(label_set) if label_set else None, probabilities)
-    folder = open_mask_folder(out, MaskList(made_by, settings), inference, force=force)
+    inference = card.inference.as_dict()
+    settings = MaskSettings(inference, wanted, probabilities)
+    folder = open_mask_folder(out, MaskList(_made_by(file), settings), inference, force=force)
     work = _Work(folder, {case: found[case] for case in chosen}, submission)
     _look_at_kept(work, progress)
     _note_training_cases(work, card.training_cases)
@@ -139,6 +133,16 @@ def predict_cases(
             folder.clear()
         _predict_all(work, network, progress)
     return _report(work, _pack(work) if submission else None)
+
+
+def _made_by(file: PipelineFile) -> MaskModel:
+    card = file.card
+    members = tuple(MemberFile(member.path.name, member.checksum) for member in file.members)
+    return MaskModel(
+        file.path.name, file.checksum, members, combine=file.combine if members[1:] else "",
+        channels=card.channels, kind="labels" if card.exclusive else "regions",
+        regions=card.regions, label_set=card.label_set,
+    )  # fmt: skip
 
 
 @dataclass
@@ -203,23 +207,24 @@ def _report(work: _Work, archive: str | None) -> Predictions:
     )
 
 
-def _predict_all(work: _Work, model: Model, progress: Progress) -> None:
-    predictor = predictor_of(model.network, model.card, work.passes.append)
+def _predict_all(work: _Work, model: Pipeline, progress: Progress) -> None:
+    runner = runner_of(model, work.passes.append)
     todo = work.todo
     for done, case in enumerate(todo, 1):
         try:
-            _predict_one(work, model, predictor, case)
+            _predict_one(work, runner, case)
         except CaseError as problem:
             work.refused[case] = str(problem)
         progress("predict", done, len(todo))
     if work.assumed:
         log.warning(
-            "%d unlabelled cases of no known year, such as %s: masks are written in %s; choose another with --label-set.",
-            len(work.assumed), work.assumed[0], UNKNOWN_YEAR,
+            "%d cases say no label set that the model can be written in, such as %s: masks are written in %s; choose another"
+            " with --label-set.",
+            len(work.assumed), work.assumed[0], work.folder.masks.cases[work.assumed[0]].label_set.name,
         )  # fmt: skip
 
 
-def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str) -> None:
+def _predict_one(work: _Work, runner: Runner, case: str) -> None:
     """Predict a case and write what belongs to it: first the files, then the list that names them."""
     settings, path = work.folder.masks.settings, work.folder.path
     asked = settings.label_set
@@ -229,11 +234,11 @@ def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str) -> 
         if work.submission:
             check_server_grid(case, opened.facts.corpus, opened.source, server_of(opened.facts.corpus))
         scans = scans_of(opened)
-        prediction = predict_case(model, opened, label_set=asked.name if asked else None, predictor=predictor)
+        prediction = predict_case(runner, opened, label_set=asked)
     finally:
         if isinstance(opened, StoredCase):
             opened.close()
-    passes = _note_passes(work, model, case)
+    passes = _note_passes(work, runner, case)
     _begin(work)
     mask, probabilities = f"{case}.nii.gz", f"probabilities/{case}.nii.gz"
     if settings.probabilities:
@@ -241,7 +246,7 @@ def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str) -> 
         images.write(path / probabilities, prediction.probabilities, prediction.grid)
     images.write(path / mask, prediction.label, prediction.grid)
     entry = MaskEntry(
-        mask, named_label_set(prediction.label_set), images.fingerprint(path / mask), scans, passes,
+        mask, prediction.coding, images.fingerprint(path / mask), scans, passes,
         probabilities if settings.probabilities else None, case in work.trained_on,
     )  # fmt: skip
     work.folder = work.folder.with_case(case, entry)
@@ -250,13 +255,13 @@ def _predict_one(work: _Work, model: Model, predictor: Predictor, case: str) -> 
         work.assumed.append(case)
 
 
-def _note_passes(work: _Work, model: Model, case: str) -> Passes:
+def _note_passes(work: _Work, runner: Runner, case: str) -> Passes:
     """Return, and log, how the network saw a case; masks of windows differ a little from those of one pass."""
-    if model.card.window == "always":
+    if runner.card.inference.window == "always":
         return "windows"
     passes = work.passes[-1]
     if passes == "windows":
-        size = "×".join(map(str, model.card.patch_size))
+        size = "×".join(map(str, runner.card.inference.size))
         log.warning(
             "case %s: one pass does not fit into memory; predicted in windows of %s, which differs a little.", case, size
         )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from brats3d import geometry
-from brats3d.cases import Case
 from brats3d.geometry import Grid
 from brats3d.models import Pipeline, load_model
-from brats3d.predict.given_cases import case_of
+from brats3d.predict.given_case import Given, case_of
 from brats3d.predict.painting import check_paintable, choose_label_set, paint_mask
 from brats3d.predict.runner import Runner, runner_of
 from brats3d.regions import LabelSet, find_label_set
@@ -50,7 +48,7 @@ class Prediction:
 
 def predict_case(
     model: Pipeline | Runner | Path | str,
-    case: CaseLike | Case | Mapping[str, Path | str],
+    case: Given,
     *,
     label_set: LabelSet | Path | str | None = None,
 ) -> Prediction:
@@ -81,7 +79,7 @@ def predict_case(
     wanted = None if label_set is None else find_label_set(label_set)
     if wanted is not None:
         check_paintable(card, wanted)
-    opened = case_of(case)
+    opened = case_of(case, read_label=wanted is None)
     coding, assumed = (wanted, False) if wanted is not None else choose_label_set(opened, card)
     probabilities = on_source(runner.probabilities(opened), opened)
     label = paint_mask(probabilities, card, coding)

@@ -29,8 +29,8 @@ def test_modality_to_file(make_model: Callable[..., Path], make_case: Any, tmp_p
     again = predict_case(str(model), {m: str(path) for m, path in reversed(files.items())})
     np.testing.assert_array_equal(again.label, found.label)
     for given, error, said in (
-        ({}, OptionError, "0 scans"), ({"t1c": files["t1"]}, OptionError, "'t1ce'"),
-        ({**files, "t2": folder / "no.nii.gz"}, CaseError, "no.nii.gz"), ({"t1": files["t1"]}, CaseError, "t1ce"),
+        ({}, OptionError, "t1ce"), ({"t1c": files["t1"]}, OptionError, "t1c"),
+        ({**files, "t2": folder / "no.nii.gz"}, OptionError, "no.nii.gz"), ({"t1": files["t1"]}, CaseError, "t1ce"),
     ):  # fmt: skip
         with pytest.raises(error) as refusal:
             predict_case(model, given)

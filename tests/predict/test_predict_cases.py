@@ -345,7 +345,7 @@ def test_a_damaged_label_harms_no_mask(tmp_path: Path, make_case: Any, make_mode
 def test_a_grid_that_makes_no_whole_blocks_is_refused(tmp_path: Path, make_case: Any, make_model: Any) -> None:
     make_case(tmp_path / "scans", "BraTS2021_00000", affine=np.diag([-1.5, -1.5, 1.5, 1]))
     report = predict_cases(make_model(spacing_mm=2.0), [tmp_path / "scans"], out=tmp_path / "out")
-    assert "a model grid of 2.0 mm is no whole multiple of the scan's voxels of 1.5" in report.refused["BraTS2021_00000"]
+    assert "voxels of 1.5" in report.refused["BraTS2021_00000"]
     assert not (tmp_path / "out").exists()
 
 
