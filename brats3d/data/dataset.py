@@ -19,46 +19,44 @@ from typing import Any
 import keras
 import numpy as np
 
-from brats3d.errors import LabelError, NoCasesError, OptionError, check_keys, check_whole
-from brats3d.patches import Augmentation, PatchPlan, ReaderPool
-from brats3d.regions import label_set
+from brats3d.errors import NoCasesError, OptionError, check_keys, check_whole
+from brats3d.patches import Augmentation, Batch, BatchSettings, Learnt, ReaderPool, plan_patches
 from brats3d.store import Store, open_store
 
 log = logging.getLogger(__name__)
 
-SETTINGS = tuple(f.name for f in fields(PatchPlan) if f.name not in ("store", "cases", "patch_size"))
-"""Keywords of `PatchDataset` that go into its plan."""
+_BATCH, _LEARNT = ({f.name for f in fields(kind)} for kind in (BatchSettings, Learnt))
 
 
 class PatchDataset(keras.utils.PyDataset):
-    """Batches of patches from a store: images and region targets, channels last.
+    """Batches of patches from a store: images and targets, channels last.
 
     Pass ``callbacks=[dataset.epoch_setter()]`` to ``fit`` and every epoch has its own patches; without it, all epochs see the
-    same ones (one warning where they are augmented). Pass ``shuffle=False``: patches are random already, and what is read
+    same ones (one warning if they are augmented). Pass ``shuffle=False``: patches are random already, and what is read
     ahead is the next batch in order (one warning otherwise). Batches are always full; ``len`` is their number per epoch.
 
     Example:
         >>> train = PatchDataset("STORE", cases, patch_size=(128, 128, 128), batch_size=2)  # doctest: +SKIP
         >>> model.fit(train, epochs=100, shuffle=False, callbacks=[train.epoch_setter()])  # doctest: +SKIP
 
-    ``waited`` is the time in seconds that was spent waiting for batches; it may be set back. ``problem`` is what reading a
-    batch raised last: TensorFlow's ``fit`` raises an error of its own for it.
+    ``plan`` is what is read: its ``target`` has the names of the channels and the label set, ``modalities`` those of the
+    images. ``waited`` is the time in seconds that was spent waiting for batches; it may be set back. ``problem`` is what
+    reading a batch raised last: TensorFlow's ``fit`` raises an error of its own for it.
 
     Args:
         store: folder of a store, or an open one.
         cases: ids of the cases to draw from; None takes all. Each needs a label.
-        patch_size: voxels of the model's grid along X, Y, Z; patches may overhang the volume, zeros stand outside.
-        batch_size: samples per batch; with several replicas the global batch.
-        batches: batches per epoch; None gives every case once an epoch (at least one batch).
+        augmentation: how patches are changed; None changes nothing.
+        seed: of all randomness.
         replicas: devices that share a batch.
-        readers: 0 reads in threads, N in N processes; the batches are the same.
-        plan: the other settings of a `PatchPlan` (regions, spacing_mm, normalisation, foreground, augmentation, seed,
-            memory_mb). Augmentation is on with its defaults unless ``augmentation=None`` is given.
+        **settings: fields of `brats3d.patches.BatchSettings` (patch_size, batch_size, batches, spacing_mm, normalisation,
+            foreground, may_be_absent, readers, memory_mb) and of `brats3d.patches.Learnt` (regions, output, label_set). Unless
+            given, ``batches`` and ``spacing_mm`` are None: every case once an epoch, on its stored grid.
 
     Raises:
         OptionError: the batch does not divide by the replicas, a setting is unknown (the nearest is offered), out of range or
-            of another type, a case is not in the store, or has other modalities than the first.
-        ArrayError: the patch size is not three whole numbers of at least 1.
+            of another type, a case is not in the store, has other modalities than the first, or a label set that the target
+            cannot be made from.
         NoCasesError: the store does not exist, or no case is asked for.
         LabelError: a case has no label.
         StoreError: a case file is damaged.
@@ -69,12 +67,10 @@ class PatchDataset(keras.utils.PyDataset):
         store: Store | Path | str,
         cases: Sequence[str] | None = None,
         *,
-        patch_size: Sequence[int],
-        batch_size: int,
-        batches: int | None = None,
+        augmentation: Augmentation | None = Augmentation(),  # noqa: B008
+        seed: int = 0,
         replicas: int = 1,
-        readers: int = 0,
-        **plan: Any,
+        **settings: Any,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=2)
         opened = store if isinstance(store, Store) else open_store(store)
@@ -83,17 +79,14 @@ class PatchDataset(keras.utils.PyDataset):
         chosen = tuple(opened.select(None if cases is None else list(cases)))
         if not chosen:
             raise NoCasesError(f"no case of {opened.path} is asked for; name some, or leave cases out for all {len(opened)}.")
-        check_batch(batch_size, replicas)
-        batch_size = int(batch_size)  # NumPy's small types would overflow
-        if batches is not None:
-            check_whole("batches", batches, 1)
-        check_whole("readers", readers, 0)
-        check_keys("PatchDataset", plan, SETTINGS)
-        plan.setdefault("augmentation", Augmentation())
-        self.plan = PatchPlan(opened.path, chosen, patch_size, **plan)  # type: ignore[arg-type]  # it takes any three
-        _check_cases(opened, self.plan)
-        self.batch_size = batch_size
-        self.batches = max(1, len(chosen) // batch_size) if batches is None else int(batches)
+        check_keys("PatchDataset", settings, [*sorted(_BATCH), *sorted(_LEARNT)])
+        given = {"batches": None, "spacing_mm": None, **settings}
+        batch = BatchSettings(**{name: value for name, value in given.items() if name in _BATCH})
+        learnt = Learnt(**{name: value for name, value in given.items() if name in _LEARNT})
+        check_batch(batch.batch_size, replicas)
+        self.plan = plan_patches(opened, chosen, batch, learnt, augmentation, seed)
+        self.batch_size = batch.batch_size
+        self.batches = max(1, len(chosen) // batch.batch_size) if batch.batches is None else batch.batches
         self.epoch = 0
         self.waited = 0.0
         self.problem: Exception | None = None
@@ -101,7 +94,7 @@ class PatchDataset(keras.utils.PyDataset):
         self._epochs_ended = 0
         self._last = 0
         self._order_warned = False
-        self._pool = ReaderPool(self.plan, batch_size, readers)
+        self._pool = ReaderPool(self.plan)
 
     @property
     def num_batches(self) -> int:
@@ -112,10 +105,24 @@ class PatchDataset(keras.utils.PyDataset):
         return self.batches
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return batch ``index`` of the current epoch; below 0 it counts from the epoch's end.
+        """Return images and targets of batch ``index`` of the current epoch; below 0 it counts from the epoch's end.
 
         Returns:
-            images (B, X, Y, Z, M) float32, normalised; targets (B, X, Y, Z, R) uint8, or float32 on an averaged grid.
+            images (B, X, Y, Z, M) float32, normalised; targets (B, X, Y, Z, C) uint8, or float32 on an averaged grid.
+
+        Raises:
+            IndexError: the epoch has no such batch.
+            TypeError: the index is not a whole number.
+            StoreError: a case file is damaged.
+            ImageError: a modality cannot be normalised.
+            GridError: the case's voxels do not make whole blocks of the plan's spacing.
+            WorkerError: a reader process was killed.
+        """
+        batch = self.batch(index)
+        return batch.images, batch.targets
+
+    def batch(self, index: int) -> Batch:
+        """Return batch ``index`` as `__getitem__`, with what was drawn for each sample and which modalities it has.
 
         Raises:
             IndexError: the epoch has no such batch.
@@ -163,7 +170,7 @@ class PatchDataset(keras.utils.PyDataset):
         return EpochSetter(self)
 
     def on_epoch_end(self) -> None:
-        """Warn once where nobody sets the epoch; Keras calls this, and once before the first epoch too.
+        """Warn once if nobody sets the epoch; Keras calls this, and once before the first epoch too.
 
         Data without augmentation is for validation, and then the same patches each time are what is wanted.
         """
@@ -208,25 +215,3 @@ def check_batch(batch_size: int, replicas: int) -> None:
         below, above = batch_size // replicas * replicas, (batch_size // replicas + 1) * replicas
         fits = f"{below} or {above}" if below else f"{above}"
         raise OptionError(f"a batch of {batch_size} does not divide by {replicas} replicas; use a batch_size of {fits}.")
-
-
-def _check_cases(store: Store, plan: PatchPlan) -> None:
-    """Refuse cases without labels or with another coding, and cases whose channels are not the first one's."""
-    modalities: tuple[str, ...] = ()
-    for name in plan.cases:
-        with store[name] as case:
-            modalities = modalities or case.modalities
-            if case.modalities != modalities:
-                raise OptionError(
-                    f"case {name} of {store.path} holds {', '.join(case.modalities)}, case {plan.cases[0]} holds"
-                    f" {', '.join(modalities)}; expected the same modalities in all cases: leave it out of the cases."
-                )
-            if case.label_set is None:
-                raise LabelError(
-                    f"case {name} of {store.path} has no label; expected labelled cases: leave it out of the cases."
-                )
-            unknown = set(plan.regions) - set(label_set(case.label_set).regions)
-            if unknown:
-                raise OptionError(
-                    f"case {name} is labelled with {case.label_set}, which does not define {', '.join(sorted(unknown))}."
-                )

@@ -13,8 +13,21 @@ LOSS_OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({
     "dice": MappingProxyType({"smooth": 1e-5, "weights": None}),
     "bce": MappingProxyType({"weights": None}),
     "dice_bce": MappingProxyType({"smooth": 1e-5, "dice": 1.0, "bce": 1.0, "weights": None}),
+    "softmax_dice": MappingProxyType({"smooth": 1e-5, "weights": None}),
+    "ce": MappingProxyType({"weights": None}),
+    "dice_ce": MappingProxyType({"smooth": 1e-5, "dice": 1.0, "ce": 1.0, "weights": None}),
 })  # fmt: skip
-"""Loss → option → default. ``weights``: a factor a region, None for equal ones."""
+"""Loss → option → default. ``weights``: a factor per channel (regions, or labels with the background first), or None."""
+
+LOSS_OUTPUTS: Mapping[str, str] = MappingProxyType({
+    "dice": "regions",
+    "bce": "regions",
+    "dice_bce": "regions",
+    "softmax_dice": "labels",
+    "ce": "labels",
+    "dice_ce": "labels",
+})  # fmt: skip
+"""Loss → the output it is made for: overlapping regions (sigmoid) or exclusive labels (softmax)."""
 
 
 def loss_options(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -40,7 +53,7 @@ def loss_options(name: str, options: Mapping[str, Any] | None = None) -> dict[st
 
 
 def check_factor(name: str, value: Any) -> None:
-    """Refuse a factor or smooth term that is no number of at least 0.
+    """Refuse a factor or smooth term that is not a number of at least 0.
 
     Raises:
         OptionError: names the value.
@@ -51,7 +64,7 @@ def check_factor(name: str, value: Any) -> None:
 
 
 def check_weights(weights: Sequence[float] | None) -> None:
-    """Refuse region weights that are negative or all zero.
+    """Refuse weights of channels that are negative or all zero.
 
     Raises:
         OptionError: names the weights.
@@ -63,5 +76,5 @@ def check_weights(weights: Sequence[float] | None) -> None:
     )
     if not numbers or not sum(weights) > 0:
         raise OptionError(
-            f"weights is {weights!r}; expected a list of numbers of at least 0, one per region and not all of them 0."
+            f"weights is {weights!r}; expected a list of numbers of at least 0, one per channel and not all of them 0."
         )

@@ -4,21 +4,38 @@ All randomness of a sample comes from ``default_rng([seed, epoch, index])``, so 
 whatever order, with one reader or many, on one device or several, in a run that was resumed or not.
 """
 
-from brats3d.patches.augment import Augmentation, Change, apply_change, draw_change, undo_flips
+from brats3d.patches.augment import TRANSFORMS, Change, Transform, apply_change, draw_change, undo_moves
+from brats3d.patches.augmentation import Augmentation
+from brats3d.patches.batch_settings import BatchSettings
+from brats3d.patches.plan import PatchPlan, plan_patches
 from brats3d.patches.pool import ReaderPool
 from brats3d.patches.positions import case_of, draw_corner
-from brats3d.patches.reader import CaseReader, PatchPlan, Sample
+from brats3d.patches.reader import CaseReader
+from brats3d.patches.samples import Batch, Sample
+from brats3d.patches.targets import BACKGROUND, TARGETS, LabelTarget, Learnt, RegionTarget, Target, target_of
 
 __all__ = [
+    "BACKGROUND",
+    "TARGETS",
+    "TRANSFORMS",
     "Augmentation",
+    "Batch",
+    "BatchSettings",
     "CaseReader",
     "Change",
+    "LabelTarget",
+    "Learnt",
     "PatchPlan",
     "ReaderPool",
+    "RegionTarget",
     "Sample",
+    "Target",
+    "Transform",
     "apply_change",
     "case_of",
     "draw_change",
     "draw_corner",
-    "undo_flips",
+    "plan_patches",
+    "target_of",
+    "undo_moves",
 ]

@@ -1,60 +1,67 @@
 """Random changes of a patch: drawn first, applied after, so that the same parameters always give the same patch.
 
-Flips move images and regions together. Intensity changes act on normalised images where a modality is not zero, so the
-background stays background: scale and shift are in standard deviations, gamma acts on the ±5 range brought to [0, 1].
+`TRANSFORMS` is the table. A new kind of change is a module with its parameters and its functions, its strengths in
+`Augmentation`, and a row at the table's end: rows draw in the table's order, so samples of the same seed stay what they are as
+long as the new strengths are off and nothing is drawn for them. Rows are applied in another order, those that move voxels
+first, because what changes intensities has to leave the background at zero.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 
-from brats3d.errors import check_range, check_wholes
-from brats3d.intensity import CLIP_SD
+from brats3d.patches.augmentation import Augmentation
+from brats3d.patches.flipping import apply_flips, draw_flips, flip
+from brats3d.patches.rescaling import apply_rescaling, draw_rescaling
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How strongly patches are changed.
+class Transform:
+    """One kind of random change of a patch; a row of `TRANSFORMS`.
 
     Attributes:
-        flip_axes: spatial axes (0 left–right, 1 front–back, 2 down–up in the stored orientation) mirrored with probability ½.
-        intensity_probability: share of modalities of a patch whose intensities are changed.
-        shift: a change adds up to ± this many standard deviations.
-        scale: a change multiplies by 1 ± up to this.
-        gamma: a change raises to a power between 1/(1 + gamma) and 1 + gamma.
+        name: of the row.
+        acts_on: ``voxels`` moves images and targets together; ``intensities`` changes images alone.
+        draw: (generator, strengths, number of modalities) → parameters, or None if nothing is to be changed.
+        apply: (images (M, x, y, z) float32, targets (C, x, y, z), parameters) → the changed ones; the inputs are untouched,
+            the results may be views.
+        undo: (array (C, x, y, z), parameters) → the array with its voxels moved back; None if they cannot be, or never moved.
     """
 
-    flip_axes: tuple[int, ...] = (0, 1, 2)
-    intensity_probability: float = 0.5
-    shift: float = 0.2
-    scale: float = 0.2
-    gamma: float = 0.3
+    name: str
+    acts_on: Literal["voxels", "intensities"]
+    draw: Callable[[np.random.Generator, Augmentation, int], Any]
+    apply: Callable[[np.ndarray, np.ndarray, Any], tuple[np.ndarray, np.ndarray]]
+    undo: Callable[[np.ndarray, Any], np.ndarray] | None = None
 
-    def __post_init__(self) -> None:
-        check_wholes("flip_axes", self.flip_axes, 0, 2)
-        check_range("intensity_probability", self.intensity_probability, 0, 1)
-        check_range("shift", self.shift, 0, 5)
-        check_range("scale", self.scale, 0, 0.9)
-        check_range("gamma", self.gamma, 0, 5)
+
+TRANSFORMS: Mapping[str, Transform] = MappingProxyType({
+    row.name: row
+    for row in (
+        Transform("flips", "voxels", draw_flips, apply_flips, flip),
+        Transform("rescaling", "intensities", draw_rescaling, apply_rescaling),
+    )
+})  # fmt: skip
+"""Name → kind of change, in the order in which they draw."""
+
+_ORDER = sorted(TRANSFORMS.values(), key=lambda row: row.acts_on != "voxels")
+"""The order in which they are applied."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """The parameters drawn for one patch.
+    """What was drawn for one patch; nothing by default.
 
     Attributes:
-        flips: axes mirrored.
-        shift: per modality, in standard deviations.
-        scale: per modality.
-        gamma: per modality.
+        drawn: name of the transform → its parameters. Transforms that change nothing may be missing.
     """
 
-    flips: tuple[int, ...]
-    shift: tuple[float, ...]
-    scale: tuple[float, ...]
-    gamma: tuple[float, ...]
+    drawn: Mapping[str, Any] = field(default_factory=dict)
 
 
 def draw_change(rng: np.random.Generator, augmentation: Augmentation, modalities: int) -> Change:
@@ -65,40 +72,35 @@ def draw_change(rng: np.random.Generator, augmentation: Augmentation, modalities
         augmentation: strengths.
         modalities: number of image channels.
     """
-    flips = tuple(axis for axis in sorted(set(augmentation.flip_axes)) if rng.random() < 0.5)
-    changed = rng.random(modalities) < augmentation.intensity_probability
-    shift = changed * rng.uniform(-augmentation.shift, augmentation.shift, modalities)
-    scale = 1 + changed * rng.uniform(-augmentation.scale, augmentation.scale, modalities)
-    power = np.log1p(augmentation.gamma)
-    gamma = np.exp(changed * rng.uniform(-power, power, modalities))
-    return Change(flips, tuple(shift.tolist()), tuple(scale.tolist()), tuple(gamma.tolist()))
+    drawn = {name: row.draw(rng, augmentation, modalities) for name, row in TRANSFORMS.items()}
+    return Change({name: parameters for name, parameters in drawn.items() if parameters is not None})
 
 
-def apply_change(images: np.ndarray, regions: np.ndarray, change: Change) -> tuple[np.ndarray, np.ndarray]:
+def apply_change(images: np.ndarray, targets: np.ndarray, change: Change) -> tuple[np.ndarray, np.ndarray]:
     """Apply a change to a patch; the inputs are untouched.
 
     Args:
         images: (M, x, y, z) float32, normalised.
-        regions: (R, x, y, z), any type.
+        targets: (C, x, y, z), any type.
         change: what to do.
 
     Returns:
-        Changed images (new array) and flipped regions (a view where nothing is flipped).
+        Changed images and targets; views of the inputs where nothing else was necessary.
     """
-    axes = tuple(axis + 1 for axis in change.flips)
-    flipped = np.flip(images, axes)
-    out = np.empty(images.shape, np.float32)
-    for target, source, shift, scale, gamma in zip(out, flipped, change.shift, change.scale, change.gamma, strict=True):
-        if (shift, scale, gamma) == (0, 1, 1):
-            target[:] = source
-            continue
-        np.clip(source * np.float32(scale) + np.float32(shift), -CLIP_SD, CLIP_SD, out=target)
-        if gamma != 1:
-            target[:] = ((target + CLIP_SD) / (2 * CLIP_SD)) ** np.float32(gamma) * (2 * CLIP_SD) - CLIP_SD
-        target *= source != 0
-    return out, np.flip(regions, axes)
+    for row in _ORDER:
+        if row.name in change.drawn:
+            images, targets = row.apply(images, targets, change.drawn[row.name])
+    return images, targets
 
 
-def undo_flips(array: np.ndarray, change: Change) -> np.ndarray:
-    """Return an array (C, x, y, z) with a change's flips undone; intensity changes have no inverse."""
-    return np.flip(array, tuple(axis + 1 for axis in change.flips))
+def undo_moves(array: np.ndarray, change: Change) -> np.ndarray:
+    """Return an array (C, x, y, z) with its voxels where they were before a change; intensities stay changed.
+
+    Args:
+        array: images or targets of a changed patch.
+        change: what was done to it.
+    """
+    for row in reversed(_ORDER):
+        if row.undo is not None and row.name in change.drawn:
+            array = row.undo(array, change.drawn[row.name])
+    return array

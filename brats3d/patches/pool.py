@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from brats3d.errors import WorkerError, check_whole
+from brats3d.errors import WorkerError
 from brats3d.parallel import shown_level, start_worker
-from brats3d.patches.reader import CaseReader, PatchPlan
+from brats3d.patches.plan import PatchPlan
+from brats3d.patches.reader import CaseReader
+from brats3d.patches.samples import Batch, batch_of
 from brats3d.patches.slots import Slots, Written
 from brats3d.store import StoredCase, case_path
 
-Batch = tuple[np.ndarray, np.ndarray]
 Key = tuple[int, int]
 AHEAD = 3
 """Batches asked for ahead of the one in use, where that keeps all readers busy."""
@@ -33,21 +34,15 @@ THREADS = 2
 
 
 def read_batch(reader: CaseReader, epoch: int, number: int, size: int) -> Batch:
-    """Return a finished batch, channels last: where the layout changes for Keras.
+    """Return a finished batch.
 
     Args:
         reader: reads the samples.
         epoch: epoch number from 0.
         number: batch number within the epoch from 0.
         size: samples per batch.
-
-    Returns:
-        images (B, x, y, z, M) float32 and targets (B, x, y, z, R), each contiguous.
     """
-    samples = [reader.sample(epoch, number * size + i) for i in range(size)]
-    # np.stack keeps the memory order of moved axes, and Keras would copy again, on its own time
-    images, targets = (np.ascontiguousarray(np.moveaxis(np.stack(part), 1, -1)) for part in zip(*samples, strict=True))
-    return images, targets
+    return batch_of([reader.sample(epoch, number * size + i) for i in range(size)])
 
 
 @dataclass(eq=False)
@@ -63,19 +58,15 @@ class ReaderPool:
     """Reads batches ahead of their use.
 
     Args:
-        plan: what to read. Its memory is shared out among reader processes.
-        batch_size: samples per batch.
-        readers: 0 reads in threads of this process; N in N processes.
+        plan: what to read, in batches of which size, by how many readers: 0 reads in threads of this process, N in N processes,
+            which share the plan's memory.
 
     Raises:
-        OptionError: the batch size or the readers are not a whole number in range.
         StoreError: the first case's file is damaged.
     """
 
-    def __init__(self, plan: PatchPlan, batch_size: int, readers: int = 0) -> None:
-        check_whole("batch_size", batch_size, 1)
-        check_whole("readers", readers, 0)
-        self._size, readers = int(batch_size), int(readers)
+    def __init__(self, plan: PatchPlan) -> None:
+        self._size, readers = plan.settings.batch_size, plan.settings.readers
         self._jobs: dict[Key, _Job] = {}
         self._dropped: dict[int, _Job] = {}
         self._lock = Lock()
@@ -89,7 +80,7 @@ class ReaderPool:
             context = multiprocessing.get_context("spawn")
             self._slots = Slots(context, self.ahead + 1, batch_bytes)
             self._free = list(range(self._slots.count))
-            shared = replace(plan, memory_mb=plan.memory_mb / readers)
+            shared = replace(plan, settings=replace(plan.settings, memory_mb=plan.settings.memory_mb / readers))
             self._executor = ProcessPoolExecutor(
                 readers, context, initializer=_start_reader, initargs=(shared, self._slots, shown_level())
             )
@@ -114,7 +105,7 @@ class ReaderPool:
             job = self._ask(wanted)
             try:
                 answer = job.answer.result()
-                return answer if self._slots is None else self._slots.read(answer)  # type: ignore[return-value]
+                return answer if self._slots is None else self._slots.read(answer)
             finally:
                 with self._lock:
                     job.users -= 1
@@ -138,7 +129,7 @@ class ReaderPool:
                     job.users += 1
                     return job
                 busy = [job.answer for job in self._dropped.values()]
-            wait(busy, return_when=FIRST_COMPLETED)  # a reader has a slot for a batch that nobody wants any more
+            wait(busy, return_when=FIRST_COMPLETED)  # a reader has a slot for a batch that is no longer wanted
             time.sleep(0.001)  # or somebody is copying out of it
 
     def _submit(self, key: Key) -> _Job:
@@ -150,12 +141,12 @@ class ReaderPool:
 
     def _drop(self, job: _Job) -> None:
         if not job.users:
-            job.answer.cancel()  # what is begun already goes on to its end
+            job.answer.cancel()  # what has started already runs to its end
         if job.slot is not None:
             self._dropped[job.slot] = job
 
     def _collect(self) -> None:
-        """Take the slots back whose batches are finished, not wanted any more, and read by nobody.
+        """Take the slots back whose batches are finished, no longer wanted, and read by nobody.
 
         Done here, under the lock, and not as jobs end: a callback would wait for this lock while the executor holds one that
         `submit` waits for.
@@ -178,8 +169,8 @@ class ReaderPool:
 def _batch_bytes(plan: PatchPlan, batch_size: int) -> int:
     """Return the bytes of a batch whose images and targets are float32; on a grid that is not averaged targets are smaller."""
     with StoredCase(case_path(plan.store, plan.cases[0])) as case:
-        channels = len(case.modalities) + len(plan.regions)
-    return int(np.prod(plan.patch_size)) * batch_size * channels * 4
+        channels = len(plan.modalities or case.modalities) + len(plan.target.channels)
+    return int(np.prod(plan.settings.patch_size)) * batch_size * channels * 4
 
 
 _IN_PROCESS: dict[str, Any] = {}

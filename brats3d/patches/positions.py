@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from brats3d.geometry import Box
-from brats3d.regions import LabelSet
 from brats3d.store import TumourSample
 
 _CASE_ORDER = 1
@@ -53,20 +52,19 @@ def draw_corner(
 
 
 def draw_target(
-    rng: np.random.Generator, tumour: Mapping[int, TumourSample], coding: LabelSet, regions: Sequence[str]
+    rng: np.random.Generator, tumour: Mapping[int, TumourSample], groups: Sequence[Sequence[int]]
 ) -> np.ndarray | None:
-    """Draw a tumour voxel, each region equally often whatever its size.
+    """Draw a tumour voxel, each group of values equally often whatever its size.
 
     Args:
         rng: the sample's generator.
         tumour: label value → sample of its coordinates.
-        coding: which values a region unites.
-        regions: names of the regions to balance over; those absent from the case are left out.
+        groups: the values of each region (or label) to balance over; those absent from the case are left out.
 
     Returns:
-        (3,) int voxel in the stored grid, or None where the case has no tumour.
+        (3,) int voxel in the stored grid, or None if the case has no tumour.
     """
-    present = [[v for v in coding.regions[r] if v in tumour] for r in regions if r in coding.regions]
+    present = [[value for value in values if value in tumour] for values in groups]
     present = [values for values in present if values]
     if not present:
         return None

@@ -10,21 +10,25 @@ promise. It lies in ``/dev/shm`` where that has room, else in the folder for tem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from ctypes import Array, c_ubyte
 from multiprocessing.context import BaseContext
 from typing import NamedTuple
 
 import numpy as np
 
+from brats3d.patches.augment import Change
+from brats3d.patches.samples import Batch
+
 ALIGNMENT = 64
 
 
 class Written(NamedTuple):
-    """Where a batch lies: its slot, and per array (shape, type), one after the other."""
+    """Where a batch lies: its slot, and per array (shape, type), one after the other; and what of it is small."""
 
     slot: int
     arrays: tuple[tuple[tuple[int, ...], str], ...]
+    change: tuple[Change, ...]
+    available: np.ndarray
 
 
 class Slots:
@@ -41,24 +45,26 @@ class Slots:
         self._size = -(-size // ALIGNMENT) * ALIGNMENT
         self._memory: Array[c_ubyte] = context.RawArray(c_ubyte, count * self._size)
 
-    def write(self, slot: int, arrays: Sequence[np.ndarray]) -> Written:
-        """Put arrays into a slot.
+    def write(self, slot: int, batch: Batch) -> Written:
+        """Put a batch into a slot.
 
         Args:
             slot: its number.
-            arrays: any shapes; together no larger than a slot.
+            batch: its images and targets are together no larger than a slot.
 
         Returns:
             What `read` needs.
         """
-        written = Written(slot, tuple((a.shape, a.dtype.str) for a in arrays))
+        arrays = batch.images, batch.targets
+        written = Written(slot, tuple((a.shape, a.dtype.str) for a in arrays), batch.change, batch.available)
         for target, array in zip(self._views(written), arrays, strict=True):
             target[...] = array
         return written
 
-    def read(self, written: Written) -> tuple[np.ndarray, ...]:
-        """Return copies of the arrays in a slot: TensorFlow keeps arrays it was given, and the slot is used again."""
-        return tuple(view.copy() for view in self._views(written))
+    def read(self, written: Written) -> Batch:
+        """Return a copy of the batch in a slot: TensorFlow keeps arrays it was given, and the slot is used again."""
+        images, targets = (view.copy() for view in self._views(written))
+        return Batch(images, targets, written.change, written.available)
 
     def close(self) -> None:
         """Let go of the memory; nothing is to be written or read after."""

@@ -2,7 +2,7 @@
 
 Three looks before the first epoch: do the images look normalised, do the labels hold every region, and can the network lower
 the loss on one fixed batch. A run that fails one of them would only waste its hours. And one look before each state is
-written: a loss or weights that are no numbers any more would take the place of the states from which the run could go on.
+written: a loss or weights that are not finite would take the place of the states from which the run could continue.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 
 from brats3d.data import PatchDataset
 from brats3d.errors import HealthError
-from brats3d.patches import PatchPlan
-from brats3d.regions import label_set
+from brats3d.patches import BACKGROUND, Batch, PatchPlan
 from brats3d.store import StoredCase, case_path
 from brats3d.train.devices import Devices
 from brats3d.train.recipe import Recipe
@@ -43,31 +42,38 @@ class _OneBatch(keras.utils.PyDataset):
         return self._batch
 
 
-def check_batches(dataset: PatchDataset, modalities: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def check_batches(dataset: PatchDataset) -> tuple[np.ndarray, np.ndarray]:
     """Look at some batches of the first epoch and return the one with most tumour.
 
     Args:
         dataset: the training batches.
-        modalities: names of the channels.
 
     Returns:
-        The batch, to be learned by heart.
+        Images and targets of the batch, to be learned by heart.
 
     Raises:
-        HealthError: a channel is empty, not finite or not normalised; a region never occurs.
+        HealthError: a channel is empty, not finite or not normalised in the cases that have it; a region or label never occurs.
     """
     plan, needed = dataset.plan, -(-SAMPLES_LOOKED_AT // dataset.batch_size)
-    batches = [dataset[i] for i in range(min(needed, dataset.num_batches))]
-    for number, modality in enumerate(modalities):
-        _check_channel(modality, np.concatenate([x[..., number].ravel() for x, _ in batches]))
-    for number, region in enumerate(plan.regions):
-        seen = any(y[..., number].any() for _, y in batches)
-        if not seen and not _occurs(region, plan):
+    batches = [dataset.batch(i) for i in range(min(needed, dataset.num_batches))]
+    for number, modality in enumerate(plan.modalities):
+        there = [batch.images[batch.available[:, number], ..., number].ravel() for batch in batches]
+        if any(part.size for part in there):  # else the first few cases lack what may be absent
+            _check_channel(modality, np.concatenate(there))
+    for number, channel in enumerate(plan.target.channels):
+        seen = any(batch.targets[..., number].any() for batch in batches)
+        if not seen and not _occurs(channel, plan):
             raise HealthError(
-                f"no voxel of {region} in any of the {len(plan.cases)} training cases; check the labels and their label set,"
-                " or leave the region out of the recipe's regions."
+                f"no voxel of {channel} in any of the {len(plan.cases)} training cases; check the labels and their label set,"
+                " or leave it out of what is learnt."
             )
-    return max(batches, key=lambda batch: float(batch[1].sum()))
+    fullest = max(batches, key=lambda batch: float(_tumour(batch, plan).sum()))
+    return fullest.images, fullest.targets
+
+
+def _tumour(batch: Batch, plan: PatchPlan) -> np.ndarray:
+    """Return a batch's targets without a channel of background."""
+    return batch.targets[..., [number for number, channel in enumerate(plan.target.channels) if channel != BACKGROUND]]
 
 
 def _check_channel(modality: str, channel: np.ndarray) -> None:
@@ -86,11 +92,14 @@ def _check_channel(modality: str, channel: np.ndarray) -> None:
     )
 
 
-def _occurs(region: str, plan: PatchPlan) -> bool:
-    """Return whether any training case has a voxel of the region: a few patches may miss a rare one."""
+def _occurs(channel: str, plan: PatchPlan) -> bool:
+    """Return whether any training case has a voxel of the channel: a few patches may miss a rare one."""
+    if channel == BACKGROUND:
+        return True
+    number = [name for name in plan.target.channels if name != BACKGROUND].index(channel)
     for name in plan.cases:
         with StoredCase(case_path(plan.store, name)) as case:
-            if set(label_set(str(case.label_set)).regions[region]) & set(case.tumour):
+            if case.coding and set(plan.target.values(case.coding)[number]) & set(case.tumour):
                 return True
     return False
 
@@ -128,7 +137,7 @@ def check_learning(network: keras.Model, batch: tuple[np.ndarray, np.ndarray], s
 
 
 def check_finite(network: keras.Model, loss: float, epoch: int, recipe: Recipe, *, resumable: bool) -> None:
-    """Refuse to go on, and to write a state, where an epoch left a loss or weights that are not finite.
+    """Refuse to continue, and to write a state, if an epoch left a loss or weights that are not finite.
 
     The weights are looked at too: the step that spoils them comes after the loss it is reported with.
 
@@ -140,7 +149,7 @@ def check_finite(network: keras.Model, loss: float, epoch: int, recipe: Recipe, 
         resumable: whether a state of an earlier epoch is there.
 
     Raises:
-        HealthError: says what was found and how to go on.
+        HealthError: says what was found and how to continue.
     """
     if not np.isfinite(loss):
         found = f"the loss of epoch {epoch} is {loss}"
@@ -148,10 +157,10 @@ def check_finite(network: keras.Model, loss: float, epoch: int, recipe: Recipe, 
         found = f"the weights after epoch {epoch} are not finite"
     else:
         return
-    how = "go on from the last state with --resume and" if resumable else "begin anew with"
+    how = "continue from the last state with --resume and" if resumable else "start over with"
     text = f"{found}; {how} a lower rate (--settings optimiser.learning_rate={recipe.optimiser.learning_rate / 10:g})"
     if recipe.training.precision != "float32":
-        text += ", or begin another run with --precision float32"
+        text += ", or start another run with --precision float32"
     raise HealthError(f"{text}.")
 
 

@@ -84,7 +84,8 @@ def _optimiser(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 def _learning_rate(recipe: Recipe) -> Any:
     """Return the rate, or its schedule over steps; the step count is part of the optimiser's state."""
-    first, steps = recipe.optimiser.learning_rate, recipe.data.batches
+    first: float = recipe.optimiser.learning_rate
+    steps: Any = recipe.data.batches  # a recipe's is never None
     schedules = keras.optimizers.schedules
     if recipe.schedule.name == "exponential":
         return schedules.ExponentialDecay(first, steps, recipe.schedule.decay, staircase=True)

@@ -10,10 +10,9 @@ from typing import Any
 import tomli_w
 
 from brats3d.errors import OptionError, check_option, check_range, check_whole, check_wholes
-from brats3d.intensity import NORMALISATIONS
 from brats3d.losses import loss_options
 from brats3d.models import WINDOWS, check_size, network_options, stride
-from brats3d.patches import Augmentation
+from brats3d.patches import Augmentation, BatchSettings
 from brats3d.regions import REGIONS
 
 OPTIMISERS = ("adam", "adamw", "sgd")
@@ -32,41 +31,6 @@ class Network:
 
     def __post_init__(self) -> None:
         network_options(self.name, dict(self.options))
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a batch is.
-
-    Attributes:
-        patch_size: voxels of the model's grid along X, Y, Z.
-        batch_size: samples per step, over all replicas.
-        batches: steps per epoch.
-        spacing_mm: edge of the model's cubic voxels; 1 is the BraTS grid.
-        normalisation: a name of `intensity.NORMALISATIONS`.
-        foreground: share of patches with tumour in their middle.
-        readers: 0 reads in threads, N in N processes.
-        memory_mb: bound of the averaged cases kept in memory, shared out among the readers.
-    """
-
-    patch_size: tuple[int, int, int] = (128, 128, 128)
-    batch_size: int = 2
-    batches: int = 100
-    spacing_mm: float = 1.0
-    normalisation: str = "clamped_zscore"
-    foreground: float = 1 / 3
-    readers: int = 0
-    memory_mb: float = 4000.0
-
-    def __post_init__(self) -> None:
-        check_wholes("data.patch_size", self.patch_size, 1, count=3)
-        check_whole("data.batch_size", self.batch_size, 1, 1024)
-        check_whole("data.batches", self.batches, 1, 1_000_000)
-        check_range("data.spacing_mm", self.spacing_mm, 0.1, 20)
-        check_option("data.normalisation", self.normalisation, NORMALISATIONS)
-        check_range("data.foreground", self.foreground, 0, 1)
-        check_whole("data.readers", self.readers, 0, 1024)
-        check_range("data.memory_mb", self.memory_mb, 0, 1e9)
 
 
 @dataclass(frozen=True)
@@ -199,7 +163,7 @@ class Prediction:
 
 SECTIONS: Mapping[str, type] = MappingProxyType({
     "network": Network,
-    "data": Data,
+    "data": BatchSettings,
     "augmentation": Augmentation,
     "loss": Loss,
     "optimiser": Optimiser,
@@ -227,7 +191,7 @@ class Recipe:
     """
 
     network: Network = field(default_factory=Network)
-    data: Data = field(default_factory=Data)
+    data: BatchSettings = field(default_factory=BatchSettings)
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: Loss = field(default_factory=Loss)
     optimiser: Optimiser = field(default_factory=Optimiser)
@@ -242,6 +206,9 @@ class Recipe:
                 raise OptionError(f"{name} is {getattr(self, name)!r}; expected {kind.__name__}(...).")
         if not isinstance(self.regions, list | tuple):
             raise OptionError(f"regions is {self.regions!r}; expected names such as {REGIONS}.")
+        for key in ("batches", "spacing_mm"):
+            if getattr(self.data, key) is None:
+                raise OptionError(f"data.{key} is None; expected a number, such as {getattr(BatchSettings(), key)}.")
         check_size("data.patch_size", self.data.patch_size, stride(self.network.name, dict(self.network.options)))
         for region in self.regions:
             check_option("regions", region, REGIONS)

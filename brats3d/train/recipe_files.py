@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from brats3d.errors import OptionError, check_keys, check_list, check_option
@@ -83,12 +84,14 @@ def _part(kind: type, table: Any, where: str) -> Any:
     for key, value in table.items():
         if not _fits(value, hints[key]):
             raise OptionError(f"{where} has {key} = {value!r}; expected a value such as {getattr(defaults, key)!r}.")
-        values[key] = tuple(value) if isinstance(value, list) else float(value) if hints[key] is float else value
+        values[key] = tuple(value) if isinstance(value, list) else float(value) if _is_float(hints[key]) else value
     return kind(**values)
 
 
 def _fits(value: Any, hint: Any) -> bool:
     """Return whether a value read from TOML is of an annotated type; a whole number is a float too."""
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, kind) for kind in get_args(hint))
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
         right_length = kinds[-1] is Ellipsis or (isinstance(value, list) and len(value) == len(kinds))
@@ -96,6 +99,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if get_origin(hint) is Mapping:
         return isinstance(value, Mapping)
     return type(value) in (int, float) if hint is float else type(value) is hint
+
+
+def _is_float(hint: Any) -> bool:
+    return float in (get_args(hint) if get_origin(hint) is UnionType else (hint,))
 
 
 def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -131,22 +131,15 @@ def _check_there(store: Store, fold: Fold) -> None:
 
 
 def _dataset(store: Store, recipe: Recipe, cases: tuple[str, ...], replicas: int) -> PatchDataset:
-    part = recipe.data
+    settings = {f.name: getattr(recipe.data, f.name) for f in fields(recipe.data)}
     return PatchDataset(
         store,
         cases,
-        patch_size=part.patch_size,
-        batch_size=part.batch_size,
-        batches=part.batches,
-        replicas=replicas,
-        readers=part.readers,
-        regions=recipe.regions,
-        spacing_mm=part.spacing_mm,
-        normalisation=part.normalisation,
-        foreground=part.foreground,
         augmentation=recipe.augmentation,
         seed=recipe.training.seed,
-        memory_mb=part.memory_mb,
+        replicas=replicas,
+        regions=recipe.regions,
+        **settings,
     )
 
 
@@ -165,14 +158,14 @@ def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
 
 def _train(parts: RunParts, devices: Devices, progress: Progress, *, resume: bool) -> dict[str, Any]:
     """Train from the beginning or from the newest state; returns the recorder's record."""
-    training, dataset, modalities = parts.recipe.training, parts.dataset, parts.card.modalities
+    training, dataset = parts.recipe.training, parts.dataset
     with devices.scope():
-        learning = learning_network(parts.recipe, len(modalities), devices)
+        learning = learning_network(parts.recipe, len(dataset.plan.modalities), devices)
     finished, record = 0, None
     if resume:
         finished, record = _go_on(parts, learning, devices)
     elif training.health_steps:
-        losses = check_learning(learning, check_batches(dataset, modalities), training.health_steps, devices)
+        losses = check_learning(learning, check_batches(dataset), training.health_steps, devices)
         log.info("health: the loss on one fixed batch went from %.4f to %.4f", losses[0], losses[-1])
     recorder = Recorder(parts, progress, record)
     if finished < training.epochs and not recorder.gave_up:
@@ -219,7 +212,7 @@ def _card(store: Store, recipe: Recipe, train: tuple[str, ...]) -> Card:
         network=recipe.network.name,
         network_options=options,
         inputs=Inputs(modalities, recipe.data.normalisation),
-        spacing_mm=per_axis("data.spacing_mm", recipe.data.spacing_mm, 0.1, 20),
+        spacing_mm=per_axis("data.spacing_mm", recipe.data.spacing_mm or 1.0, 0.1, 20),
         stride=stride(recipe.network.name, options),
         outputs=(Head(recipe.regions),),
         label_set=coding,

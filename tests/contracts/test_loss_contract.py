@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from brats3d.errors import ArrayError, OptionError
-from brats3d.losses import LOSS_OPTIONS, LOSSES, build_loss
+from brats3d.losses import LOSS_OPTIONS, LOSS_OUTPUTS, LOSSES, build_loss
 from brats3d.models import build_model, training_model
 
 keras = pytest.importorskip("keras")
@@ -29,14 +29,44 @@ def numpy_bce(y: np.ndarray, z: np.ndarray) -> np.ndarray:
     return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean((1, 2, 3))
 
 
-Twin = Callable[[np.ndarray, np.ndarray], np.ndarray]
+def softmax(z: np.ndarray) -> np.ndarray:
+    powers = np.exp(z - z.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def numpy_softmax_dice(y: np.ndarray, z: np.ndarray, w: np.ndarray) -> np.ndarray:
+    p, s = softmax(z), 1e-5
+    dice = (2 * (p * y).sum((1, 2, 3)) + s) / (p.sum((1, 2, 3)) + y.sum((1, 2, 3)) + s)
+    return (1 - dice[:, 1:]) @ (w[1:] / w[1:].sum())
+
+
+def numpy_ce(y: np.ndarray, z: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Voxel by voxel, each counted by the weight of its label."""
+    values = []
+    for target, p in zip(y, softmax(z), strict=True):
+        counted = [
+            (-(w * t) @ np.log(q), w @ t) for t, q in zip(target.reshape(-1, len(w)), p.reshape(-1, len(w)), strict=True)
+        ]
+        values.append(sum(c for c, _ in counted) / sum(n for _, n in counted))
+    return np.array(values)
+
+
+Twin = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""Targets and logits (B, X, Y, Z, C), and a weight per channel → (B,) values."""
 TWINS: dict[str, Twin] = {
-    "dice": numpy_dice,
-    "bce": numpy_bce,
-    "dice_bce": lambda y, z: numpy_dice(y, z) + numpy_bce(y, z),
+    "dice": lambda y, z, w: numpy_dice(y, z) @ (w / w.sum()),
+    "bce": lambda y, z, w: numpy_bce(y, z) @ (w / w.sum()),
+    "dice_bce": lambda y, z, w: (numpy_dice(y, z) + numpy_bce(y, z)) @ (w / w.sum()),
+    "softmax_dice": numpy_softmax_dice,
+    "ce": numpy_ce,
+    "dice_ce": lambda y, z, w: numpy_softmax_dice(y, z, w) + numpy_ce(y, z, w),
 }
-WORST = {"dice": (0.99, 1.0), "bce": (29.0, 31.0), "dice_bce": (30.0, 32.0)}
-"""Bounds of the value where every voxel is wrong by a logit of 30."""
+EVEN = np.ones(3)
+WORST = {
+    "dice": (0.99, 1.0), "bce": (29.0, 31.0), "dice_bce": (30.0, 32.0),
+    "softmax_dice": (0.99, 1.0), "ce": (59.0, 61.0), "dice_ce": (60.0, 62.0),
+}  # fmt: skip
+"""Bounds of the value if every voxel is wrong: by a logit of 30, or of 60 against one other label."""
 
 
 @pytest.fixture(params=sorted(LOSSES))
@@ -44,18 +74,29 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def sample() -> tuple[np.ndarray, np.ndarray]:
+def sample(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Overlapping regions, or exclusive labels, as the loss takes them; and logits."""
     rng = np.random.default_rng(4)
+    if LOSS_OUTPUTS[name] == "labels":
+        return np.eye(3)[rng.choice(3, SHAPE[:-1], p=[0.7, 0.25, 0.05])], rng.normal(0, 2, SHAPE)
     return (rng.random(SHAPE) < [0.5, 0.2, 0.05]).astype(float), rng.normal(0, 2, SHAPE)
 
 
+def nothing(name: str, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    """Targets of a sample without tumour."""
+    y = np.zeros(shape, "float32")
+    if LOSS_OUTPUTS[name] == "labels":
+        y[..., 0] = 1
+    return y
+
+
 def values(name: str, y: Any, z: Any, **options: Any) -> np.ndarray:
-    """Return the values a sample."""
+    """Return the values of the samples."""
     return np.asarray(build_loss(name, **options).call(keras.ops.convert_to_tensor(y), keras.ops.convert_to_tensor(z)))
 
 
 def test_every_loss_has_a_twin() -> None:
-    assert set(TWINS) == set(WORST) == set(LOSSES) == set(LOSS_OPTIONS)
+    assert set(TWINS) == set(WORST) == set(LOSSES) == set(LOSS_OPTIONS) == set(LOSS_OUTPUTS)
 
 
 def test_defaults_are_the_signatures(name: str) -> None:
@@ -64,48 +105,49 @@ def test_defaults_are_the_signatures(name: str) -> None:
 
 
 def test_numpy_twin(name: str) -> None:
-    y, z = sample()
+    y, z = sample(name)
     found = values(name, y.astype("float32"), z.astype("float32"))
     assert found.shape == (2,)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, TWINS[name](y, z).mean(-1), rtol=1e-5)
+    np.testing.assert_allclose(found, TWINS[name](y, z, EVEN), rtol=1e-5)
 
 
 def test_weights_of_the_regions(name: str) -> None:
-    y, z = sample()
+    y, z = sample(name)
     found = values(name, y.astype("float32"), z.astype("float32"), weights=[1, 0, 3])
-    np.testing.assert_allclose(found, TWINS[name](y, z) @ [0.25, 0, 0.75], rtol=1e-5)
+    np.testing.assert_allclose(found, TWINS[name](y, z, np.array([1.0, 0, 3])), rtol=1e-5)
 
 
 def test_soft_targets(name: str) -> None:
-    y, z = sample()
-    soft = 0.3 * y + 0.1
-    np.testing.assert_allclose(
-        values(name, soft.astype("float32"), z.astype("float32")), TWINS[name](soft, z).mean(-1), rtol=1e-5
-    )
+    y, z = sample(name)
+    soft = 0.7 * y + 0.1  # labels still add up to 1
+    np.testing.assert_allclose(values(name, soft.astype("float32"), z.astype("float32")), TWINS[name](soft, z, EVEN), rtol=1e-5)
 
 
 def test_perfect_worst_and_empty(name: str) -> None:
-    y, _ = sample()
-    good, empty = np.where(y > 0, 30.0, -30.0).astype("float32"), np.zeros(SHAPE, "float32")
+    y, _ = sample(name)
+    good, empty = np.where(y > 0, 30.0, -30.0).astype("float32"), nothing(name)
     np.testing.assert_allclose(values(name, y, good), 0, atol=1e-6)
     low, high = WORST[name]
     assert (values(name, y, -good) >= low).all()
     assert (values(name, y, -good) <= high + 1e-4).all()
-    np.testing.assert_allclose(values(name, empty, empty - 50), 0, atol=1e-5)
+    np.testing.assert_allclose(values(name, empty, 100 * empty - 50), 0, atol=1e-5)
 
 
 def test_one_voxel(name: str) -> None:
-    y = np.zeros((1, 5, 6, 7, 1), "float32")
-    y[0, 2, 3, 4] = 1
-    z = np.where(y > 0, 30.0, -30.0).astype("float32")
+    exclusive = LOSS_OUTPUTS[name] == "labels"
+    empty = nothing(name, (1, 5, 6, 7, 1 + exclusive))
+    y = empty.copy()
+    y[0, 2, 3, 4] = [0, 1] if exclusive else 1
+    z, none = (np.where(target > 0, 30.0, -30.0).astype("float32") for target in (y, empty))
     np.testing.assert_allclose(values(name, y, z), 0, atol=1e-6)
-    missed = values(name, y, np.full_like(z, -30))[0]
-    np.testing.assert_allclose(missed, {"dice": 1, "bce": 30 / 210, "dice_bce": 1 + 30 / 210}[name], atol=1e-4)
+    entropy = (60 if exclusive else 30) / 210
+    expected = {"dice": 1, "bce": entropy, "dice_bce": 1 + entropy, "softmax_dice": 1, "ce": entropy, "dice_ce": 1 + entropy}
+    np.testing.assert_allclose(values(name, y, none)[0], expected[name], atol=1e-4)
 
 
 def test_batch_of_two_is_the_mean_of_two(name: str) -> None:
-    y, z = (a.astype("float32") for a in sample())
+    y, z = (a.astype("float32") for a in sample(name))
     loss = build_loss(name)
     both, first, second = (float(loss(y[part], z[part])) for part in (slice(None), slice(1), slice(1, 2)))
     assert both == pytest.approx((first + second) / 2, rel=1e-6)
@@ -118,8 +160,9 @@ def test_gradients_are_finite(name: str, target: str) -> None:
         pytest.skip("gradients are taken with TensorFlow here")
     import tensorflow as tf
 
-    y, z = (a.astype("float32") for a in sample())
-    y = {"sample": y, "empty": 0 * y, "full": 0 * y + 1}[target]
+    y, z = (a.astype("float32") for a in sample(name))
+    full = np.eye(3, dtype="float32")[np.full(SHAPE[:-1], 2)] if LOSS_OUTPUTS[name] == "labels" else 0 * y + 1
+    y = {"sample": y, "empty": nothing(name), "full": full}[target]
     for logits in (z, 0 * z - 200, 0 * z + 200, 100 * z):
         variable = tf.Variable(logits)
         with tf.GradientTape() as tape:
@@ -127,21 +170,24 @@ def test_gradients_are_finite(name: str, target: str) -> None:
         gradient = tape.gradient(value, variable).numpy()
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
-    assert np.abs(gradient).max() > 0 or target == "full" or name == "dice"
+    assert np.abs(gradient).max() > 0 or target == "full" or name in ("dice", "softmax_dice")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_summed_in_float32(name: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
     y = rng.random((1, 48, 48, 48, 1)) < 0.9  # 1e5 voxels: too many for float16, too fine for bfloat16
+    if LOSS_OUTPUTS[name] == "labels":
+        y = np.concatenate([~y, y], axis=-1)
     z = keras.ops.cast(rng.normal(1, 1, y.shape), dtype)
     found = values(name, y, z)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, TWINS[name](y, np.asarray(keras.ops.cast(z, "float32"), float)).mean(-1), rtol=1e-3)
+    logits = np.asarray(keras.ops.cast(z, "float32"), float)
+    np.testing.assert_allclose(found, TWINS[name](y, logits, np.ones(y.shape[-1])), rtol=1e-3)
 
 
 def test_targets_of_any_type(name: str) -> None:
-    y, z = sample()
+    y, z = sample(name)
     expected = values(name, y.astype("float32"), z.astype("float32"))
     for dtype in ("uint8", "bool", "float16", "int64"):
         np.testing.assert_allclose(values(name, y.astype(dtype), z.astype("float32")), expected, rtol=1e-6)
@@ -154,17 +200,17 @@ def test_config_round_trip(name: str) -> None:
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(again) is LOSSES[name]
     assert again.get_config() == loss.get_config()
-    y, z = (a.astype("float32") for a in sample())
+    y, z = (a.astype("float32") for a in sample(name))
     assert float(again(y, z)) == float(loss(y, z))
 
 
 def test_wrong_shapes_are_refused(name: str) -> None:
-    y, z = (a.astype("float32") for a in sample())
+    y, z = (a.astype("float32") for a in sample(name))
     with pytest.raises(ArrayError, match=r"y_true \(2, 6, 7, 8, 2\) and y_pred \(2, 6, 7, 8, 3\)"):
         values(name, y[..., :2], z)
-    with pytest.raises(ArrayError, match=r"expected both as \(batch, X, Y, Z, regions\)"):
+    with pytest.raises(ArrayError, match=rf"expected both as \(batch, X, Y, Z, {LOSS_OUTPUTS[name]}\)"):
         values(name, y[0], z[0])
-    with pytest.raises(ArrayError, match="2 weights for 3 regions"):
+    with pytest.raises(ArrayError, match=f"2 weights for 3 {LOSS_OUTPUTS[name]}"):
         values(name, y, z, weights=(1, 1))
 
 
@@ -202,6 +248,7 @@ def test_probabilities_are_refused(name: str) -> None:
         (lambda: build_loss("dice", smooth=float("inf")), "smooth is inf"),
         (lambda: build_loss("dice", smooth=True), "smooth is True"),
         (lambda: LOSSES["dice_bce"](dice="1"), "dice is '1'; expected a number"),
+        (lambda: build_loss("dice_ce", weights=[1, 0, 0]), "weights is [1.0, 0.0, 0.0]; the Dice leaves the first label"),
     ],
 )
 def test_options_are_refused(call: Callable[[], Any], message: str) -> None:

@@ -10,11 +10,21 @@ import pytest
 from rows import not_refused
 
 from brats3d.errors import OptionError
-from brats3d.patches import Augmentation, CaseReader, Change, PatchPlan, apply_change, draw_change, undo_flips
+from brats3d.patches import (
+    TRANSFORMS,
+    Augmentation,
+    BatchSettings,
+    CaseReader,
+    Change,
+    PatchPlan,
+    apply_change,
+    draw_change,
+    undo_moves,
+)
 from brats3d.patches.pool import read_batch
 from brats3d.store import PreparedCase, write_case
 
-TRANSFORMS = {
+STRENGTHS = {
     "default": Augmentation(),
     "nothing": Augmentation(flip_axes=(), intensity_probability=0),
     "flips": Augmentation(intensity_probability=0),
@@ -37,10 +47,10 @@ def patch() -> tuple[np.ndarray, np.ndarray]:
 
 
 def drawn(name: str, seed: int, modalities: int = 4) -> Change:
-    return draw_change(np.random.default_rng([seed]), TRANSFORMS[name], modalities)
+    return draw_change(np.random.default_rng([seed]), STRENGTHS[name], modalities)
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", STRENGTHS)
 def test_what_every_transform_keeps(name: str, subtests: pytest.Subtests) -> None:
     for seed in SEEDS:
         with subtests.test(seed=seed):
@@ -67,7 +77,7 @@ def keeps(name: str, seed: int) -> None:
     assert (targets.sum((1, 2, 3)) == regions.sum((1, 2, 3))).all()
     assert np.abs(out).max() <= 5
 
-    back, regions_back = undo_flips(out, change), undo_flips(targets, change)
+    back, regions_back = undo_moves(out, change), undo_moves(targets, change)
     np.testing.assert_array_equal(regions_back, regions, err_msg="undoing the flips is not the identity")
     np.testing.assert_array_equal(back[images == 0], 0, err_msg="background did not stay zero")
     if name in ("nothing", "flips", "left and right"):
@@ -78,27 +88,25 @@ def keeps(name: str, seed: int) -> None:
         assert (np.diff(ours[inside][order]) >= -1e-5).all(), "a brighter voxel became darker: image and label are not aligned"
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", STRENGTHS)
 def test_intensities_are_those_of_the_formula(name: str) -> None:
     images, regions = patch()
     for seed in SEEDS:
         change = drawn(name, seed)
-        out = undo_flips(apply_change(images, regions, change)[0], change)
-        for channel, source, shift, scale, gamma in zip(
-            out, images.astype(float), change.shift, change.scale, change.gamma, strict=True
-        ):
+        out, by = undo_moves(apply_change(images, regions, change)[0], change), change.drawn["rescaling"]
+        for channel, source, shift, scale, gamma in zip(out, images.astype(float), by.shift, by.scale, by.gamma, strict=True):
             expected = 10 * ((np.clip(source * scale + shift, -5, 5) + 5) / 10) ** gamma - 5
             np.testing.assert_allclose(channel, np.where(source == 0, 0, expected), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", STRENGTHS)
 def test_what_is_drawn_lies_within_the_strengths(name: str) -> None:
-    strengths = TRANSFORMS[name]
+    strengths = STRENGTHS[name]
     changes = [drawn(name, seed) for seed in range(400)]
     for axis in range(3):
-        share = np.mean([axis in c.flips for c in changes])
+        share = np.mean([axis in c.drawn["flips"].axes for c in changes])
         assert share == (pytest.approx(0.5, abs=0.1) if axis in strengths.flip_axes else 0)
-    shift, scale, gamma = (np.array([getattr(c, n) for c in changes]) for n in ("shift", "scale", "gamma"))
+    shift, scale, gamma = (np.array([getattr(c.drawn["rescaling"], n) for c in changes]) for n in ("shift", "scale", "gamma"))
     for values, most in ((shift, strengths.shift), (scale - 1, strengths.scale), (np.log(gamma), np.log1p(strengths.gamma))):
         assert np.abs(values).max() <= most + 1e-12
         if most and strengths.intensity_probability:
@@ -109,6 +117,28 @@ def test_what_is_drawn_lies_within_the_strengths(name: str) -> None:
     np.testing.assert_array_equal((shift != 0) & (scale != 1), (shift != 0) if strengths.scale else False)
 
 
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_row_does_what_its_kind_says(name: str) -> None:
+    """Those that move voxels move all arrays alike; those of intensities leave targets and background where they are."""
+    row, (images, regions) = TRANSFORMS[name], patch()
+    changed = 0
+    for seed in range(40):
+        parameters = row.draw(np.random.default_rng([seed]), Augmentation(intensity_probability=1), 4)
+        out, targets = row.apply(images, regions, parameters)
+        changed += not np.array_equal(out, images)
+        if row.acts_on == "voxels":
+            moved, _ = row.apply(regions.astype(np.float32), regions, parameters)
+            np.testing.assert_array_equal(moved, targets)
+            if row.undo is not None:
+                for before, after in ((images, out), (regions, targets)):
+                    np.testing.assert_array_equal(row.undo(after, parameters), before)
+        else:
+            assert row.undo is None
+            np.testing.assert_array_equal(targets, regions)
+            np.testing.assert_array_equal(out[images == 0], 0)
+    assert changed > 20, "a row that changes nothing needs a strength here that switches it on"
+
+
 def test_any_number_of_modalities() -> None:
     images, regions = patch()
     for modalities in (1, 3):
@@ -116,15 +146,16 @@ def test_any_number_of_modalities() -> None:
         assert out.shape == (modalities, 6, 7, 8)
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", STRENGTHS)
 def test_a_sample_in_a_batch_is_the_sample_alone(tmp_path: Path, make_prepared: Callable[..., PreparedCase], name: str) -> None:
     write_case(tmp_path, make_prepared())
-    plan = PatchPlan(tmp_path, ("c0",), (6, 7, 8), augmentation=TRANSFORMS[name])
-    images, targets = read_batch(CaseReader(plan), 2, 1, 3)
+    plan = PatchPlan(tmp_path, ("c0",), BatchSettings(patch_size=(6, 7, 8)), augmentation=STRENGTHS[name])
+    batch = read_batch(CaseReader(plan), 2, 1, 3)
     for row in range(3):
         alone = CaseReader(plan).sample(2, 3 + row)
-        np.testing.assert_array_equal(np.moveaxis(images[row], -1, 0), alone.images)
-        np.testing.assert_array_equal(np.moveaxis(targets[row], -1, 0), alone.targets)
+        np.testing.assert_array_equal(np.moveaxis(batch.images[row], -1, 0), alone.images)
+        np.testing.assert_array_equal(np.moveaxis(batch.targets[row], -1, 0), alone.targets)
+        assert batch.change[row] == alone.change
 
 
 WRONG_STRENGTHS = [
@@ -148,4 +179,4 @@ def test_strengths_that_cannot_be_used_are_refused() -> None:
 
 def test_an_axis_named_twice_is_one_axis() -> None:
     changes = [draw_change(np.random.default_rng([s]), Augmentation((1, 1, 0)), 4) for s in range(50)]
-    assert {c.flips for c in changes} == {(), (0,), (1,), (0, 1)}
+    assert {c.drawn["flips"].axes for c in changes} == {(), (0,), (1,), (0, 1)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,9 +17,20 @@ import pytest
 
 from brats3d.errors import GridError, ImageError, LabelError, OptionError, StoreError
 from brats3d.intensity import histogram_of
-from brats3d.patches import Augmentation, CaseReader, PatchPlan, Sample, case_of, draw_corner, reader
+from brats3d.patches import (
+    Augmentation,
+    BatchSettings,
+    CaseReader,
+    PatchPlan,
+    RegionTarget,
+    Sample,
+    case_of,
+    draw_change,
+    draw_corner,
+    reader,
+)
 from brats3d.patches.positions import draw_target
-from brats3d.regions import LABEL_SETS
+from brats3d.regions import LABEL_SETS, REGIONS, channel_values
 from brats3d.store import PreparedCase, TumourSample, summarise, write_case
 
 Make = Callable[..., PreparedCase]
@@ -38,8 +51,12 @@ def store(cases: dict[str, PreparedCase], tmp_path_factory: pytest.TempPathFacto
     return folder
 
 
-def plan(store: Path, **fields: object) -> PatchPlan:
-    return PatchPlan(**{"store": store, "cases": NAMES, "patch_size": (9, 8, 6), **fields})  # type: ignore[arg-type]
+def plan(store: Path, **fields: Any) -> PatchPlan:
+    """A plan of small patches on the stored grid; fields of the settings, of the target and of the plan itself."""
+    kept = {name: fields.pop(name) for name in ("augmentation", "seed", "cases", "modalities") if name in fields}
+    target = RegionTarget(fields.pop("regions", REGIONS))
+    settings = BatchSettings(**{"patch_size": (9, 8, 6), "spacing_mm": None, **fields})
+    return PatchPlan(**{"store": store, "cases": NAMES, "settings": settings, "target": target, **kept})
 
 
 def assert_same(first: Sample, second: Sample) -> None:
@@ -109,6 +126,38 @@ def test_a_sample_depends_on_its_number_only(store: Path, augmentation: Augmenta
     assert not np.array_equal(other.images, forwards[0, 0].images)
 
 
+FIRST_SAMPLES = {
+    "plain": ("ca5ee7f156080f93", {}),
+    "changed": ("ef2e43fa8c3ff874", {"augmentation": Augmentation(gamma=0.0)}),
+    "averaged": ("f37c111bf3729587", {"augmentation": Augmentation(gamma=0.0), "spacing_mm": 2.0, "seed": 3}),
+}
+"""Hashes of 14 samples as the first version of this library made them. Without gamma: powers differ between processors."""
+
+
+@pytest.mark.parametrize("name", FIRST_SAMPLES)
+def test_samples_of_a_seed_stay_what_they_were(store: Path, name: str) -> None:
+    """Other random numbers would make another run of every recipe; `Augmentation`'s new strengths have to be off."""
+    expected, fields = FIRST_SAMPLES[name]
+    reading, digest = CaseReader(plan(store, **fields)), hashlib.sha256()
+    for epoch, index in itertools.product((0, 3), range(7)):
+        sample = reading.sample(epoch, index)
+        digest.update(sample.images.tobytes())
+        digest.update(sample.targets.tobytes())
+    assert digest.hexdigest()[:16] == expected
+
+
+def test_what_is_drawn_for_a_seed_stays_what_it_was() -> None:
+    first = draw_change(np.random.default_rng([11]), Augmentation(), 2).drawn
+    assert first["flips"].axes == (0, 1)
+    found = [first["rescaling"].shift, first["rescaling"].scale, first["rescaling"].gamma]
+    expected = [
+        (0.17128440918414783, -0.17183176953832127),
+        (0.8519095797597191, 1.1793313813167101),
+        (1.0660452767591841, 0.9335665334150743),
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("spacing_mm", "factor"), [(None, 1), (1.0, 1), (2.0, 2), (2.93, 3)])
 def test_a_sample_is_cut_out_of_the_normalised_and_averaged_case(
     store: Path, cases: dict[str, PreparedCase], spacing_mm: float | None, factor: int
@@ -130,7 +179,8 @@ def test_flips_move_images_and_targets_together(store: Path, cases: dict[str, Pr
         whole = twin(cases[NAMES[case_of(0, 0, index, len(NAMES))]], 1)
         fits = []
         for axes in itertools.chain.from_iterable(itertools.combinations((1, 2, 3), n) for n in range(4)):
-            if len(corners_of(Sample(*(np.flip(a, axes) for a in sample)), whole)):
+            turned = replace(sample, images=np.flip(sample.images, axes), targets=np.flip(sample.targets, axes))
+            if len(corners_of(turned, whole)):
                 fits.append(axes)
         assert len(fits) == 1
         seen.add(fits[0])
@@ -189,7 +239,7 @@ L17 = LABEL_SETS["L17"]
 def test_regions_are_balanced_whatever_their_size(counts: dict[int, int]) -> None:
     tumour = {v: TumourSample(n, np.full((min(n, 10), 3), v, np.int16)) for v, n in counts.items()}
     rng = np.random.default_rng(0)
-    drawn = Counter(int(draw_target(rng, tumour, L17, ("WT", "TC", "ET"))[0]) for _ in range(4000))
+    drawn = Counter(int(draw_target(rng, tumour, channel_values(REGIONS, L17))[0]) for _ in range(4000))
     regions = [[counts.get(v, 0) for v in values] for values in ((1, 2, 4), (1, 4), (4,))]
     present = [(values, r) for values, r in zip(((1, 2, 4), (1, 4), (4,)), regions, strict=True) if sum(r)]
     for value in counts:
@@ -198,7 +248,7 @@ def test_regions_are_balanced_whatever_their_size(counts: dict[int, int]) -> Non
 
 
 def test_without_tumour_there_is_no_target(store: Path, make_prepared: Make, tmp_path: Path) -> None:
-    assert draw_target(np.random.default_rng(0), {}, L17, ("WT",)) is None
+    assert draw_target(np.random.default_rng(0), {}, [(1, 2, 4)]) is None
     made = make_prepared()
     write_case(tmp_path, summarise(made.header, made.images, np.zeros_like(made.label), made.grid, made.source))
     sample = CaseReader(plan(tmp_path, cases=("c0",), foreground=1)).sample(0, 0)

@@ -10,19 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import brats3d
-from brats3d.errors import LabelError, OptionError, WorkerError
-from brats3d.patches import Augmentation, CaseReader, PatchPlan, ReaderPool, pool
+from brats3d.errors import LabelError, WorkerError
+from brats3d.patches import Augmentation, Batch, BatchSettings, CaseReader, Change, PatchPlan, ReaderPool, pool
 from brats3d.patches.slots import Slots, Written
 from brats3d.store import PreparedCase, write_case
 
 Make = Callable[..., PreparedCase]
-Batch = tuple[np.ndarray, np.ndarray]
 NAMES = ("c0", "c1", "c2", "c3", "c4")
 
 
@@ -34,21 +35,25 @@ def store(make_prepared: Make, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def plan(store: Path, **fields: object) -> PatchPlan:
-    return PatchPlan(**{"store": store, "cases": NAMES, "patch_size": (9, 8, 6), **fields})  # type: ignore[arg-type]
+def plan(store: Path, batch_size: int = 2, readers: int = 0, **fields: Any) -> PatchPlan:
+    kept = {name: fields.pop(name) for name in ("augmentation", "cases") if name in fields}
+    settings = {"patch_size": (9, 8, 6), "spacing_mm": None, "batch_size": batch_size, "readers": readers, **fields}
+    return PatchPlan(**{"store": store, "cases": NAMES, "settings": BatchSettings(**settings), **kept})
 
 
 def assert_same(ours: Batch, theirs: Batch) -> None:
-    for first, second in zip(ours, theirs, strict=True):
+    for name in ("images", "targets", "available"):
+        first, second = getattr(ours, name), getattr(theirs, name)
         assert first.dtype == second.dtype
         np.testing.assert_array_equal(first, second)
+    assert ours.change == theirs.change
 
 
 ASKED = [(0, 2), (0, 0), (0, 1), (0, 1), (1, 0), (7, 2)]
 
 
 def batches_of(asked: PatchPlan, readers: int) -> list[Batch]:
-    readers_of = ReaderPool(asked, 2, readers)
+    readers_of = ReaderPool(replace(asked, settings=replace(asked.settings, readers=readers)))
     try:
         return [readers_of.get(epoch, number, 3) for epoch, number in ASKED]
     finally:
@@ -58,7 +63,10 @@ def batches_of(asked: PatchPlan, readers: int) -> list[Batch]:
 def test_a_batch_is_its_samples_with_the_channels_last(store: Path) -> None:
     asked = plan(store, augmentation=Augmentation(), spacing_mm=2.0)
     single = CaseReader(asked)
-    for (epoch, number), (images, targets) in zip(ASKED, batches_of(asked, 0), strict=True):
+    for (epoch, number), batch in zip(ASKED, batches_of(asked, 0), strict=True):
+        images, targets = batch.images, batch.targets
+        assert batch.available.all()
+        assert batch.available.shape == (2, 4)
         assert (images.shape, targets.shape) == ((2, 9, 8, 6, 4), (2, 9, 8, 6, 3))
         assert images.flags.c_contiguous
         assert targets.flags.c_contiguous
@@ -66,6 +74,8 @@ def test_a_batch_is_its_samples_with_the_channels_last(store: Path) -> None:
             sample = single.sample(epoch, 2 * number + row)
             np.testing.assert_array_equal(images[row], np.moveaxis(sample.images, 0, -1))
             np.testing.assert_array_equal(targets[row], np.moveaxis(sample.targets, 0, -1))
+            assert batch.change[row] == sample.change
+            assert set(sample.change.drawn) == {"flips", "rescaling"}
 
 
 @pytest.mark.slow
@@ -80,7 +90,7 @@ def test_the_next_batches_are_read_ahead_over_the_end_of_an_epoch(store: Path, m
     read: list[tuple[int, int]] = []
     plain = pool.read_batch
     monkeypatch.setattr(pool, "read_batch", lambda reader, *job: [read.append(job[:2]), plain(reader, *job)][1])
-    readers = ReaderPool(plan(store), 1)
+    readers = ReaderPool(plan(store, 1))
     for number in range(4):
         readers.get(0, number, 4)
     readers.close()
@@ -99,7 +109,7 @@ def test_every_reader_has_work_within_the_bound(
     """2 × 128³ × (4 + 3) float32 are 117 MB, of 2 GB."""
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(pool, "Slots", lambda context, count, size: asked.append((count, size)) or Counted(count))
-    made = ReaderPool(plan(store, patch_size=(128, 128, 128)), batch_size, readers)
+    made = ReaderPool(plan(store, batch_size, readers, patch_size=(128, 128, 128)))
     made.close()
     assert made.ahead == ahead
     assert asked == ([(ahead + 1, 128**3 * 7 * 4 * batch_size)] if readers else [])
@@ -113,16 +123,11 @@ class Counted:
         pass
 
 
-def test_fewer_than_no_readers_are_refused(store: Path) -> None:
-    with pytest.raises(OptionError, match="readers is -1; expected a whole number"):
-        ReaderPool(plan(store), 2, -1)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("readers", [0, 1])
 def test_a_readers_refusal_reaches_the_asker(tmp_path: Path, make_prepared: Make, readers: int) -> None:
     write_case(tmp_path, make_prepared(labelled=False))
-    made = ReaderPool(plan(tmp_path, cases=("c0",)), 1, readers)
+    made = ReaderPool(plan(tmp_path, 1, readers, cases=("c0",)))
     for _ in range(7):  # slots of refused batches come back
         with pytest.raises(LabelError, match="case c0 in the store has no label"):
             made.get(0, 0, 1)
@@ -136,7 +141,7 @@ def test_a_readers_refusal_reaches_the_asker(tmp_path: Path, make_prepared: Make
 
 @pytest.fixture(scope="module")
 def two_readers(store: Path) -> Iterator[ReaderPool]:
-    made = ReaderPool(plan(store, memory_mb=100.0), 2, 2)
+    made = ReaderPool(plan(store, 2, 2, memory_mb=100.0))
     yield made
     made.close()
 
@@ -145,11 +150,11 @@ def two_readers(store: Path) -> Iterator[ReaderPool]:
 def test_batches_come_through_shared_memory_and_not_through_the_pipe(two_readers: ReaderPool) -> None:
     batch = two_readers.get(3, 0, 9)
     job = two_readers._jobs[3, 0]
-    assert len(pickle.dumps(job.answer.result())) < 1000 < batch[0].nbytes
-    before = [part.copy() for part in batch]
+    assert len(pickle.dumps(job.answer.result())) < 2000 < batch.images.nbytes
+    before = replace(batch, images=batch.images.copy(), targets=batch.targets.copy())
     for number in range(1, 9):  # the slot is used again, the batch is not touched
         two_readers.get(3, number, 9)
-    assert_same(batch, (before[0], before[1]))
+    assert_same(batch, before)
 
 
 @pytest.mark.slow
@@ -158,13 +163,13 @@ def test_the_readers_share_the_memory_of_the_plan(two_readers: ReaderPool) -> No
 
 
 def memory_of_this_reader() -> float:
-    return float(pool._IN_PROCESS["reader"].plan.memory_mb)
+    return float(pool._IN_PROCESS["reader"].plan.settings.memory_mb)
 
 
 @pytest.mark.slow
 def test_jumping_about_never_runs_out_of_slots(two_readers: ReaderPool, store: Path) -> None:
     """Every jump drops all that was read ahead; some of it is in work and keeps its slot for a while."""
-    single = ReaderPool(plan(store), 2)
+    single = ReaderPool(plan(store))
     for key in [(0, 0), (50, 1), (2, 2), (90, 0), (0, 1), (33, 2), (0, 0)]:
         assert_same(two_readers.get(*key, 3), single.get(*key, 3))
     single.close()
@@ -177,7 +182,7 @@ def test_jumping_about_never_runs_out_of_slots(two_readers: ReaderPool, store: P
 @pytest.mark.slow
 def test_an_iterator_that_was_given_up_gets_its_batch_all_the_same(two_readers: ReaderPool, store: Path) -> None:
     """Keras may ask for the next epoch's batches while a thread of the last one is still asking."""
-    single = ReaderPool(plan(store), 2)
+    single = ReaderPool(plan(store))
     found: dict[tuple[int, int], Batch] = {}
 
     def ask(epoch: int) -> None:
@@ -214,7 +219,7 @@ def shared_megabytes() -> float:
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
 def test_the_memory_has_no_name_and_goes_with_the_pool(store: Path) -> None:
     names, before = named_segments(), shared_megabytes()
-    made = ReaderPool(plan(store, patch_size=(64, 64, 64)), 1, 1)
+    made = ReaderPool(plan(store, 1, 1, patch_size=(64, 64, 64)))
     made.get(0, 0, 1)
     assert shared_megabytes() - before == pytest.approx(4 * 64**3 * 7 * 4 / 1e6, rel=0.01)
     assert named_segments() == names
@@ -224,7 +229,7 @@ def test_the_memory_has_no_name_and_goes_with_the_pool(store: Path) -> None:
 
 @pytest.mark.slow
 def test_a_reader_that_is_killed_is_told(store: Path) -> None:
-    made = ReaderPool(plan(store), 2, 1)
+    made = ReaderPool(plan(store, 2, 1))
     try:
         made.get(0, 0, 3)
         for process in made._executor._processes.values():  # type: ignore[attr-defined]
@@ -238,13 +243,14 @@ def test_a_reader_that_is_killed_is_told(store: Path) -> None:
 LEFT = """
 import sys, os
 from pathlib import Path
-from brats3d.patches import PatchPlan, ReaderPool
+from brats3d.patches import BatchSettings, PatchPlan, ReaderPool
 if __name__ == "__main__":
-    made = ReaderPool(PatchPlan(Path(sys.argv[1]), ("c0", "c1"), (48, 48, 48)), 1, 2)
+    settings = BatchSettings(patch_size=(48, 48, 48), spacing_mm=None, batch_size=1, readers=2)
+    made = ReaderPool(PatchPlan(Path(sys.argv[1]), ("c0", "c1"), settings))
     made.get(0, 0, 2)
     if sys.argv[2] == "killed":
         os.kill(os.getpid(), 9)
-    print(made.get(0, 1, 2)[0].shape)
+    print(made.get(0, 1, 2).images.shape)
 """
 
 
@@ -284,7 +290,9 @@ class ByHand:
 
     def end(self, made: ReaderPool, epoch: int, number: int) -> None:
         slot, job = self.jobs[epoch, number]
-        job.set_result(made._slots.write(slot, [np.full((1, 2), 10 * epoch + number, np.float32)] * 2))  # type: ignore[union-attr]
+        array = np.full((1, 2), 10 * epoch + number, np.float32)
+        batch = Batch(array, array, (Change(),), np.ones((1, 4), bool))
+        job.set_result(made._slots.write(slot, batch))  # type: ignore[union-attr]
 
     def shutdown(self, **_: object) -> None:
         pass
@@ -300,7 +308,7 @@ def until(happened: Callable[[], bool]) -> None:
 @pytest.fixture
 def by_hand(store: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ReaderPool, ByHand]:
     monkeypatch.setattr(pool, "ProcessPoolExecutor", ByHand)
-    made = ReaderPool(plan(store), 1, 1)
+    made = ReaderPool(plan(store, 1, 1))
     return made, made._executor  # type: ignore[return-value]
 
 
@@ -323,7 +331,7 @@ def test_a_slot_that_is_written_to_is_nobody_elses(by_hand: tuple[ReaderPool, By
     first = asked(made, 0, 0, 9)
     until(lambda: len(readers.jobs) == 4)
     readers.end(made, 0, 0)
-    assert first.result(20)[0][0, 0] == 0
+    assert first.result(20).images[0, 0] == 0
     busy = {readers.jobs[0, number][0] for number in (1, 2, 3)}
     second = asked(made, 5, 0, 9)
     until(lambda: (5, 0) in readers.jobs)
@@ -332,11 +340,11 @@ def test_a_slot_that_is_written_to_is_nobody_elses(by_hand: tuple[ReaderPool, By
     for number in (1, 2, 3):
         readers.end(made, 0, number)
     readers.end(made, 5, 0)
-    assert second.result(20)[0][0, 0] == 50
+    assert second.result(20).images[0, 0] == 50
     third = asked(made, 5, 1, 9)
     until(lambda: len(readers.jobs) == 9)  # all four are free again: 5 1, 5 2, 5 3, 5 4
     readers.end(made, 5, 1)
-    assert third.result(20)[0][0, 0] == 51
+    assert third.result(20).images[0, 0] == 51
 
 
 def test_a_slot_that_is_read_from_is_nobody_elses(by_hand: tuple[ReaderPool, ByHand], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +352,7 @@ def test_a_slot_that_is_read_from_is_nobody_elses(by_hand: tuple[ReaderPool, ByH
     reading, go_on = threading.Event(), threading.Event()
     read = Slots.read
 
-    def slowly(slots: Slots, written: Written) -> tuple[np.ndarray, ...]:
+    def slowly(slots: Slots, written: Written) -> Batch:
         if not go_on.is_set():
             reading.set()
             go_on.wait(20)
@@ -360,8 +368,8 @@ def test_a_slot_that_is_read_from_is_nobody_elses(by_hand: tuple[ReaderPool, ByH
     time.sleep(0.05)
     assert (5, 0) not in readers.jobs, "no slot is free while the first asker copies out of its own"
     go_on.set()
-    assert first.result(20)[0][0, 0] == 0
+    assert first.result(20).images[0, 0] == 0
     until(lambda: (5, 0) in readers.jobs)
     assert readers.jobs[5, 0][0] == readers.jobs[0, 0][0]
     readers.end(made, 5, 0)
-    assert second.result(20)[0][0, 0] == 50
+    assert second.result(20).images[0, 0] == 50

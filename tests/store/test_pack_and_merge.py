@@ -20,7 +20,7 @@ from brats3d.console import run
 from brats3d.errors import NoCasesError, OptionError, OutputExistsError, SpaceError, StoreError
 from brats3d.evaluate.find_labels import find_labels
 from brats3d.evaluate.label_files import Side, read_label
-from brats3d.patches import CaseReader, PatchPlan
+from brats3d.patches import BatchSettings, CaseReader, PatchPlan
 from brats3d.store import (
     PreparedCase,
     StoredCase,
@@ -157,7 +157,7 @@ def test_every_reader_takes_a_packed_store(tmp_path: Path, store: Path) -> None:
     pack_store(store, tmp_path / "all.h5")
     samples = []
     for path in (store, tmp_path / "all.h5"):
-        reader = CaseReader(PatchPlan(path, ("c1", "c2"), (16, 16, 16), seed=3))
+        reader = CaseReader(PatchPlan(path, ("c1", "c2"), BatchSettings(patch_size=(16, 16, 16)), seed=3))
         samples.append([reader.sample(0, index) for index in range(4)])
         reader.close()
     for one, other in zip(*samples, strict=True):

@@ -13,7 +13,7 @@ import pytest
 from brats3d.cases import Facts
 from brats3d.errors import HealthError
 from brats3d.geometry import Grid
-from brats3d.patches import PatchPlan
+from brats3d.patches import Batch, BatchSettings, PatchPlan
 from brats3d.regions import LABEL_SETS
 from brats3d.store import CaseHeader, summarise, write_case
 from brats3d.train import Recipe
@@ -36,15 +36,16 @@ class Batches:
     plan: PatchPlan
     images: np.ndarray
     targets: np.ndarray
+    available: np.ndarray
     batch_size: int = 2
 
     @property
     def num_batches(self) -> int:
         return len(self.images) // self.batch_size
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, index: int) -> Batch:
         part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return self.images[part], self.targets[part]
+        return Batch(self.images[part], self.targets[part], (), self.available[part])
 
 
 def write_store(folder: Path, values: tuple[int, ...]) -> PatchPlan:
@@ -55,14 +56,14 @@ def write_store(folder: Path, values: tuple[int, ...]) -> PatchPlan:
         label = np.resize(np.array(inside, np.uint8), SIZE)
         images = np.random.default_rng(0).integers(1, 1000, (4, *SIZE)).astype(np.int16)
         write_case(folder, summarise(CaseHeader(name, Facts(name), MODALITIES, LABEL_SETS["L17"]), images, label, grid, grid))
-    return PatchPlan(folder, ("a", "b"), (4, 4, 4))
+    return PatchPlan(folder, ("a", "b"), BatchSettings(patch_size=(4, 4, 4)), modalities=MODALITIES)
 
 
 def batches(plan: PatchPlan, **changes: Any) -> Batches:
     rng = np.random.default_rng(1)
     images = rng.normal(size=(8, 4, 4, 4, 4)).astype(np.float32)
     targets = (rng.random((8, 4, 4, 4, 3)) > np.linspace(0.99, 0.5, 8)[:, None, None, None, None]).astype(np.uint8)
-    return Batches(plan, **{"images": images, "targets": targets, **changes})
+    return Batches(plan, **{"images": images, "targets": targets, "available": np.ones((8, 4), bool), **changes})
 
 
 def with_channel(number: int, values: Any) -> np.ndarray:
@@ -81,7 +82,7 @@ def plan(tmp_path: Path) -> PatchPlan:
 
 def test_healthy_batches_give_the_one_with_most_tumour(plan: PatchPlan) -> None:
     given = batches(plan)
-    images, targets = health.check_batches(given, MODALITIES)
+    images, targets = health.check_batches(given)
     np.testing.assert_array_equal(images, given.images[6:])
     np.testing.assert_array_equal(targets, given.targets[6:])
 
@@ -100,13 +101,25 @@ def test_healthy_batches_give_the_one_with_most_tumour(plan: PatchPlan) -> None:
 )
 def test_images_that_are_not_normalised_are_named(plan: PatchPlan, number: int, values: Any, sentence: str) -> None:
     with pytest.raises(HealthError, match=sentence):
-        health.check_batches(batches(plan, images=with_channel(number, values)), MODALITIES)
+        health.check_batches(batches(plan, images=with_channel(number, values)))
 
 
 def test_background_does_not_count(plan: PatchPlan) -> None:
     images = with_channel(1, lambda x: np.where(x < 1.5, 0, x - 2))
     assert np.mean(images[..., 1] == 0) > 0.9
-    health.check_batches(batches(plan, images=images), MODALITIES)
+    health.check_batches(batches(plan, images=images))
+
+
+def test_a_modality_that_cases_lack_is_looked_at_where_it_is(plan: PatchPlan) -> None:
+    """Zeros of absent modalities are no reason to stop, also if no case looked at has it; wrong values where it is are."""
+    available = np.ones((8, 4), bool)
+    available[:5, 2] = False
+    zeros = with_channel(2, lambda x: x * available[:, 2, None, None, None])
+    health.check_batches(batches(plan, images=zeros, available=available))
+    with pytest.raises(HealthError, match="channel t2 of the first batches has mean"):
+        health.check_batches(batches(plan, images=with_channel(2, lambda x: 9 + x), available=available))
+    available[:, 2] = False
+    health.check_batches(batches(plan, images=with_channel(2, 0), available=available))
 
 
 def test_a_region_that_no_case_has_is_named(tmp_path: Path) -> None:
@@ -116,13 +129,13 @@ def test_a_region_that_no_case_has_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         HealthError, match="no voxel of ET in any of the 2 training cases; check the labels and their label set"
     ):
-        health.check_batches(given, MODALITIES)
+        health.check_batches(given)
 
 
 def test_a_region_that_the_first_patches_miss_is_no_reason_to_stop(plan: PatchPlan) -> None:
     given = batches(plan)
     given.targets[..., 2] = 0
-    health.check_batches(given, MODALITIES)
+    health.check_batches(given)
 
 
 # --- the loss on one batch -------------------------------------------------------------------------------------------
@@ -193,7 +206,7 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 @pytest.mark.parametrize(
     ("resumable", "how"),
-    [(True, "go on from the last state with --resume and a lower rate"), (False, "begin anew with a lower")],
+    [(True, "continue from the last state with --resume and a lower rate"), (False, "start over with a lower")],
 )
 def test_a_loss_that_is_no_number_is_told_with_the_way_on(loss: float, resumable: bool, how: str) -> None:
     model = network(1e-3)
@@ -202,7 +215,7 @@ def test_a_loss_that_is_no_number_is_told_with_the_way_on(loss: float, resumable
     assert str(refusal.value).startswith(f"the loss of epoch 7 is {loss}; {how}")
     assert "(--settings optimiser.learning_rate=5e-05)" in str(refusal.value)
     assert "precision" not in str(refusal.value)
-    with pytest.raises(HealthError, match="or begin another run with --precision float32"):
+    with pytest.raises(HealthError, match="or start another run with --precision float32"):
         health.check_finite(model, loss, 7, with_training(Recipe(), precision="mixed_float16"), resumable=resumable)
 
 
@@ -212,7 +225,7 @@ def test_weights_that_are_no_numbers_are_found_before_the_loss_shows_it() -> Non
     spoiled = model.get_weights()
     spoiled[1][2] = np.inf
     model.set_weights(spoiled)
-    with pytest.raises(HealthError, match="the weights after epoch 7 are not finite; go on from the last state"):
+    with pytest.raises(HealthError, match="the weights after epoch 7 are not finite; continue from the last state"):
         health.check_finite(model, 0.5, 7, Recipe(), resumable=True)
 
 

@@ -31,9 +31,10 @@ sys.meta_path.insert(0, Lookout())
 READER = """
 import multiprocessing
 from pathlib import Path
-from brats3d.patches import PatchPlan, ReaderPool
+from brats3d.patches import BatchSettings, PatchPlan, ReaderPool
 from brats3d.store import open_store
-pool = ReaderPool(PatchPlan(store=Path("STORE"), cases=tuple(open_store("STORE")), patch_size=(8, 8, 8)), 1, 1)
+settings = BatchSettings(patch_size=(8, 8, 8), spacing_mm=None, batch_size=1, readers=1)
+pool = ReaderPool(PatchPlan(Path("STORE"), tuple(open_store("STORE")), settings))
 pool.get(0, 0, 1)
 (child,) = [c.pid for c in multiprocessing.active_children()]
 environment = Path(f"/proc/{child}/environ").read_bytes().decode().split("\\0")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from brats3d.errors import OptionError
-from brats3d.patches import Augmentation
+from brats3d.patches import Augmentation, BatchSettings
 from brats3d.train import Recipe, change_recipe, read_recipe, shipped_recipes
-from brats3d.train.recipe import Data, Prediction, Schedule, Training
+from brats3d.train.recipe import Prediction, Schedule, Training
 from brats3d.train.recipe_files import parse_recipe, with_training
 
 ODD = """
@@ -79,7 +79,7 @@ def test_an_odd_recipe_comes_back_and_keeps_every_key() -> None:
         if isinstance(keys, dict):
             assert tables[section].keys() == keys.keys(), section
     assert tables["training"].keys() == {f.name for f in fields(Training)}
-    assert tables["data"].keys() == {f.name for f in fields(Data)}
+    assert tables["data"].keys() == {f.name for f in fields(BatchSettings)}
 
 
 def test_a_resolved_recipe_names_every_option_and_stays_what_it_is(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_an_empty_recipe_is_the_default() -> None:
         ("[network.options]\nbase_filter = 1", "unknown key 'base_filter' (did you mean 'base_filters'?)"),
         ("[network]\nname = 'isense2017'", "network is 'isense2017' (did you mean 'isensee2017'?)"),
         ("[optimiser]\nname = 'adm'", "optimiser.name is 'adm' (did you mean 'adam'?)"),
-        ("[data]\nnormalisation = 'zscor'", "data.normalisation is 'zscor'"),
+        ("[data]\nnormalisation = 'zscor'", "normalisation is 'zscor'"),
         ("regions = ['WT', 'CT']", "regions is 'CT'"),
         ("regions = ['WT', 'TC', 'WT']", "regions is ['WT', 'TC', 'WT']; expected different regions out of WT, TC, ET"),
         ("regions = []", "regions is []; expected different regions"),
@@ -137,8 +137,8 @@ def test_an_empty_recipe_is_the_default() -> None:
         ("[augmentation]\nflip_axes = ['x']", "recipe here [augmentation] has flip_axes = ['x']"),
         ("[optimiser]\nlearning_rate = nan", "optimiser.learning_rate is nan; expected a number from 1e-09 to 10"),
         ("[training]\nepochs = 0", "training.epochs is 0; expected a whole number from 1 to 1000000"),
-        ("[data]\nforeground = 1.5", "data.foreground is 1.5; expected a number from 0 to 1"),
-        ("[data]\nreaders = -1", "data.readers is -1; expected a whole number from 0"),
+        ("[data]\nforeground = 1.5", "foreground is 1.5; expected a number from 0 to 1"),
+        ("[data]\nreaders = -1", "readers is -1; expected a whole number from 0"),
         ("[schedule]\nname = 'linear'", "schedule.name is 'linear'"),
         ("[prediction]\nflips = [3]", "prediction.flips is (3,); expected whole numbers from 0 to 2"),
         ("[prediction]\nflips = [0, 0]", "prediction.flips is [0, 0]; expected different axes out of 0, 1, 2"),
@@ -288,12 +288,12 @@ def test_settings_that_cannot_be_used(setting: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("part", "values"),
     [
-        (Data, {"batch_size": 1.5}),
-        (Data, {"batches": "100"}),
-        (Data, {"readers": float("nan")}),
-        (Data, {"spacing_mm": float("nan")}),
-        (Data, {"patch_size": 64}),
-        (Data, {"patch_size": (64, 64, 48.0)}),
+        (BatchSettings, {"batch_size": 1.5}),
+        (BatchSettings, {"batches": "100"}),
+        (BatchSettings, {"readers": float("nan")}),
+        (BatchSettings, {"spacing_mm": float("nan")}),
+        (BatchSettings, {"patch_size": 64}),
+        (BatchSettings, {"patch_size": (64, 64, 48.0)}),
         (Training, {"epochs": True}),
         (Training, {"seed": 0.5}),
         (Schedule, {"patience": 2.5}),
