@@ -93,7 +93,7 @@ class CaseLike(Protocol):
 
     @property
     def brain_box(self) -> Box:
-        """(3, 2) half-open box of the union of non-zero voxels over the modalities."""
+        """The box of the union of non-zero voxels over the modalities: (3, 2), half-open."""
 
     @property
     def tumour(self) -> Mapping[int, TumourSample]:
