@@ -40,7 +40,7 @@ def test_the_decathlons_own_file(tmp_path: Path) -> None:
 def test_without_the_file_the_decathlons_order_holds(tmp_path: Path) -> None:
     case = msd(tmp_path)
     assert case.channels == {"t1": 1, "t1ce": 2, "t2": 3, "flair": 0}
-    assert case.reason.endswith("channels in the decathlon's order (flair, t1, t1ce, t2): no dataset.json says another")
+    assert case.reason.endswith("channels in the decathlon's order (flair, t1, t1ce, t2): no dataset.json gives another")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_names_of_the_labels_tell_the_label_set(tmp_path: Path, labels: Any,
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("{", r"dataset\.json: cannot be read as JSON \(.*\); repair it, or take it away"),
+        ("{", r"dataset\.json: cannot be read as JSON \(.*\); fix it, or remove it"),
         ([1], r"dataset\.json: holds a list; expected the keys modality and labels"),
         ({}, r"dataset\.json: modality is None; expected a name per channel"),
         ({"modality": {"a": "FLAIR"}}, r"dataset\.json: modality is \{'a': 'FLAIR'\}"),
