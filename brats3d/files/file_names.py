@@ -1,4 +1,4 @@
-"""Names that a file may have, and the hidden ones that files are written under."""
+"""Valid file names, and the hidden ones that files are written under."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from brats3d.errors import CaseError
 
 NAME_BYTES = 255
-"""How long a file's name may be, in bytes, if the system does not say it."""
+"""Longest file name in bytes, if the system does not say."""
 PROCESS_DIGITS = 10
 """Room for a process id in a temporary name, so that the rest of the name does not depend on it."""
 LONGEST_SUFFIX = 16
-"""A longer part behind a name's last dot is not a file type, and stays with the stem."""
+"""A longer part after a name's last dot is not a file type, and stays with the stem."""
 
 
 def name_limit(folder: Path) -> int:

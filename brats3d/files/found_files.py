@@ -1,4 +1,4 @@
-"""Files found and read."""
+"""Finds and reads files."""
 
 from __future__ import annotations
 

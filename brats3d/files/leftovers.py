@@ -1,4 +1,4 @@
-"""What killed writers left: hidden files beside those that they were writing."""
+"""Leftovers of killed writers: hidden files beside those they were writing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Files written. What has the right name is whole: it is written aside, synced, and only then gets its name.
+"""Writes files. A file of the right name is always complete: it is written aside, synced and only then renamed.
 
-A kill at any moment leaves the file that was there before, and at most a hidden file beside it, which the next write of the
-same file on the same machine removes.
+A kill at any moment leaves the previous file and at most a hidden file beside it, which the next write of the same file on the
+same machine removes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from brats3d.files.file_names import name_limit, temporary_name
 from brats3d.files.leftovers import remove_stale
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says if a disk, or a user's share of it, is full."""
+"""What the system says if a disk, or a user's quota, is full."""
 
 UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
-"""What the system says if a drive does not know a request, such as to sync; some network and FUSE drives do not."""
+"""What the system says if a drive does not support a request, such as to sync; some network and FUSE drives do not."""
 
 
 @contextmanager

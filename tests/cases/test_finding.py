@@ -88,7 +88,7 @@ def test_a_label_by_hand_counts_before_a_programs(tmp_path: Path, caplog: pytest
     [case] = finding.cases
     assert case.label == tmp_path / "images_segm/UPENN-GBM-00054_11_segm.nii.gz"
     assert "program" not in case.reason
-    assert list(finding.passed_over.values()) == ["UPENN-GBM-00054_11_segm.nii.gz is taken"]
+    assert list(finding.passed_over.values()) == ["UPENN-GBM-00054_11_segm.nii.gz is used"]
     assert caplog.messages == []
 
 

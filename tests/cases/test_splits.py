@@ -111,7 +111,7 @@ def test_cases_are_taken_as_found() -> None:
         (cohort(3, 0), 2, "2 folds of 3 patients .*; use 3 folds"),
         (cohort(9, 0), 1, "folds is 1; expected a whole number from 2"),
         ([("a1", "a", None), ("a2", "a", None), ("a3", "a", None)], 3, "found 1 patients"),
-        ([*cohort(5, 0), *cohort(1, 0)], 5, "case Brats18_TCIA01_100_1 is there 2 times"),
+        ([*cohort(5, 0), *cohort(1, 0)], 5, "case Brats18_TCIA01_100_1 occurs 2 times"),
     ],
 )
 def test_too_few_is_refused(rows: list[Row], folds: int, says: str) -> None:
@@ -159,7 +159,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest
     [
         (None, "no such file; expected a split"),
         ("not json", "cannot be read as JSON"),
-        ("[1, 2]", "holds no split"),
+        ("[1, 2]", "is not a split"),
         ('{"schema": 2, "folds": []}', "schema 2; this version reads schema 1"),
         ('{"schema": 1, "seed": 0, "fold": null, "folds": [{"test": ["a"]}]}', "incomplete .*validation"),
         ('{"schema": 1, "fold": null, "folds": []}', "incomplete .*seed"),

@@ -296,7 +296,7 @@ def test_a_head_in_noise_is_not_stripped() -> None:
     label, images = phantom_case(0)
     rng = np.random.default_rng(0)
     noisy = {m: np.maximum(image, rng.integers(1, 30, image.shape)).astype(np.int16) for m, image in images.items()}
-    with pytest.raises(CaseError, match=r"8986 ml are not 0, more than any brain \(up to 2300\)"):
+    with pytest.raises(CaseError, match=r"8986 ml are not 0, .*2300 ml"):
         check_case(prepared(label, noisy, corpus="BraTS 2023 GLI", spacing_mm=(3, 3, 3)))
     found = check_case(prepared(label, noisy, corpus="BraTS 2024 MEN-RT", spacing_mm=(3, 3, 3), label_set="GTV"))
     assert ("skull", "warn") in [(f.check, f.severity) for f in found], "a corpus that keeps the skull"
@@ -305,7 +305,7 @@ def test_a_head_in_noise_is_not_stripped() -> None:
 @pytest.mark.parametrize(
     ("corpus", "label_set", "said"),
     [
-        ("BraTS 2023 GLI", "L17", r"holds \[4\], which BraTS 2023 GLI labels \(L23\) do not have; it is read as L17"),
+        ("BraTS 2023 GLI", "L17", r"has \[4\], which BraTS 2023 GLI labels \(L23\) do not have; it is read as L17"),
         ("BraTS 2021", "L17", None),
         ("plain", "L17", None),
         ("a corpus that nobody knows", "L17", None),

@@ -161,7 +161,7 @@ def test_labels_alone_are_named_but_never_surely(real_data: Path) -> None:
     for path in sorted((real_data / "labels_only/BraTS-MET/ref").glob("*.nii.gz")):
         verdict = detect_coding(np.asanyarray(nib.load(path).dataobj).astype(np.uint8), {})
         assert not verdict.sure
-        assert "no image tells" in verdict.doubt
+        assert "no image shows" in verdict.doubt
         named.append(verdict.label_set)
     assert named.count("L23") >= 3, named
 
@@ -207,9 +207,9 @@ def one_value(label: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("why", "label", "images"),
     [
-        ("no image tells", lambda label: label, lambda images: {}),
-        ("no image tells", lambda label: label, lambda images: {"t1ce": images["t1ce"]}),
-        ("GTV is likeliest|fits nearly as well|normal brain", one_value, lambda images: images),
+        ("no image shows", lambda label: label, lambda images: {}),
+        ("no image shows", lambda label: label, lambda images: {"t1ce": images["t1ce"]}),
+        ("GTV is most likely|fits nearly as well|normal brain", one_value, lambda images: images),
         ("no label set .*: 1 oedema, 2 enh", lambda label: recoded(label, {2: 1, 4: 2, 1: 3}), None),
         ("no label set of .* has the values .1, 5.", lambda label: recoded(label, {1: 1, 2: 5}), None),
         (r"WT \+ 2·TC \+ 4·ET", lambda label: recoded(label, {2: 1, 1: 3, 4: 7}), None),
@@ -330,15 +330,15 @@ def test_a_likely_usual_coding_is_taken_with_a_warning_under_a_plain_name() -> N
     core = recoded(label, {1: 1, 2: 2, 4: 1})  # 1 enhances in part, so it might be LPED's ET
     verdict = settle_coding(case_named("plain"), core, images)
     assert (verdict.label_set, verdict.sure) == ("L17", False)
-    assert re.search(r"read as L17, .*L17 is likeliest \(8\d%\), but LPED fits.*--label-set L17 or", verdict.warning)
+    assert re.search(r"read as L17, .*L17 is most likely \(8\d%\), but LPED fits.*--label-set L17 or", verdict.warning)
     label, images = phantom_case(5)
-    with pytest.raises(LabelError, match=r"L17 is likeliest \(67%\)"):
+    with pytest.raises(LabelError, match=r"L17 is most likely \(67%\)"):
         settle_coding(case_named("plain"), recoded(label, {1: 1, 2: 2, 4: 1}), images)
 
 
 def test_doubt_under_a_plain_name_says_what_settles_it() -> None:
     label, _ = phantom_case(0)
-    with pytest.raises(LabelError, match=r"label of c1 means is in doubt.*no image tells.*--label-set L17 or L13 or \w+\.$"):
+    with pytest.raises(LabelError, match=r"label of c1 means is in doubt.*no image shows.*--label-set L17 or L13 or \w+\.$"):
         settle_coding(case_named("plain"), label, {})
     assert settle_coding(case_named("plain"), label, {}, "L17").label_set == "L17"
 
@@ -383,7 +383,7 @@ def test_masks_that_are_not_nested_are_refused() -> None:
     with pytest.raises(LabelError, match=r"only one of three .* \(112 voxels\)"):
         regions_as_label(masks)
     soft = np.stack([np.ones((4, 5, 6)), np.linspace(0, 1, 120).reshape(4, 5, 6), np.zeros((4, 5, 6))])
-    with pytest.raises(LabelError, match=r"holds values from 0\.0084 to 1 besides 0; .*threshold probabilities"):
+    with pytest.raises(LabelError, match=r"values from 0\.0084 to 1 besides 0; .*threshold probabilities"):
         regions_as_label(soft)
     assert not regions_as_label(np.zeros((3, 4, 5, 6))).any()
     with pytest.raises(ArrayError, match="found 2 masks"):

@@ -299,10 +299,10 @@ def test_all_cases_refused_is_still_three(tmp_path: Path, cohort: dict, command:
     ("fill", "says"),
     [
         (lambda folder: None, "does not exist; expected a folder of scans"),
-        (lambda folder: folder.mkdir(), "where there are no files; expected names like"),
+        (lambda folder: folder.mkdir(), "which has no files; expected names like"),
         (
             lambda folder: [folder.mkdir(), (folder / "notes.txt").touch()],
-            "where there are 1 files, such as notes.txt; expected names like",
+            "which has 1 files, such as notes.txt; expected names like",
         ),
     ],
     ids=["no folder", "empty folder", "other files"],
