@@ -1,8 +1,8 @@
 """brats3d: from the MR scans of a brain-tumour patient to masks of the tumour, and to a trained network that draws them.
 
-Names are resolved on first use (PEP 562), so that importing the package loads neither a deep-learning framework nor an
-imaging library. Importing it changes one thing: TensorFlow will use oneDNN unless the environment says otherwise
-(`brats3d.machine` says why). So import brats3d before Keras.
+Names are resolved on first use (PEP 562), so importing the package loads neither a deep-learning framework nor an imaging
+library. The import has one side effect: TensorFlow will use oneDNN unless the environment says otherwise (`brats3d.machine`
+explains why), so import brats3d before Keras.
 """
 
 from __future__ import annotations

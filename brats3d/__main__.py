@@ -39,7 +39,7 @@ def _dispatch(argv: Sequence[str] | None) -> int:
 
 
 def main() -> int:
-    """Run the command that the process's arguments name, and return its exit code."""
+    """Run the command named by the process's arguments and return its exit code."""
     return run(_dispatch)
 
 

@@ -1,7 +1,7 @@
-"""What may go wrong, and the checks everybody uses.
+"""The package's exceptions, and the checks every room uses.
 
-Every refusal is one sentence: what was found, where, what was expected, what to do. The class carries the exit code that
-``console.run`` gives back, so no other place turns an error into a number:
+Every message is one sentence: what was found, where, what was expected, what to do. The class carries the exit code that
+``console.run`` returns; nothing else turns an error into a number:
 
 - ``BratsError`` and most subclasses: 2, the command cannot start or continue.
 - ``CaseError`` and its subclasses: 3, one case was examined and refused; the others continue.
@@ -18,86 +18,86 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 ALL_ZERO = "all voxels are 0; expected a scan: check the file, or leave out the case."
-"""What every room says of an image of zeros, behind the name of the file or the modality."""
+"""What every room says of an all-zero image, after the name of the file or the modality."""
 
 
 class BratsError(Exception):
-    """A problem the user can fix; its text is one sentence that says how."""
+    """A problem the user can fix; the message is one sentence that says how."""
 
     exit_code = 2
 
 
 class OptionError(BratsError, ValueError):
-    """An option, a parameter or a recipe key has a value that cannot be used."""
+    """An option, a parameter or a recipe key has an unusable value."""
 
 
 class NoCasesError(BratsError):
-    """No case was recognised where cases were looked for."""
+    """No case was found in the place searched."""
 
 
 class OutputExistsError(BratsError):
-    """The output is there already and nobody allowed to overwrite it."""
+    """The output already exists and may not be overwritten."""
 
 
 class SpaceError(BratsError, OSError):
-    """The disk has no room for what would be written."""
+    """The disk is too full for what is to be written."""
 
 
 class MissingExtraError(BratsError, ImportError):
-    """An optional package is needed and not installed."""
+    """A required optional package is not installed."""
 
 
 class ModelError(BratsError):
-    """A model file cannot be used: no model, no card, or another job's card."""
+    """A model file cannot be used: it is not a model, has no card, or has a card that does not fit."""
 
 
 class WorkerError(BratsError):
-    """A process that worked for this one died."""
+    """A worker process died."""
 
 
 class HealthError(BratsError):
-    """A training run is doomed: the first-minutes check found so, or its loss is no number any more."""
+    """A training run is doomed: its early checks failed, or its loss became NaN or infinite."""
 
 
 class TrainingError(BratsError):
-    """A case was refused, and a training run needs all of its cases: unlike a refused case elsewhere, it ends the whole."""
+    """A case was refused during training, which needs all of its cases; unlike elsewhere, this ends the run."""
 
 
 class CaseError(BratsError):
-    """A case was examined and refused; other cases are unharmed."""
+    """A case was examined and refused; other cases are not affected."""
 
     exit_code = 3
 
 
 class ImageError(CaseError):
-    """An image file cannot be read, or holds what no scan holds."""
+    """An image file cannot be read, or its content cannot be a scan's."""
 
 
 class GridError(CaseError):
-    """Files that should lie on one grid do not."""
+    """Files that should be on the same grid are not."""
 
 
 class LabelError(CaseError, ValueError):
-    """A label holds values outside its label set, or its label set is in doubt."""
+    """A label contains values outside its label set, or its label set is in doubt."""
 
 
 class StoreError(CaseError):
-    """A case file of a store is damaged or of another schema."""
+    """A case file of a store is damaged or has another schema."""
 
 
 class ArrayError(BratsError, ValueError):
-    """An array argument has a shape, type or value that the function does not take."""
+    """An array argument has a shape, type or value that the function does not accept."""
 
 
 def first_line(problem: BaseException) -> str:
-    """Return the first line of an exception's text without its full stop, to be set into a sentence."""
+    """Return the first line of an exception's message without its full stop, for use within a sentence."""
     return (str(problem).splitlines() or [""])[0].strip().rstrip(".")
 
 
 def system_error(problem: BaseException) -> int | None:
-    """Return the number by which the system refused something, or None if it was not the system.
+    """Return the system's error number, or None if the exception did not come from the system.
 
-    What h5py raises is of several kinds and often has the number in its text alone.
+    h5py raises various exceptions, and often gives the number only in the message.
 
     Args:
         problem: what was raised.
@@ -109,7 +109,7 @@ def system_error(problem: BaseException) -> int | None:
 
 
 def system_words(problem: BaseException) -> str:
-    """Return what the system says, behind the name of the file if the exception has one; empty if it was not the system.
+    """Return the system's error message, after the file's name if known; empty if it did not come from the system.
 
     Args:
         problem: what was raised.
@@ -117,7 +117,7 @@ def system_words(problem: BaseException) -> str:
     number = system_error(problem)
     if number is None:
         return ""
-    # numbers below 0 are those of name servers
+    # negative numbers come from name resolution
     words = os.strerror(number) if number > 0 else str(getattr(problem, "strerror", None) or problem)
     return f"{problem.filename}: {words}" if isinstance(problem, OSError) and problem.filename else words
 
@@ -132,12 +132,12 @@ def check_option(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Refuse a value that is not one of the allowed ones.
 
     Args:
-        name: what the value is, as the user knows it.
+        name: what the user calls the value.
         value: the value found.
-        allowed: the values that can be used.
+        allowed: the allowed values.
 
     Raises:
-        OptionError: names the value, the nearest allowed one and all of them.
+        OptionError: the message gives the value, the nearest allowed one and all of them.
     """
     allowed = list(allowed)
     if value not in allowed:
@@ -146,15 +146,15 @@ def check_option(name: str, value: Any, allowed: Iterable[Any]) -> None:
 
 
 def check_keys(where: str, found: Iterable[str], allowed: Iterable[str]) -> None:
-    """Refuse keys that nobody knows, offering the nearest known one.
+    """Refuse unknown keys, suggesting the nearest known one.
 
     Args:
-        where: file or table the keys stand in, as the user knows it.
+        where: what the user calls the file or table with the keys.
         found: the keys found.
-        allowed: the keys that can be used.
+        allowed: the known keys.
 
     Raises:
-        OptionError: names the first unknown key, the nearest allowed one and all of them.
+        OptionError: the message gives the first unknown key, the nearest known one and all of them.
     """
     allowed = list(allowed)
     for key in found:
@@ -166,29 +166,29 @@ def check_range(name: str, value: float, low: float, high: float = math.inf) -> 
     """Refuse a number outside ``low`` to ``high`` (both included), NaN, and anything that is not a number.
 
     Args:
-        name: what the number is, as the user knows it.
+        name: what the user calls the number.
         value: the number found.
-        low: the smallest that can be used.
-        high: the largest that can be used.
+        low: the smallest allowed.
+        high: the largest allowed.
 
     Raises:
-        OptionError: names the value and the range.
+        OptionError: the message gives the value and the range.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= value <= high:
         raise OptionError(f"{name} is {value!r}; expected a number {_bounds(low, high)}.")
 
 
 def check_whole(name: str, value: int, low: int, high: float = math.inf) -> None:
-    """Refuse anything that is not a whole number from ``low`` to ``high`` (both included): 2.0 and True are none.
+    """Refuse anything that is not a whole number from ``low`` to ``high`` (both included); 2.0 and True are refused.
 
     Args:
-        name: what the number is, as the user knows it.
+        name: what the user calls the number.
         value: the number found.
-        low: the smallest that can be used.
-        high: the largest that can be used.
+        low: the smallest allowed.
+        high: the largest allowed.
 
     Raises:
-        OptionError: names the value and the range.
+        OptionError: the message gives the value and the range.
     """
     if not _is_whole(value, low, high):
         raise OptionError(f"{name} is {value!r}; expected a whole number {_bounds(low, high)}.")
@@ -198,14 +198,14 @@ def check_wholes(name: str, values: Sequence[int], low: int, high: float = math.
     """Refuse anything that is not a sequence of whole numbers from ``low`` to ``high`` (both included).
 
     Args:
-        name: what the numbers are, as the user knows them.
+        name: what the user calls the numbers.
         values: the numbers found.
-        low: the smallest that can be used.
-        high: the largest that can be used.
-        count: how many there must be; None is any number of them.
+        low: the smallest allowed.
+        high: the largest allowed.
+        count: how many there must be; None allows any number.
 
     Raises:
-        OptionError: names the values, their number and the range.
+        OptionError: the message gives the values, the expected count and the range.
     """
     if not are_whole(values, low, high, count=count):
         wanted = "whole numbers" if count is None else f"{count} whole numbers"
@@ -213,14 +213,14 @@ def check_wholes(name: str, values: Sequence[int], low: int, high: float = math.
 
 
 def check_list(name: str, values: Any) -> None:
-    """Refuse anything that is not a list, tuple or the like; a text is none, although Python takes it for its letters.
+    """Refuse anything that is not a list, tuple or the like; strings are refused, although Python would iterate over them.
 
     Args:
-        name: what the list is, as the user knows it.
-        values: what was found.
+        name: what the user calls the list.
+        values: the value found.
 
     Raises:
-        OptionError: shows the value, and the list that was probably meant.
+        OptionError: the message gives the value and the list that was probably meant.
     """
     if isinstance(values, str | bytes | os.PathLike) or not isinstance(values, Iterable):
         shown = str(values) if isinstance(values, os.PathLike) else values
@@ -232,9 +232,9 @@ def are_whole(values: Any, low: float, high: float = math.inf, *, count: int | N
 
     Args:
         values: anything.
-        low: the smallest that can be used.
-        high: the largest that can be used.
-        count: how many there must be; None is any number of them.
+        low: the smallest allowed.
+        high: the largest allowed.
+        count: how many there must be; None allows any number.
     """
     try:
         found = list(values)
@@ -252,10 +252,10 @@ def _bounds(low: float, high: float) -> str:
 
 
 def check_shapes_equal(**shapes: tuple[int, ...]) -> None:
-    """Refuse arrays of different shapes; keyword names are the arrays' names in the message.
+    """Refuse arrays of different shapes; the keywords are the arrays' names in the message.
 
     Raises:
-        ArrayError: lists each array's name and shape.
+        ArrayError: the shapes differ; the message lists each array's name and shape.
     """
     if len(set(shapes.values())) > 1:
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())

@@ -1,7 +1,7 @@
-"""Histograms of non-zero voxels, and the normalisations that are functions of them.
+"""Histograms of non-zero voxels, and normalisations computed from them.
 
-Every normalisation is computed from a histogram that the store keeps, so it can change without preprocessing again, and
-`predict` does exactly the same as training. Integer scans keep all their values and counts; float scans keep 1,001 quantiles,
+Every normalisation is computed from a histogram in the store, so it can change without preprocessing again, and `predict`
+does exactly what training does. Integer scans keep all their values and counts; float scans keep 1,001 quantiles,
 read as a piecewise linear distribution.
 
 ``clamped_zscore`` is Isensee's 2017 rule (arXiv 1802.10508 and the authors' released code): mean and standard deviation of
@@ -21,9 +21,9 @@ from brats3d.errors import ALL_ZERO, ImageError, check_option
 
 QUANTILES = 1001
 CACHED = 1 << 16
-"""Voxels worked on at a time: a quarter of a megabyte of float32."""
+"""Voxels processed at a time: a quarter of a megabyte of float32."""
 MOST_COUNTED = 1 << 24
-"""Integers that range further are sorted, not counted."""
+"""Integers with a wider range than this are sorted, not counted."""
 CLIP_SD = 5.0
 """Normalised intensities are clipped to plus and minus this many standard deviations."""
 
@@ -38,7 +38,7 @@ class Histogram(Protocol):
         """Return mean and population standard deviation of the values clamped to ``low`` … ``high``."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what `histogram_from_arrays` makes the same histogram of."""
+        """Return the arrays from which `histogram_from_arrays` rebuilds the histogram."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Counts:
     counts: np.ndarray
 
     def percentile(self, percent: float) -> float:
-        """Return the percentile as ``numpy.percentile`` would of all voxels (linear interpolation)."""
+        """Return the percentile as ``numpy.percentile`` would for all voxels (linear interpolation)."""
         last = np.cumsum(self.counts)
         position = percent / 100 * (last[-1] - 1)
         below, above = (self.values[np.searchsorted(last, p, side="right")] for p in (np.floor(position), np.ceil(position)))
@@ -98,7 +98,7 @@ def histogram_of(array: np.ndarray) -> Histogram:
         array: any shape; integers give `Counts`, floats `Quantiles`.
 
     Raises:
-        ImageError: no voxel differs from zero.
+        ImageError: all voxels are zero.
     """
     if np.issubdtype(array.dtype, np.integer):
         values, counts = _distinct(array)
@@ -126,9 +126,9 @@ def _distinct(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def parts(array: np.ndarray) -> Iterator[tuple[Any, ...]]:
-    """Yield indices that cut an array, along the axis that is slowest in memory, into parts of a processor's cache.
+    """Yield indices that cut an array along its slowest axis in memory into parts that fit a processor's cache.
 
-    What several NumPy functions in a row do part by part takes a third of what they take on the whole.
+    Running several NumPy functions in a row part by part takes a third of the time they take on the whole array.
     """
     if array.size == 0 or array.ndim == 0:
         yield (...,)
@@ -141,7 +141,7 @@ def parts(array: np.ndarray) -> Iterator[tuple[Any, ...]]:
 
 
 def histogram_from_arrays(arrays: Mapping[str, np.ndarray]) -> Histogram:
-    """Return the histogram whose ``arrays()`` these are."""
+    """Return the histogram that ``arrays()`` describes."""
     if "quantiles" in arrays:
         return Quantiles(np.asarray(arrays["quantiles"], np.float64))
     return Counts(np.asarray(arrays["values"], np.float64), np.asarray(arrays["counts"], np.int64))
@@ -166,7 +166,7 @@ class Scaling:
 
         Args:
             array: any shape and real type, intensities as stored.
-            out: float32 of the same shape, filled and returned where given.
+            out: float32 of the same shape, filled and returned if given.
 
         Returns:
             float32 of the same shape; 0 where the input is 0.
@@ -183,30 +183,30 @@ class Scaling:
 
 
 def clamped_zscore(histogram: Histogram) -> Scaling:
-    """Return the default scaling: moments of the values clamped to their 2nd and 98th percentile.
+    """Return the default scaling: mean and sd of the values clamped to their 2nd and 98th percentile.
 
     Raises:
-        ImageError: all values are (nearly) one and the same.
+        ImageError: all values are (nearly) the same.
     """
     low, high = histogram.percentile(2), histogram.percentile(98)
     mean, sd = histogram.clamped_moments(low, high)
     if not sd > 1e-6 * abs(mean):
         raise ImageError(
             f"the intensities do not vary (2nd percentile {low:g}, 98th {high:g}, standard deviation {sd:g});"
-            " expected a scan: a mask or a constant image stands in its place."
+            " expected a scan, found a mask or a constant image."
         )
     return Scaling(mean, sd)
 
 
 NORMALISATIONS: Mapping[str, Callable[[Histogram], Scaling]] = MappingProxyType({"clamped_zscore": clamped_zscore})
-"""Name, as it stands in recipes and cards → histogram → scaling."""
+"""Name in recipes and cards → function from histogram to scaling."""
 
 
 def scaling_of(histogram: Histogram, normalisation: str) -> Scaling:
-    """Return the scaling of that name for a histogram.
+    """Return the scaling of a histogram by the named normalisation.
 
     Raises:
-        OptionError: no normalisation has the name.
+        OptionError: there is no normalisation of that name.
         ImageError: the histogram cannot be normalised.
     """
     check_option("normalisation", normalisation, NORMALISATIONS)

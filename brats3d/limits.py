@@ -1,4 +1,4 @@
-"""What this process may take of the machine: cores and memory, also where a batch system or a container allows less."""
+"""Cores and memory this process may use, including the limits of a batch system or a container."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 @dataclass(frozen=True)
 class _Groups:
-    """Where one version of the kernel's control groups keeps the numbers of one controller.
+    """Where one version of the kernel's control groups keeps a controller's numbers.
 
     Attributes:
         controller: its name in ``/proc/self/cgroup``; empty for version 2, which has one tree for all.
@@ -28,13 +28,13 @@ _MEMORY = (
     _Groups("", "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")),
     _Groups("memory", "sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
 )
-"""Limit, use, and the line of ``memory.stat`` that says how much of it is cached: versions 2 and 1 of control groups
+"""Limit, usage, and the line of ``memory.stat`` that says how much of it is cached: versions 2 and 1 of control groups
 (docs.kernel.org: admin-guide/cgroup-v2, admin-guide/cgroup-v1/memory)."""
 _CORES = (
     _Groups("", "sys/fs/cgroup", ("cpu.max",)),
     _Groups("cpu", "sys/fs/cgroup/cpu", ("cpu.cfs_quota_us", "cpu.cfs_period_us")),
 )
-"""Microseconds of all cores together in a period, and the period; in version 2 both stand in one file."""
+"""Microseconds of all cores together per period, and the period; version 2 has both in one file."""
 
 
 def core_count(root: Path = Path("/")) -> int:
@@ -46,7 +46,7 @@ def core_count(root: Path = Path("/")) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     for groups, folder in _own_groups(_CORES, root):
         words = [word for name in groups.files for word in _words(folder / name)]
-        if len(words) == 2 and all(word.isdigit() for word in words):  # without a limit it says max, or -1
+        if len(words) == 2 and all(word.isdigit() for word in words):  # without a limit: max, or -1
             cores = min(cores, int(words[0]) // max(int(words[1]), 1))
     return max(1, cores)
 
@@ -54,13 +54,13 @@ def core_count(root: Path = Path("/")) -> int:
 def available_bytes(root: Path = Path("/")) -> float:
     """Return the memory this process may still take, in bytes.
 
-    That is what the system has, or less where a control group that the process is in, or one around it, has a limit.
+    That is what the system has, or less if a control group of the process, or one around it, has a limit.
 
     Args:
         root: folder of the kernel's own ``proc`` and ``sys``.
 
     Returns:
-        Bytes; infinite where the system does not say.
+        Bytes; infinite if the system does not say.
     """
     system = _numbers(root / "proc/meminfo").get("MemAvailable:", math.inf) * 1024
     left = [system]
@@ -68,15 +68,15 @@ def available_bytes(root: Path = Path("/")) -> float:
         *names, cached = groups.files
         limit, used = (_numbers(folder / name).get("", math.inf) for name in names)
         if math.isfinite(limit) and math.isfinite(used):
-            # Cached files count as used there, and are given up on demand.
+            # Cached files count as used, but are released on demand.
             left.append(limit - used + _numbers(folder / "memory.stat").get(cached, 0.0))
     return min(left)
 
 
 def _own_groups(versions: tuple[_Groups, ...], root: Path) -> Iterator[tuple[_Groups, Path]]:
-    """Yield the control groups that the process is in, from the innermost out to the one at the root of its file system.
+    """Yield the control groups of the process, from the innermost to the root of its file system.
 
-    In a container the kernel may name the groups as the host sees them; those that cannot be seen from inside hold no files,
+    In a container the kernel may name the groups as the host sees them; those that are not visible from inside have no files,
     and the root is then the container's own.
     """
     inside: dict[str, str] = {}
@@ -91,7 +91,7 @@ def _own_groups(versions: tuple[_Groups, ...], root: Path) -> Iterator[tuple[_Gr
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a file of the kernel's; none where it cannot be read."""
+    """Return the lines of a kernel file; none if it cannot be read."""
     try:
         return path.read_text().splitlines()
     except OSError:
@@ -103,7 +103,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _numbers(path: Path) -> dict[str, float]:
-    """Return word → first number behind it, of a file of the kernel's; a number on its own is under the empty word."""
+    """Return word → first number after it, from a kernel file; a number on its own is under the empty word."""
     found = {}
     for words in (line.split() for line in _lines(path)):
         numbers = [w for w in words if w.isdigit()]

@@ -1,9 +1,9 @@
-"""What computes here: CPU, threads, and the versions of what decides speed, as one line for logs and benchmarks.
+"""Describes the machine in one line for logs and benchmarks: CPU, threads, and the versions that decide speed.
 
-And why brats3d sets one environment variable. TensorFlow decides at its import whether 3-D convolutions go through oneDNN. By
-itself it does so only on CPUs with VNNI, bfloat16 or AMX instructions (`ONEDNN_FLAGS`). On all others (AMD before Zen 4, Intel
-before Cascade Lake) a training step takes 3 to 9 times the CPU time at nearly twice the memory (``benchmarks/onednn.py``). A
-library should leave the environment alone, but a default that costs hours is worse, and no later moment would do: so
+It also explains why brats3d sets an environment variable. TensorFlow decides at import whether 3-D convolutions use oneDNN. By
+default it does so only on CPUs with VNNI, bfloat16 or AMX instructions (`ONEDNN_FLAGS`). On all others (AMD before Zen 4, Intel
+before Cascade Lake) a training step takes 3 to 9 times the CPU time and nearly twice the memory (``benchmarks/onednn.py``). A
+library should leave the environment alone, but a default that costs hours is worse, and later is too late: so
 ``import brats3d`` sets the variable to 1 unless the user has set it.
 """
 
@@ -20,16 +20,16 @@ from brats3d.version import __version__
 
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 ONEDNN_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"})
-"""With one of these TensorFlow switches oneDNN on by itself (tensorflow/core/util/util.cc)."""
+"""With any of these, TensorFlow enables oneDNN by default (tensorflow/core/util/util.cc)."""
 SPEED_FLAGS = ("sse4_2", "avx", "avx2", "fma", "avx512f", *sorted(ONEDNN_FLAGS))
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "jax", "numpy", "scipy", "h5py")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "ONEDNN_MAX_CPU_ISA")
 
 
 def warn_of_late_onednn(root: Path = Path("/")) -> None:
-    """Warn that TensorFlow decided without the variable, if it leaves oneDNN off on this CPU.
+    """Warn if TensorFlow, imported before the variable was set, leaves oneDNN off on this CPU.
 
-    ``import brats3d`` calls this when TensorFlow was imported before it and the user had not set the variable.
+    ``import brats3d`` calls this if TensorFlow was imported first and the user has not set the variable.
 
     Args:
         root: folder of the kernel's own ``proc``.
@@ -45,7 +45,7 @@ def warn_of_late_onednn(root: Path = Path("/")) -> None:
 
 
 def cpu_model(root: Path = Path("/")) -> str:
-    """Return the CPU's name, as far as the system says; virtual machines hide the name, but not family and model.
+    """Return the CPU's name as far as the system gives it; virtual machines hide the name, but not family and model.
 
     Args:
         root: folder of the kernel's own ``proc``.
@@ -66,7 +66,7 @@ def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
 
 
 def describe_machine() -> str:
-    """Return CPU, flags that matter, cores, settings and versions as one line; no framework is imported."""
+    """Return CPU, relevant flags, cores, settings and versions as one line; no framework is imported."""
     flags = cpu_flags()
     settings = [f"{name}={os.environ[name]}" for name in (ONEDNN_VARIABLE, *THREAD_VARIABLES) if name in os.environ]
     return "; ".join(
@@ -90,7 +90,7 @@ def _versions() -> list[str]:
 
 
 def _first_cpu(root: Path) -> dict[str, str]:
-    """Return what ``/proc/cpuinfo`` says of the first CPU; empty if there is no such file."""
+    """Return what ``/proc/cpuinfo`` says about the first CPU; empty if there is no such file."""
     try:
         text = (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

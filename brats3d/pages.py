@@ -1,7 +1,7 @@
-"""A page of HTML from its parts: one file, readable on a desk and on a telephone, without a network and without scripts.
+"""Builds an HTML page from parts: one file, readable on a desktop and on a phone, without network access or scripts.
 
-Functions return HTML text. What they call a *text* is escaped here, once, whatever it holds; what they call *parts* is HTML
-that one of these functions made. The page forbids itself, in its own head, to load anything from anywhere.
+Functions return HTML. An argument called a *text* is escaped here, once, whatever it contains; *parts* are HTML made by these
+functions. The page's own policy forbids it to load anything from anywhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 Cell = str | float | int | None
-"""A table's cell: text, a number (3 decimals; whole numbers as they are), or None for what is undefined."""
+"""A table cell: text, a number (3 decimals; whole numbers as they are), or None if undefined."""
 
 STYLE = """
 :root { color-scheme: light; }
@@ -63,23 +63,23 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 
 
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-"""What no page may hold: control characters, and halves of a pair, which stand for undecodable bytes of file names."""
+"""Not allowed in a page: control characters, and lone surrogates, which represent undecodable bytes of file names."""
 
 
 def escaped(text: str) -> str:
-    """Return a text as HTML that shows just that text.
+    """Return a text as HTML that displays it.
 
     Args:
-        text: anything; characters that no page may hold are shown as a replacement character.
+        text: anything; characters not allowed in a page become the replacement character.
     """
     return html.escape(UNFIT.sub("\ufffd", text))
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """Return a whole page.
+    """Return a complete page.
 
     Args:
-        title: a text, of the window and of the heading.
+        title: a text, for the window and the heading.
         parts: HTML of what follows the heading.
     """
     return "\n".join(
@@ -109,7 +109,7 @@ def contents(headings: Mapping[str, str]) -> str:
     """Return links to sections of the page.
 
     Args:
-        headings: identifier of a section → its heading, a text.
+        headings: section identifier → its heading, a text.
     """
     links = "".join(f'<li><a href="#{escaped(name)}">{escaped(heading)}</a></li>' for name, heading in headings.items())
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
@@ -119,7 +119,7 @@ def section(identifier: str, heading: str, parts: Sequence[str]) -> str:
     """Return a section.
 
     Args:
-        identifier: what links to it say, unique in the page.
+        identifier: target of links to it, unique on the page.
         heading: a text.
         parts: HTML of its content.
     """
@@ -140,17 +140,17 @@ def paragraph(text: str) -> str:
 
 
 def note(text: str) -> str:
-    """Return a paragraph of a text that explains, less prominent."""
+    """Return a text as a less prominent, explanatory paragraph."""
     return f'<p class="note">{escaped(text)}</p>'
 
 
 def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], *, headers: int = 1) -> str:
-    """Return a table in a box of its own, which scrolls where the table is wider than the page.
+    """Return a table in a box that scrolls if the table is wider than the page.
 
     Args:
         caption: a text.
-        columns: a text a column.
-        rows: cells a row; texts are escaped, numbers stand at the right, None is a dash.
+        columns: one text per column.
+        rows: the cells of each row; texts are escaped, numbers are right-aligned, None is a dash.
         headers: how many of the first cells name their row.
     """
     numbers = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
@@ -170,7 +170,7 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], 
 
 
 def _text_class(longest: int) -> str:
-    """Return how a column of texts is set: short ones on one line (and in sight while one scrolls), long ones wide."""
+    """Return the class of a text column: short texts stay on one line (and in view while scrolling), long ones are wide."""
     return next(name for limit, name in ((24, "short"), (40, "line"), (60, ""), (longest, "wide")) if longest <= limit)
 
 
@@ -187,7 +187,7 @@ def _cell(cell: Cell, name: str, *, header: bool) -> str:
 
 
 def number(value: Cell) -> str:
-    """Return a cell's text: what is whole as it is, other numbers with 3 decimals (2 from 100 on), None as a dash.
+    """Return a cell's text: whole numbers as they are, others with 3 decimals (2 from 100 on), None as a dash.
 
     Args:
         value: a text, a number or None.
@@ -201,12 +201,12 @@ def number(value: Cell) -> str:
 
 
 def picture(png: bytes, alternative: str, caption: str = "", *, width: int | None = None) -> str:
-    """Return a picture that is part of the page, with its caption.
+    """Return a picture embedded in the page, with its caption.
 
     Args:
         png: content of a PNG file.
-        alternative: a text for those who do not see it.
-        caption: a text under the picture; without one there is none.
+        alternative: a text for those who cannot see it.
+        caption: a text below the picture; none if empty.
         width: in CSS pixels, at most that of the page; by default the picture's own.
     """
     source = base64.b64encode(png).decode("ascii")
@@ -216,17 +216,17 @@ def picture(png: bytes, alternative: str, caption: str = "", *, width: int | Non
 
 
 def details(heading: str, parts: Sequence[str]) -> str:
-    """Return parts that stay folded until somebody opens them.
+    """Return parts that are collapsed until the reader opens them.
 
     Args:
-        heading: a text, which is always seen.
-        parts: HTML of what is folded.
+        heading: a text, always visible.
+        parts: HTML of the collapsed content.
     """
     return "\n".join(["<details>", f"<summary>{escaped(heading)}</summary>", *parts, "</details>"])
 
 
 def grid(parts: Sequence[str]) -> str:
-    """Return parts side by side, as many as the page has room for.
+    """Return parts side by side, as many as fit on the page.
 
     Args:
         parts: HTML of each.
@@ -245,16 +245,16 @@ def card(heading: str, parts: Sequence[str]) -> str:
 
 
 def items(texts: Sequence[str]) -> str:
-    """Return a list; empty where there is no text.
+    """Return a list; empty if there are no texts.
 
     Args:
-        texts: one an item.
+        texts: one per item.
     """
     return "<ul>" + "".join(f"<li>{escaped(text)}</li>" for text in texts) + "</ul>" if texts else ""
 
 
 def facts(rows: Mapping[str, str]) -> str:
-    """Return a list of names and what they are.
+    """Return a list of names and values.
 
     Args:
         rows: text → text.

@@ -1,8 +1,8 @@
-"""One function over many cases: in this process, in several, on a cluster, or a share of them in each job of an array.
+"""Runs one function over many cases: in this process, in several, on a cluster, or a share of them in each job of an array.
 
-Workers are spawned, never forked: HDF5 and TensorFlow do not survive a fork. A worker whose parent dies ends by itself, and
-Ctrl-C reaches the parent alone, which then lets the cases in work finish. Beyond one machine the same function is mapped by
-Dask (extra ``cluster``), or each job takes its `share`.
+Workers are spawned, never forked: HDF5 and TensorFlow do not survive a fork. A worker whose parent dies exits too, and Ctrl-C
+reaches only the parent, which then lets the running cases finish. Beyond one machine, Dask (extra ``cluster``) maps the same
+function, or each job takes its `share`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CLUSTER_SECONDS = 30
-"""How long a scheduler may take to answer, and its first worker to come."""
+"""How long a scheduler may take to answer, and its first worker to appear."""
 
 
 def worker_count(workers: int | None, items: int) -> int:
-    """Return how many processes to use: ``workers``, or one a core; never more than there are items.
+    """Return how many processes to use: ``workers``, or one per core; never more than there are items.
 
     Raises:
         OptionError: not a whole number of at least 1.
@@ -41,14 +41,14 @@ def worker_count(workers: int | None, items: int) -> int:
 
 
 def share(items: Sequence[Item], shard: str | None) -> list[Item]:
-    """Return the items of one job of an array: every N-th, from the I-th.
+    """Return the items of one job of an array: every N-th, starting from the I-th.
 
     Args:
         items: all items, the same and in the same order in every job.
         shard: ``I/N``, I from 1 to N; None is all of them.
 
     Raises:
-        OptionError: it is nothing of that kind.
+        OptionError: ``shard`` does not have that form.
     """
     if shard is None:
         return list(items)
@@ -61,14 +61,14 @@ def share(items: Sequence[Item], shard: str | None) -> list[Item]:
 def map_cases(
     function: Callable[[Item], Result], items: Sequence[Item], *, workers: int | None = None, scheduler: str | None = None
 ) -> Iterator[tuple[Item, Result | CaseError]]:
-    """Call a function once an item and yield each item with its result, in the order in which they finish.
+    """Call a function once per item and yield each item with its result, in the order in which they finish.
 
     Args:
-        function: a picklable function of one item. Its `CaseError` is yielded in the result's place; any other exception
-            ends the whole.
+        function: a picklable function of one item. A `CaseError` is yielded instead of a result; any other exception stops
+            everything.
         items: what to call it with.
-        workers: processes; None is one a core, 1 stays in this process.
-        scheduler: address of a Dask scheduler whose workers do it instead; they see the same files under the same names.
+        workers: processes; None is one per core, 1 stays in this process.
+        scheduler: address of a Dask scheduler to use instead; its workers must see the same files under the same names.
 
     Yields:
         (item, result or the CaseError raised).
@@ -94,11 +94,11 @@ def map_cases(
             yield jobs[job], job.result()
     except BrokenProcessPool as problem:
         raise WorkerError(
-            "a worker process was killed, most often for lack of memory; finished cases stay: give the command again with"
-            " fewer --workers."
+            f"one of {count} worker processes was killed, most often for lack of memory; finished cases are kept: run the"
+            " command again with fewer --workers."
         ) from problem
     finally:
-        # On a stop, cases not begun are dropped and those in work end whole.
+        # When stopped, cases not yet started are dropped and running ones finish.
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -109,12 +109,14 @@ def _map_on_cluster(
     try:
         from distributed import Client, KilledWorker, as_completed
     except ImportError as missing:
-        raise MissingExtraError("a Dask scheduler needs distributed; run: pip install 'brats3d[cluster]'.") from missing
+        raise MissingExtraError(
+            f"a Dask scheduler needs distributed ({first_line(missing)}); run: pip install 'brats3d[cluster]'."
+        ) from missing
     try:
         client = Client(scheduler, timeout=CLUSTER_SECONDS, set_as_default=False)
     except (OSError, TypeError, ValueError) as problem:  # a time-out is an OSError
         raise OptionError(
-            f"scheduler is {scheduler!r}, where none answers ({first_line(problem)}); expected the address that"
+            f"scheduler is {scheduler!r}, which does not answer ({first_line(problem)}); expected the address that"
             " `dask scheduler` shows, such as tcp://10.0.0.1:8786."
         ) from problem
     with client:
@@ -125,15 +127,15 @@ def _map_on_cluster(
                 yield jobs[job], answer
         except KilledWorker as problem:
             raise WorkerError(
-                f"a worker of {scheduler} was killed again and again, most often for lack of memory; finished cases stay:"
-                " give the command again with more memory a worker."
+                f"a worker of {scheduler} was killed repeatedly, most often for lack of memory; finished cases are kept: run"
+                " the command again with more memory per worker."
             ) from problem
         except ImportError as problem:
             raise WorkerError(
                 f"the workers of {scheduler} cannot import what they need ({first_line(problem)}); install brats3d there."
             ) from problem
         finally:
-            client.cancel(list(jobs))  # cases not begun; those in work end whole
+            client.cancel(list(jobs))  # cases not yet started; running ones finish
 
 
 def _wait_for_workers(client: Any, scheduler: str) -> None:
@@ -141,7 +143,7 @@ def _wait_for_workers(client: Any, scheduler: str) -> None:
         client.wait_for_workers(1, timeout=CLUSTER_SECONDS)
     except TimeoutError as problem:
         raise WorkerError(
-            f"the scheduler {scheduler} has no worker; start some with: dask worker {scheduler} --nthreads 1 --nworkers 4."
+            f"the scheduler {scheduler} has no workers; start some with: dask worker {scheduler} --nthreads 1 --nworkers 4."
         ) from problem
 
 
@@ -153,17 +155,17 @@ def _answer(function: Callable[[Item], Result], item: Item) -> Result | CaseErro
 
 
 def shown_level() -> int:
-    """Return the level from which this process shows the library's messages on a stream; above all levels where on none."""
+    """Return the lowest level of library messages that this process shows on a stream; above all levels if it shows none."""
     logger = logging.getLogger("brats3d")
     streams = [h for h in (*logger.handlers, *logging.getLogger().handlers) if type(h) is logging.StreamHandler]
     return max(logger.getEffectiveLevel(), min((h.level for h in streams), default=logging.CRITICAL + 1))
 
 
 def start_worker(level: int) -> None:
-    """Prepare a spawned process: Ctrl-C is the parent's affair, messages look like its own, and it ends when its parent does.
+    """Prepare a spawned process: ignore Ctrl-C, log as the parent does, and exit when the parent does.
 
     Args:
-        level: the parent's `shown_level`; nothing of the parent's logging reaches a spawned process by itself.
+        level: the parent's `shown_level`; a spawned process does not inherit the parent's logging.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))

@@ -1,10 +1,10 @@
-"""How people spell the four modalities and a tumour's label: one table for file names and for descriptions of series.
+"""How people spell the four modalities and a tumour's label: one table for file names and for series descriptions.
 
-A file's name ends in what the file is: ``pat1_t1ce``, ``P-7-T1w-post``, ``x.flair``. Several endings may be read in one name
-(``p_t2_flair`` is a FLAIR of ``p`` or of ``p_t2``), so `name_readings` returns all of them, and whoever knows the other files
-decides. What the words of an ending mean, `weighting` says, also in the free text of scanners.
+A file name ends in what the file is: ``pat1_t1ce``, ``P-7-T1w-post``, ``x.flair``. A name may be read in several ways
+(``p_t2_flair`` is a FLAIR of ``p`` or of ``p_t2``), so `name_readings` returns all of them, and the caller, who knows the
+other files, decides. `weighting` says what the words mean, also in the free text of scanners.
 
-Words such as ``post`` before a modality may belong to it, or say when a patient was scanned: two readings again.
+Words such as ``post`` before a modality may belong to it, or say when the patient was scanned: again two readings.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLAIN = re.compile(
 )
 
 EXAMPLES = ("t1", "t1w", "t1n", "t1ce", "t1c", "t1gd", "t1post", "t2", "t2w", "flair", "t2f")
-"""Spellings to show where one was not understood."""
+"""Spellings to suggest when one is not understood."""
 
 _WORDS = {
     "t1": rf"(?:ce|c|gd|s|e|w)?t1(?:{_SEQUENCE})*(?:n|pre|nat|native|{_AGENT})?w?|mprage|bravo|(?:ir)?f?spgr",
@@ -46,24 +46,24 @@ _WORDS = {
     "processed": "bet|r2s|hdbet|ss|stripped|skullstripped|reg|registered|coreg|coregistered|n4|bias|biascorrected|corrected"
     "|norm|normali[sz]ed|resampled|1mm|1x1x1|sri|sri24|mni|mni152|defaced|cropped|preproc|preprocessed|brain",
 }  # fmt: skip
-"""Kind of word → words, as a regular expression; a word may be of several kinds."""
+"""Kind of word → regular expression of such words; a word may be of several kinds."""
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in _WORDS.items()}
 
 _COMBINED = {("t1",), ("t2",), ("flair",), ("t1", "t1"), ("t1", "flair"), ("t2", "flair"), ("flair", "flair")}
-"""Modalities that words of one name may say together: a FLAIR is T2- or T1-weighted; other orders are not clear."""
+"""Modalities that may occur together in one name: a FLAIR is T2- or T1-weighted; other orders are ambiguous."""
 _NO_CASE = re.compile("|".join(_WORDS[kind] for kind in ("t1", "t2", "flair", "plane")))
-"""A name made of these words alone is no case's."""
+"""A name made up of these words only is not a case's."""
 _OTHER_LABEL = re.compile(r"brain|skull|head|face|tissues?|[wg]m|csf|aseg|aparc|vessels?|ventricles?|pred|prediction|predicted")
-"""What a label is of, or by, when it is no reference of a tumour."""
+"""Words for labels of something else, or by someone else, than a reference segmentation of a tumour."""
 
 _DRAWN = re.compile(rf"{_WORDS['area']}|{_WORDS['label']}|tumou?rs?|lesions?")
-"""What a name begins with that is a mask's (``mask_GTV_T1``), unless a number makes it a patient's."""
+"""First word of a mask's name (``mask_GTV_T1``), unless a number makes it a patient's."""
 _REGISTERED = re.compile("to|in|on|onto|reg|registered|coreg|2")
-"""Words after which a modality names the scan that another was brought to."""
+"""Words after which a modality names the scan that another was registered to."""
 MODALITY_WORDS = ("flair", "t1", "t2")
 _SEPARATOR = re.compile(r"[-_. +()]+")
 _BEFORE_PART = "-_. +("
-"""What parts a case's name from what follows; a bracket that closes is the name's own: ``pat (1)_t1``."""
+"""Separators after a case's name; a closing bracket belongs to the name: ``pat (1)_t1``."""
 
 
 class Part(NamedTuple):
@@ -71,7 +71,7 @@ class Part(NamedTuple):
 
     Attributes:
         kind: a modality, or ``label``.
-        rank: 0, or 1 for a scan that was processed (``t1_brain``), which counts if there is no other.
+        rank: 0, or 1 for a processed scan (``t1_brain``), which is used only if there is no other.
     """
 
     kind: str
@@ -79,14 +79,14 @@ class Part(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One way to read a file's name: the case (empty if nothing is left for it) and what the file is."""
+    """One way to read a file name: the case (may be empty) and what the file is."""
 
     case: str
     part: Part
 
 
 def normalise(text: str) -> str:
-    """Return a description as lower-case words parted by single blanks; ``T2*`` becomes ``t2star``, ``+C`` becomes ``gd``."""
+    """Return a description as lower-case words separated by one space; ``T2*`` becomes ``t2star``, ``+C`` becomes ``gd``."""
     text = re.sub(r"t2\s*\*", "t2star", text.lower())
     text = re.sub(r"\+\s*(?:ce?|gd|km|gad)(?![a-z])|(?<![a-z])c\s*\+", " gd ", text)
     return " ".join(re.sub(r"[^a-z0-9]+", " ", text).split())
@@ -103,7 +103,7 @@ def is_contrast(text: str) -> bool:
 
 
 def weighting(words: str) -> tuple[str | None, str]:
-    """Return the modality that words name, and the words that say so; None if they name none, with the reason if they name two.
+    """Return the modality that words name, and those words; None if they name none, with the reason if they name two.
 
     Args:
         words: from `normalise`.
@@ -122,7 +122,7 @@ def weighting(words: str) -> tuple[str | None, str]:
 
 
 def read_part(text: str) -> Part | None:
-    """Return what a file is by the end of its name, or None if a word of it is not known.
+    """Return what a file is, from the end of its name; None if it contains an unknown word.
 
     Args:
         text: such as ``t1ce``, ``T1w_post``, ``ax-flair`` or ``tumor_seg``.
@@ -132,7 +132,7 @@ def read_part(text: str) -> Part | None:
 
 
 def name_readings(stem: str) -> list[Reading]:
-    """Return all ways to read a file's name as a case and what the file is, the shortest case first.
+    """Return all ways to split a file name into a case and what the file is, shortest case first.
 
     Args:
         stem: file name without its suffix.
@@ -150,7 +150,7 @@ def name_readings(stem: str) -> list[Reading]:
 
 
 def _may_be_case(words: Sequence[str]) -> bool:
-    """Whether the words before a file's part can name a case: not those of a scan, of a mask of one, or of one moved to it."""
+    """Return whether the words before a file's part can name a case, and not a scan, a mask or a registered scan."""
     modality = any(_is(word, kind) for word in words for kind in MODALITY_WORDS)
     names = [word for word in words if not any(_is(word, kind) for kind in ("lead", "plane", "processed"))]
     numbered = any(re.search(r"\d", word) and not _NO_CASE.fullmatch(word) for word in words)
@@ -173,7 +173,7 @@ def _label(words: Sequence[str]) -> Part | None:
 
 
 def _modality(words: Sequence[str]) -> Part | None:
-    """Return the modality that words name: words that may lead, the modality's and those that qualify it, what was done."""
+    """Return the modality that words name: leading words, the modality and its qualifiers, then processing steps."""
     kinds = [next((kind for kind in MODALITY_WORDS if _is(word, kind)), "") for word in words]
     first = next((i for i, kind in enumerate(kinds) if kind), len(words))
     end = next((i for i in range(first, len(words)) if not kinds[i] and _is(words[i], "processed")), len(words))

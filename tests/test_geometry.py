@@ -89,9 +89,9 @@ def test_an_affine_between_the_axes_still_comes_back() -> None:
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ArrayError, match=r"last axes are \(6, 8, 7\); the grid has \(6, 7, 8\)"):
+    with pytest.raises(ArrayError, match=r"\(6, 8, 7\); expected .*\(6, 7, 8\)"):
         geometry.to_stored(np.zeros((6, 8, 7)), grid_of())
-    with pytest.raises(ArrayError, match=r"brought back has shape \(8, 7, 6\); its source has \(6, 7, 8\)"):
+    with pytest.raises(ArrayError, match=r"\(8, 7, 6\); expected \(6, 7, 8\)"):
         geometry.from_stored(np.zeros((6, 7, 8)), grid_of("SPL"))
 
 

@@ -60,8 +60,8 @@ def test_it_reads_as_simpleitk_reads(tmp_path: Path, kind: str, packed: bool) ->
     [
         (("LOCAL", "other.raw"), r"ElementDataFile is 'other\.raw'; expected LOCAL, voxels in the same file"),
         (("MET_SHORT", "MET_OTHER"), r"KeyError: 'MET_OTHER'"),
-        (("DimSize = 6 7 8", "DimSize = 6 7 9"), r"EOFError: the voxels end before|bytes of voxels where the header says"),
-        (("DimSize = 6 7 8", "DimSize = 9999 9999 9999"), r"the header asks for shape \(9999, 9999, 9999\)"),
+        (("DimSize = 6 7 8", "DimSize = 6 7 9"), r"EOFError|ValueError: \d+ bytes"),
+        (("DimSize = 6 7 8", "DimSize = 9999 9999 9999"), r"\(9999, 9999, 9999\)"),
         (("DimSize = 6 7 8", "DimSize = 6 7"), r"DimSize is '6 7'; expected 3 numbers"),
         (("ElementSpacing = 1", "ElementSpacing = -1"), r"ElementSpacing is '-1 .*'; expected distances above 0"),
         (("NDims = 3", "NDims = 2"), r"NDims is '2'; expected 3, three axes"),

@@ -118,7 +118,7 @@ def wrong_checksum(folder: Path) -> Path:
         (without(".img"), r"a\.hdr: no file of voxels \(\.img\)"),
         (without(".hdr"), r"a\.img: no header \(\.hdr\)"),
         (single_named_as_pair, r"s\.hdr: .*in the same file; rename it to \.nii"),
-        (too_long, r"a\.hdr: .*more bytes follow"),
+        (too_long, r"a\.hdr: .*more bytes"),
         (unknown_position, r"m\.mgz: .*goodRASFlag"),
         (wrong_checksum, r"w\.mgz: cannot be read"),
     ],

@@ -53,7 +53,7 @@ def test_any_other_exception_ends_the_whole(workers: int, item: int, problem: ty
 
 
 def test_a_worker_that_dies_is_told_and_what_to_do() -> None:
-    with pytest.raises(WorkerError, match=r"process was killed, .*; finished cases stay: .* fewer --workers\.$") as dead:
+    with pytest.raises(WorkerError, match=r"one of 2 worker processes was killed, .* fewer --workers\.$") as dead:
         list(map_cases(answer, [9, 1, 2], workers=2))
     assert dead.value.exit_code == 2
 
@@ -133,7 +133,7 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) 
     pytest.importorskip("distributed", reason="needs Dask (extra cluster)")
     monkeypatch.setattr("brats3d.parallel.CLUSTER_SECONDS", 1)
     for address in ("tcp://127.0.0.1:9", "nowhere"):
-        with pytest.raises(OptionError, match=rf"scheduler is '{address}', where none answers \(.*\); expected the address"):
+        with pytest.raises(OptionError, match=rf"scheduler is '{address}', .*\(.*\); expected the address"):
             list(map_cases(answer, [1], scheduler=address))
 
 

@@ -303,7 +303,7 @@ def test_what_cannot_be_made_leaves_nothing(
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "Phantom_001").mkdir()
-    with pytest.raises(OutputExistsError, match=r"Phantom_001 is there already; choose another folder"):
+    with pytest.raises(OutputExistsError, match=r"Phantom_001 already exists"):
         write_cohort(tmp_path, cases=2, shape=SMALL)
     assert [p.name for p in tmp_path.iterdir()] == ["Phantom_001"]
 

@@ -137,7 +137,7 @@ def test_the_nearest_rigid_matrix() -> None:
 @pytest.mark.parametrize(
     ("matrix", "said"),
     [
-        (np.diag([1.1, 1, 1, 1]), "no scaling, no mirror"), (np.diag([-1.0, 1, 1, 1]), "no scaling, no mirror"),
+        (np.diag([1.1, 1, 1, 1]), r"1\.1, .*without scaling"), (np.diag([-1.0, 1, 1, 1]), r"-1\.0, .*without scaling"),
         (np.eye(3), r"a \(4, 4\) matrix"), (np.full((4, 4), np.nan), r"a \(4, 4\) matrix"), (2 * np.eye(4), "last row 0 0 0 1"),
     ],
 )  # fmt: skip
@@ -152,7 +152,7 @@ def test_what_does_not_belong_together_is_refused() -> None:
     transforms = Transforms("t1", {"t1": np.eye(4)}, {"t1": STORED})
     with pytest.raises(OptionError, match="modality is 'flair'; expected one of: t1"):
         back_to_scan(np.zeros(STORED.shape), STORED, transforms, "flair")
-    with pytest.raises(ArrayError, match=r"\(3, 4, 5\); its grid has \(23, 20, 19\)"):
+    with pytest.raises(ArrayError, match=r"\(3, 4, 5\); expected .*\(23, 20, 19\)"):
         back_to_scan(np.zeros((3, 4, 5)), STORED, transforms)
     with pytest.raises(OptionError, match="order is 3"):
         resample(np.zeros(STORED.shape), STORED, replace(STORED), order=3)

@@ -1,6 +1,6 @@
-"""Finding and naming cases, settling what their labels mean, and splitting them by patient.
+"""Finds and names cases, settles what their labels mean, and splits them by patient.
 
-Only names, tables and manifests are read here; no image is opened.
+Only names, tables and manifests are read here; no images are opened.
 """
 
 from brats3d.cases.case import Case

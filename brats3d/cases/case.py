@@ -12,16 +12,16 @@ from brats3d.regions import MODALITIES
 
 @dataclass(frozen=True)
 class Case(KnownFacts):
-    """One study of one patient: where its files are, and what names, folders and tables say of it.
+    """One study of one patient: where its files are, and what names, folders and tables say about it.
 
     Attributes:
-        id: name of the case, as its files spell it.
-        facts: patient, corpus, grade and so on; attributes of the case too.
+        id: name of the case, as spelt in its files.
+        facts: patient, corpus, grade and so on; also attributes of the case.
         images: modality → file, in the order of `MODALITIES`; only those that exist.
         label: file of the label, or None.
-        label_sets: codings that the names allow for the label, the likelier first.
-        channels: modality → index along the fourth axis of its file; empty if each modality has a 3-D file of its own.
-        reason: how it was recognised, as words.
+        label_sets: codings that the names allow for the label, likelier ones first.
+        channels: modality → index along the fourth axis of its file; empty if each modality has its own 3-D file.
+        reason: how it was recognised, in words.
     """
 
     id: str
@@ -43,6 +43,6 @@ class Case(KnownFacts):
         return tuple(dict.fromkeys([*self.images.values(), *([self.label] if self.label else [])]))
 
     def describe(self) -> str:
-        """Return what was found of the case and what is missing, as words."""
+        """Describe what was found of the case and what is missing."""
         found = ", ".join([*self.images, *(["label"] if self.label else [])]) or "nothing"
         return f"{self.id} ({self.corpus}): found {found}" + (f"; missing {', '.join(self.missing)}" if self.missing else "")

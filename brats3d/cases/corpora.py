@@ -1,23 +1,22 @@
 """The corpora whose files are recognised: one table, one row per corpus.
 
-A row says how a file is named, what its last part means, and which codings its label may have. Adding a corpus adds a row
-(and a tree to the tests); nothing else asks for a year.
+A row says how a file is named, what the last part of its name means, and which codings its label may have. Adding a corpus
+adds a row (and a tree to the tests); nothing else depends on the year.
 
-Rows are tried from top to bottom and the first that fits wins, so names of anybody's own making (``BIDS``, ``nnU-Net``,
-``plain``) come last. The label sets of a row are candidates: `settle_label_set` picks one by the values found. What shaped the
-table:
+Rows are tried from top to bottom and the first match wins, so free names (``BIDS``, ``nnU-Net``, ``plain``) come last. The
+label sets of a row are candidates: `settle_label_set` picks one by the values found. What shaped the table:
 
-- Several years share names and differ in the coding. A pre-operative glioma of 2023 has a time point below 100, a
-  post-treatment one of 2024 and 2025 has one from 100 on, and is coded otherwise: there the name settles it. The paediatric
-  files of 2024 carry the names of 2023, metastases of 2025 those of 2023 and 2024: there only a folder that names the year
-  does (of several, the deepest). Without one all of the codings are candidates, and values that they read differently are
-  refused as doubtful.
-- BraTS 2012 was issued twice under the same names, first with 1 for edema, later with the coding of 2013.
-- The decathlon keeps a case's modalities in one 4-D file, and its images and labels in two folders; so does UPENN-GBM with
-  its labels.
-- The TCIA's collections of TCGA name the day of the scan. It is no part of a case's name here: ids travel into file names.
+- Several years share names but differ in the coding. A pre-operative glioma of 2023 has a time point below 100, a
+  post-treatment one of 2024 and 2025 has one from 100 on, and another coding: there the name settles it. The paediatric files
+  of 2024 have the names of 2023, metastases of 2025 those of 2023 and 2024: there only a folder that names the year does (the
+  deepest of several). Without one all of the codings are candidates, and values that they read differently are refused as
+  doubtful.
+- BraTS 2012 was released twice under the same names, first with 1 for edema, later with the coding of 2013.
+- The decathlon has a case's modalities in one 4-D file, and images and labels in two folders; UPENN-GBM also has its labels
+  in a separate folder.
+- The TCIA's collections of TCGA name the day of the scan. It is not part of a case's name here: ids end up in file names.
 
-Sources of the names: public repositories of the challenges and their users, several a row.
+Sources of the names: public repositories of the challenges and their users, several per row.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _SEG = MappingProxyType({"seg": ""})
 _BY_PROGRAM = "made by a program"
 
 MANIFEST = "manifest"
-"""Row of the cases that a manifest names."""
+"""Row of the cases named in a manifest."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +45,26 @@ class Corpus:
     """How the files of one corpus are named, and what its labels may mean.
 
     Attributes:
-        name: what the corpus is called in a `Case`, such as ``BraTS 2018``.
-        case: regular expression of a case's name, case-insensitive; empty where the folder gives the name. A group named
-            ``grade`` in it tells the grade.
-        example: a file name, for messages; empty where no file is recognised by the row.
+        name: name of the corpus in a `Case`, such as ``BraTS 2018``.
+        case: regular expression of a case's name, case-insensitive; empty if the folder gives the name. A group named
+            ``grade`` in it gives the grade.
+        example: a file name, for messages; empty if no files are recognised by the row.
         modalities: last part of a file name → our name of the modality.
-        labels: last part of a label's file name → what is to be said of such a label; the first at hand counts.
-        label_sets: candidate codings of the label, the likelier first.
+        labels: last part of a label's file name → a note on such labels; the first one present counts.
+        label_sets: candidate codings of the label, likelier ones first.
         separator: regular expression between the case's name and the last part.
         tail: regular expression of what may follow the last part.
-        layout: how these make up a file name; with a ``/`` in it, the name of the file's folder stands before that.
+        layout: how these make up a file name; a ``/`` in it is preceded by the name of the file's folder.
         folder: regular expression that the folders above a file must contain, or empty.
-        parts: regular expression of folders that hold a part of every case, such as all labels.
-        stacked: modalities along the fourth axis of a file, where no ``dataset.json`` says it; or empty.
-        odd_labels: label files without the case's name in theirs; the folder's name says the case.
-        graded: whether HGG and LGG folders say the grade.
+        parts: regular expression of folders that contain a part of every case, such as all labels.
+        stacked: modalities along the fourth axis of a file, if no ``dataset.json`` says so; or empty.
+        odd_labels: label files without the case's name in theirs; the folder's name gives the case.
+        graded: whether HGG and LGG folders give the grade.
         grade: grade of all cases, or None.
-        binding: whether the name says the year, so that another label set contradicts it.
-        server: the grid on which the challenge's validation server takes masks; None if there is no server, or nothing is
-            known of it.
-        reader: (stem, folders) → all ways to read a name, the shortest case first, if names are too free for the above.
+        binding: whether the name gives the year, so that another label set contradicts it.
+        server: the grid on which the challenge's validation server accepts masks; None if there is no server, or nothing is
+            known about it.
+        reader: (stem, folders) → all ways to read a name, shortest case first, if names are too free for the above.
     """
 
     name: str
@@ -100,11 +99,11 @@ class Corpus:
         object.__setattr__(self, "_kinds", {k.lower(): v for k, v in kinds.items()})
 
     def readings(self, stem: str, folders: str) -> Sequence[FileName]:
-        """Return what the name of a file says, in all ways in which it may be read; empty if it is not of this corpus.
+        """Return what the name of a file says, in all possible readings; empty if it is not of this corpus.
 
         Args:
             stem: file name without its suffix.
-            folders: absolute path of the folder that holds it.
+            folders: absolute path of its folder.
         """
         if not self.lies_in(folders):
             return []
@@ -117,10 +116,10 @@ class Corpus:
         return [FileName(found["case"] if self.case else "", kind, rank, found.groupdict().get("grade"), note)]
 
     def lies_in(self, folders: str) -> bool:
-        """Whether the folders above a file may be those of this corpus.
+        """Return whether the folders above a file may be those of this corpus.
 
         Args:
-            folders: absolute path of the folder that holds the file.
+            folders: absolute path of the file's folder.
         """
         return not self.folder or re.search(self.folder, folders, re.IGNORECASE) is not None
 
@@ -133,7 +132,7 @@ def _row_2017_to_2019(year: str) -> Corpus:
 
 def _since_2023(year: str, task: str, label_sets: tuple[str, ...] = ("L23",), *, server: ServerGrid,
                 number: str = r"\d{5}-\d{3}", folder: str = "", example: str = "00002-000") -> Corpus:  # fmt: skip
-    """Return the row of a task; ``year`` is empty where nothing but the task is known."""
+    """Return the row of a task; ``year`` is empty if only the task is known."""
     name = " ".join(["BraTS", *([year] if year else []), task])
     example = f"BraTS-{task}-{example}-t1n.nii.gz"
     case = f"BraTS-{task}-{number}"
@@ -141,8 +140,8 @@ def _since_2023(year: str, task: str, label_sets: tuple[str, ...] = ("L23",), *,
 
 
 def _folder_of(years: str) -> str:
-    """Return the expression of a path whose deepest folder that names a year of BraTS names one of these."""
-    return rf"brats[^/]*(?<!\d)(?:{years})(?!\d)(?!.*brats[^/]*(?<!\d)20[12]\d(?!\d))"  # no part of a case's number
+    """Return the expression for a path whose deepest folder that names a BraTS year names one of these."""
+    return rf"brats[^/]*(?<!\d)(?:{years})(?!\d)(?!.*brats[^/]*(?<!\d)20[12]\d(?!\d))"  # not part of a case's number
 
 
 def _tcga(name: str, folder: str, grade: str | None) -> Corpus:
@@ -209,7 +208,7 @@ _ROWS = (
         "MSD Task01", r"BRATS_\d{3}", "imagesTr/BRATS_001.nii.gz", {"imagesTr": STACK, "imagesTs": STACK}, {"labelsTr": ""},
         ("LMSD",), layout="{kind}/{case}", parts="imagesTr|imagesTs|labelsTr", stacked=("flair", "t1", "t1ce", "t2"),
     ),
-    # Masks of such names, in a folder that does not say whose they are, may keep the decathlon's coding or not.
+    # Masks with such names, in a folder that does not say whose they are, may have the decathlon's coding or not.
     Corpus(
         "BRATS_nnn", r"BRATS_\d{3}", "", {}, _SEG, ("LMSD", "L17", "L23"), layout="(?!){case}{kind}", binding=False,
     ),
@@ -232,14 +231,14 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({row.name: row for row in _ROWS
 
 
 def corpus_of(case_id: str, folders: str) -> Corpus:
-    """Return the corpus that the name of a case tells, where its mask lies alone and has no other part in its name.
+    """Return the corpus of a case by its name, for a mask on its own with nothing else in its name.
 
     Args:
         case_id: name of a case.
-        folders: absolute path of the folder that holds the mask.
+        folders: absolute path of the mask's folder.
 
     Returns:
-        A row of `CORPORA`; ``plain`` where the name tells none.
+        A row of `CORPORA`; ``plain`` if the name gives none.
     """
     rows = (row for row in _ROWS if row.case and "/" not in row.layout and row.lies_in(folders))
     return next(row for row in rows if re.fullmatch(row.case, case_id, re.IGNORECASE) or row is _ROWS[-1])

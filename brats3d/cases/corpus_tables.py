@@ -1,8 +1,8 @@
-"""The corpora's own tables: grade, age, survival, resection and site of a case, and the names it had in other years.
+"""The corpora's own tables: grade, age, survival, resection and site of a case, and its names in other years.
 
-A table is known by its columns, not by its file's name, since mirrors rename files; a row counts where it holds a name that
-`patient_of` knows. What a cell says is taken where it can be read and left out with a warning where it cannot: a table never
-stops a case. Tables in ``.xlsx`` are to be saved as CSV.
+A table is recognised by its columns, not by its file name, since mirrors rename files; a row counts if it contains a name that
+`patient_of` knows. Cells that cannot be read are left out with a warning: a table never stops a case. Tables in ``.xlsx`` must
+be saved as CSV.
 
 Columns (headers of the releases): BraTS 2017 to 2020 ``survival_data.csv``, ``survival_info.csv``, ``name_mapping.csv``;
 ``BraTS21-17_Mapping.csv`` and its successor of 2023; ``UPENN-GBM_clinical_info_v2.1.csv``; ``UCSF-PDGM-metadata_v5.csv``.
@@ -27,22 +27,22 @@ from brats3d.cases.patients import is_known_name, patient_of, same_person
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 16_000_000
-"""Larger files are no tables of cases: 10,000 cases take about one megabyte."""
+"""Larger files are not tables of cases: 10,000 cases take about one megabyte."""
 
 _MISSING = {"", "na", "nan", "n/a", "none", "unknown", "not available", "not applicable"}
 _NAMES = re.compile(r"id|brats(20)?\d\d(subject)?id|brats20\d\d|bratssubjectid|tcgatciasubjectid")
 _GRADES = {"hgg": "HGG", "lgg": "LGG", "4": "HGG", "2": "LGG", "3": None}
-"""WHO grade 3 is called high by the clinic and was among the LGG cases of BraTS: it is left open."""
+"""WHO grade 3 is clinically high but was among the LGG cases of BraTS: it is left open."""
 
 
 def read_grade(text: str) -> str | None:
-    """Return ``HGG`` or ``LGG`` for a grade as tables write it, None for the WHO's grade 3.
+    """Return ``HGG`` or ``LGG`` for a grade as written in tables, None for WHO grade 3.
 
     Args:
-        text: ``HGG``, ``LGG``, or the WHO's number.
+        text: ``HGG``, ``LGG``, or the WHO grade.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is none of them; the message says what is expected.
     """
     grade = re.sub(r"\.0$", "", text.strip().lower())
     if grade not in _GRADES:
@@ -57,7 +57,7 @@ def read_age(text: str) -> float:
         text: a number.
 
     Raises:
-        ValueError: it is none from 0 to 130.
+        ValueError: it is not from 0 to 130; the message says what is expected.
     """
     age = _number(text, "years from 0 to 130")
     if not 0 <= age <= 130:
@@ -66,13 +66,13 @@ def read_age(text: str) -> float:
 
 
 def read_survival(text: str) -> int | None:
-    """Return days to death; None where the text says that the patient is alive.
+    """Return days to death; None if the text says that the patient is alive.
 
     Args:
         text: a number of days, or words such as ``ALIVE (361 days later)``.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither; the message says what is expected.
     """
     if "alive" in text.lower():
         return None
@@ -113,15 +113,15 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[str], Any]]] = MappingProxyType({
     "site": ("site", _site),
     "sitenorepresentstheoriginatinginstitution": ("site", _site),
 })  # fmt: skip
-"""Header in small letters and digits → field of a `Case`, and how it is read."""
+"""Header in lower-case letters and digits → field of a `Case`, and how it is read."""
 
 _LIVING = MappingProxyType({"survivalstatus": ("alive", "lost to follow-up"), "1dead0alive": ("0",)})
-"""Header → values that make the days those of a patient who has not died."""
+"""Header → values that say that the patient has not died after the days given."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a table says of one case.
+    """What a table says about one case.
 
     Attributes:
         names: all names the row gives it.
@@ -138,7 +138,7 @@ class Table:
 
     Attributes:
         name: the file's name.
-        rows: a row a case.
+        rows: one row per case.
     """
 
     name: str
@@ -146,14 +146,14 @@ class Table:
 
 
 def read_rows(path: Path | str) -> list[dict[str, str]]:
-    """Return the rows of a CSV file as header → cell, whatever separates them; cells beyond the header are joined under ''.
+    """Return the rows of a CSV file as header → cell; cells beyond the header are joined under ''.
 
     Args:
-        path: the file, UTF-8, Latin-1, or UTF-16 with its mark; commas, semicolons or tabs separate its cells.
+        path: the file, UTF-8, Latin-1, or UTF-16 with byte order mark; separated by commas, semicolons or tabs.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no text, or no CSV.
+        ValueError: it is not text, or not CSV.
     """
     raw = Path(path).read_bytes()
     try:
@@ -170,7 +170,7 @@ def read_rows(path: Path | str) -> list[dict[str, str]]:
 
 
 def _cells(row: Mapping[str, str | list[str]]) -> dict[str, str]:
-    """Return header → cell; columns without a header are left out, and cells beyond the header, if not empty, are under ''."""
+    """Return header → cell, without columns that have no header; non-empty cells beyond the header are under ''."""
     beyond = [cell.strip() for cells in row.values() if isinstance(cells, list) for cell in cells]
     cells = {name.strip(): cell.strip() for name, cell in row.items() if isinstance(cell, str) and name.strip()}
     return {**cells, "": ", ".join(filter(None, beyond))} if any(beyond) else cells
@@ -183,7 +183,7 @@ def read_table(path: Path | str) -> Table | None:
         path: a CSV file.
 
     Returns:
-        The table, or None where the file is none: no column of names, or no name in it that is known.
+        The table, or None if the file is not one: it has no column of names, or no known name.
     """
     path = Path(path)
     try:
@@ -224,10 +224,10 @@ def _plain(header: str) -> str:
 
 
 class Register:
-    """What all tables together say: of each case, and which names are one person's.
+    """What all tables together say: about each case, and which names belong to one person.
 
     Args:
-        tables: in the order in which they were found; where two contradict each other, the first counts, with a warning.
+        tables: in the order in which they were found; if two contradict each other, the first counts, with a warning.
     """
 
     def __init__(self, tables: Iterable[Table]) -> None:
@@ -245,18 +245,18 @@ class Register:
         for fact, value in facts.items():
             before, where = known.setdefault(fact, (value, source))
             if before != value:
-                log.warning("%s: %s is %s in %s and %s in %s; the first is taken.", name, fact, before, where, value, source)
+                log.warning("%s: %s is %s in %s and %s in %s; the first is used.", name, fact, before, where, value, source)
 
     def patient(self, patient: str) -> str:
-        """Return the name under which all names of a person are brought together; the same where no table knows it."""
+        """Return the one name for all names of a person; unchanged if no table has it."""
         return self._people.get(patient, patient)
 
     def facts(self, case_id: str) -> dict[str, tuple[Any, str]]:
-        """Return field of a `Case` → (value, name of the table that says so) of a case."""
+        """Return field of a `Case` → (value, name of the table that says so)."""
         return self._facts.get(_study(case_id), {})
 
 
 def _study(name: str) -> tuple[str, str | None]:
-    """Return patient and time point, so that ``BraTS2021_00005`` and ``BraTS-GLI-00005-000`` are one study."""
+    """Return patient and time point, so that ``BraTS2021_00005`` and ``BraTS-GLI-00005-000`` are the same study."""
     patient, timepoint = patient_of(name)
     return patient.lower(), None if timepoint == "000" else timepoint

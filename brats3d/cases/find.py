@@ -1,9 +1,9 @@
-"""Finding cases in a folder, however it is nested, or in a manifest.
+"""Finds cases in a folder, however nested, or in a manifest.
 
-One walk lists all files; each file's name (or that of the folder that stands for it) says corpus, case and modality; files
-of one case lie in one folder, or in the folders where its corpus keeps labels and images apart. No image is opened, but for
-the first bytes of files without a suffix, which may be DICOM; tables that come with the corpora are read for grade, age,
-survival, resection, site, and for names that are one patient's.
+One walk lists all files; each file's name (or that of the folder representing it) gives corpus, case and modality; files of one
+case are in one folder, or in the separate folders of its corpus for labels and images. No images are opened, except for the
+first bytes of files without a suffix, which may be DICOM; tables that come with the corpora are read for grade, age, survival,
+resection and site, and for names that belong to one patient.
 """
 
 from __future__ import annotations
@@ -39,22 +39,21 @@ _GRADES = {"hgg": "HGG", "hg": "HGG", "lgg": "LGG", "lg": "LGG"}
 def find_cases(source: Path | str | Sequence[Path | str]) -> list[Case]:
     """Find the cases below one folder or several, whatever their nesting, or in manifests.
 
-    Recognised are the rows of `CORPORA`: a folder a case, files lying flat, a folder a file, wrapping folders, any case
-    of letters, BIDS, nnU-Net's numbered channels, the decathlon's 4-D files, and names of anybody's own making that end in a
-    modality (`brats3d.spellings`). Hidden files are passed over; images that are not used are named in a warning. Where a file
-    is there twice with different suffixes, the first of `images.SUFFIXES` counts; where a case has a label by hand and one by
-    a program, the first.
+    The rows of `CORPORA` are recognised: one folder per case, flat files, one folder per file, wrapping folders, any letter
+    case, BIDS, nnU-Net's numbered channels, the decathlon's 4-D files, and free names that end in a modality
+    (`brats3d.spellings`). Hidden files are skipped; unused images are named in a warning. If a file exists with several
+    suffixes, the first of `images.SUFFIXES` counts; if a case has a manual and an automatic label, the manual one.
 
     Args:
         source: a folder or a manifest (``.csv``, ``.json``: `read_manifest`), or several.
 
     Returns:
-        All cases, sorted by id, incomplete and unlabelled ones too (`Case.missing`).
+        All cases, sorted by id, including incomplete and unlabelled ones (`Case.missing`).
 
     Raises:
-        NoCasesError: a source does not exist or is a file of another kind, or nothing in all of them is recognised; says
-            what was looked for and what is there.
-        OptionError: one case lies in two folders, two files say they are the same modality of a case, or a manifest or a
+        NoCasesError: a source does not exist or is a file of another kind, or nothing is recognised in any of them; the message
+            says what was expected and what is there.
+        OptionError: a case is in two folders, two files claim to be the same modality of a case, or a manifest or a
             ``dataset.json`` is wrong or missing.
     """
     finding = look_for_cases(source)
@@ -64,7 +63,7 @@ def find_cases(source: Path | str | Sequence[Path | str]) -> list[Case]:
 
 
 def look_for_cases(source: Path | str | Sequence[Path | str]) -> Finding:
-    """Find cases as `find_cases` does, and return what was passed over and what contradicts itself, too.
+    """Find cases as `find_cases` does, and also return what was skipped and what is contradictory.
 
     Args:
         source: a folder or a manifest, or several.
@@ -99,9 +98,9 @@ def look_for_cases(source: Path | str | Sequence[Path | str]) -> Finding:
 
 
 def _stacks(found: Iterable[CaseFiles]) -> dict[tuple[str, str], Stack]:
-    """Return folder and corpus → what a ``dataset.json`` says, of tasks that keep all modalities in one file or number them.
+    """Return folder and corpus → what ``dataset.json`` says, for data sets with all modalities in one file or with numbers.
 
-    Labels alone may do without: then their names count.
+    Labels on their own can do without it: their names then count.
     """
     parts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for files in found:
@@ -149,14 +148,14 @@ def _case(files: CaseFiles, stacks: Mapping[tuple[str, str], Stack]) -> Case:
 
 
 def _described(first: Recognised) -> bool:
-    """Whether a ``dataset.json`` says what the case's files are."""
+    """Return whether a ``dataset.json`` says what the case's files are."""
     return bool(first.corpus.stacked) or first.corpus is CORPORA["nnU-Net"]
 
 
 def _pass_over_channels(
     found: Iterable[CaseFiles], stacks: Mapping[tuple[str, str], Stack], passed_over: dict[str, str]
 ) -> None:
-    """Note the numbered channels that their ``dataset.json`` does not know."""
+    """Note the numbered channels that are not in their ``dataset.json``."""
     for files in found:
         channels, _, _ = stacks.get((files.first.home, files.first.corpus.name), ({}, (), ""))
         known = {f"{CHANNEL}{index}" for index in channels.values()}
@@ -172,7 +171,7 @@ def _named_like(first: Recognised) -> str:
 
 
 def _grade(first: Recognised) -> tuple[str | None, str]:
-    """Return the grade that name, folder or corpus tell, and which of them does."""
+    """Return the grade given by name, folder or corpus, and which of them gives it."""
     if first.name.grade:
         return _GRADES[first.name.grade.lower()], "grade by its name"
     parts = reversed(Path(first.folder).parts) if first.corpus.graded else ()
@@ -183,16 +182,16 @@ def _grade(first: Recognised) -> tuple[str | None, str]:
 
 
 def _named(named: Sequence[Case], others: Sequence[Case], manifest: Path | str) -> Sequence[Case]:
-    """Return the cases of a manifest, which must have other names than those found so far."""
+    """Return the cases of a manifest, whose names must differ from those found so far."""
     known = {case.id.lower() for case in others}
     for case in named:
         if case.id.lower() in known:
-            raise OptionError(f"case {case.id} of {manifest} is in another source too; leave one of them out.")
+            raise OptionError(f"case {case.id} of {manifest} is also in another source; leave one of them out.")
     return named
 
 
 def _with_facts(case: Case, register: Register) -> Case:
-    """Return a case with what the tables say of it; what names, folders and manifests say stays."""
+    """Return a case with what the tables say about it; names, folders and manifests take precedence."""
     facts: dict[str, Any] = {}
     sources: dict[str, list[str]] = {}
     for fact, (value, source) in register.facts(case.id).items():
@@ -201,7 +200,7 @@ def _with_facts(case: Case, register: Register) -> Case:
             facts[fact] = value
             sources.setdefault(source, []).append(fact.replace("_", " "))
         elif before != value:
-            log.warning("%s: %s is %s by its place and %s in %s; the first is taken.", case.id, fact, before, value, source)
+            log.warning("%s: %s is %s by its place and %s in %s; the first is used.", case.id, fact, before, value, source)
     patient = register.patient(case.patient)
     if patient != case.patient:
         sources.setdefault("tables of names", []).append(f"patient ({case.patient})")
@@ -212,4 +211,4 @@ def _with_facts(case: Case, register: Register) -> Case:
 def _warn_of_programs(cases: Sequence[Case]) -> None:
     counts = Counter(case.corpus for case in cases if "label made by a program" in case.reason)
     for corpus, count in counts.items():
-        log.warning("%d cases of %s have a label that a program made and nobody corrected.", count, corpus)
+        log.warning("%d cases of %s have a label made by a program and not corrected by hand.", count, corpus)

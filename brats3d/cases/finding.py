@@ -1,4 +1,4 @@
-"""What a look for cases found, and what is said of the files that no case has."""
+"""The result of a search for cases, and messages about files that belong to no case."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from brats3d.images import AS_DICOM, SUFFIXES, is_dicom
 log = logging.getLogger(__name__)
 
 NO_IMAGE = "no image, and no table of a corpus"
-"""Why no case has a file that does not look like an image."""
+"""Why a file that does not look like an image belongs to no case."""
 _SHOWN = 5
-"""Files that a warning names for each reason."""
+"""Files that a warning names per reason."""
 _LOOKED_INTO = 200
-"""Files that are looked into for DICOM where no case was found."""
+"""Files that are examined for DICOM if no case was found."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a look through folders and manifests found.
+    """The result of a search through folders and manifests.
 
     Attributes:
         cases: sorted by id.
-        read: tables and other files that were read for what they say of cases.
-        passed_over: file → why no case has it.
+        read: tables and other files that were read for what they say about cases.
+        passed_over: file → why it belongs to no case.
         conflicts: case → why its files contradict each other; such a case has the files that were found first.
     """
 
@@ -48,7 +48,7 @@ def refuse_conflicts(finding: Finding) -> None:
         finding: from `look_for_cases`.
 
     Raises:
-        OptionError: there are such cases; names the first, and how many more there are.
+        OptionError: there are such cases; the message gives the first, and how many more there are.
     """
     if finding.conflicts:
         first, *others = finding.conflicts.values()
@@ -57,11 +57,11 @@ def refuse_conflicts(finding: Finding) -> None:
 
 
 def warn_of_unused(finding: Finding, used: Collection[str] = ()) -> None:
-    """Warn of files that look like images and that no case has: those beside incomplete cases are named first.
+    """Warn of files that look like images but belong to no case; those beside incomplete cases are named first.
 
     Args:
         finding: from `look_for_cases`.
-        used: absolute paths of files that are used all the same.
+        used: absolute paths of files that are used anyway.
     """
     lacking = {str(file.parent.absolute()) for case in finding.cases if case.missing for file in case.files}
     reasons: dict[str, list[str]] = defaultdict(list)
@@ -85,12 +85,12 @@ def _some(paths: Sequence[str]) -> str:
 
 
 def nothing_found(sources: Sequence[Path | str], tables: Iterable[str], passed_over: Mapping[str, str]) -> str:
-    """Return the sentence that says that no case was found: what is there, what was expected, and what to do.
+    """Return the message that no case was found: what is there, what was expected, and what to do.
 
     Args:
-        sources: where was looked.
-        tables: absolute paths of the tables that are there.
-        passed_over: absolute paths of the other files → why no case has them.
+        sources: the places searched.
+        tables: absolute paths of the tables found.
+        passed_over: absolute paths of the other files → why they belong to no case.
     """
     strangers = [*tables, *passed_over]
     where = ", ".join(str(s) for s in sources)
@@ -100,13 +100,13 @@ def nothing_found(sources: Sequence[Path | str], tables: Iterable[str], passed_o
     reasons = Counter(why for why in passed_over.values() if why not in (NO_IMAGE, AS_DICOM))
     if reasons:
         why, count = reasons.most_common(1)[0]
-        there += f"; {count} images are passed over: {why}"
+        there += f"; {count} images are skipped: {why}"
     if any(_may_be_dicom(path) for path in strangers[:_LOOKED_INTO]):
         there += (
             "; DICOM is read by python -m brats3d.preprocess FOLDER --raw --out STORE, and masks are predicted on that store"
         )
     return (
-        f"no case found in {where}, where there are {there}; expected names like {examples}"
+        f"no case found in {where}, which has {there}; expected names like {examples}"
         f" (or {', '.join(SUFFIXES[1:])}): rename the files, name them in a manifest (.csv, .json), or name another folder."
     )
 

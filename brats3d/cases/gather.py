@@ -1,8 +1,7 @@
-"""One walk through the sources, and which files belong to one case.
+"""Walks through the sources once, and determines which files belong to one case.
 
-A name that can be read in several ways is settled by the other files: a case that is named beyond doubt, or as its folder is,
-wins over the shortest reading. Files that are only called what they are (``t1.nii.gz``) are the case of their folder, as long
-as no other case lies there.
+A name with several readings is settled by the other files: a case that is named beyond doubt, or like its folder, wins over the
+shortest reading. Files named only by modality (``t1.nii.gz``) are the case of their folder, as long as no other case is there.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ class CaseFiles:
     """The files of one case.
 
     Attributes:
-        first: what the first of its images is, or its label if it has none.
+        first: its first image as recognised, or its label if it has none.
         paths: kind → file.
-        place: its folder, if that gives the case its name.
+        place: its folder, if the case is named after it.
     """
 
     first: Recognised
@@ -47,12 +46,12 @@ class CaseFiles:
 
 @dataclass
 class Gathered:
-    """What the sources hold.
+    """The content of the sources.
 
     Attributes:
         cases: the files of each case.
         tables: file → table.
-        passed_over: file → why no case has it.
+        passed_over: file → why it belongs to no case.
         conflicts: case → why its files contradict each other; it has those that were found first.
     """
 
@@ -65,7 +64,7 @@ class Gathered:
 def gather(folders: Sequence[Path | str], manifests: Mapping[str, Collection[Path]] = MappingProxyType({})) -> Gathered:
     """Return the files below folders, sorted into cases.
 
-    What a manifest names is left to it, and so are files beside and below it that no name tells the case of.
+    Files named in a manifest are left to it, and so are files beside and below it whose names give no case.
 
     Args:
         folders: the sources.
@@ -80,7 +79,7 @@ def gather(folders: Sequence[Path | str], manifests: Mapping[str, Collection[Pat
         gathered.passed_over = {p: why for p, why in gathered.passed_over.items() if os.path.realpath(p) not in taken}
     files, places = _with_places(_without_series(list(_settled(found, gathered)), gathered), roots, gathered)
     for path in [path for path in places if any(path.startswith(os.path.dirname(m) + os.sep) for m in manifests)]:
-        gathered.passed_over[path] = "its name says no case, and the manifest does not name it"
+        gathered.passed_over[path] = "its name gives no case, and the manifest does not name it"
     files = [file for file in files if file[0] not in gathered.passed_over]
     with_images = {os.path.dirname(os.path.dirname(path)) for path in (*gathered.passed_over, *dict(files)) if _in_images(path)}
     groups: dict[str, list[File]] = defaultdict(list)
@@ -97,7 +96,7 @@ def gather(folders: Sequence[Path | str], manifests: Mapping[str, Collection[Pat
 
 
 def _recognised(gathered: Gathered, folders: Iterable[Path | str], roots: set[str]) -> list[tuple[str, Sequence[Recognised]]]:
-    """Return every file that a corpus may know, with all readings; note the tables and the others."""
+    """Return every file that may be of a corpus, with all readings; note the tables and the others."""
     found = []
     for path in files_below(folders):
         readings = [] if is_voxel_file(path) else recognise(path, roots)
@@ -118,12 +117,12 @@ def _why_not(path: str) -> str:
         bare = re.fullmatch(r"(?:\.\d+)?", os.path.splitext(name)[1])  # as scanners name DICOM files
         return why_unread(name) or (AS_DICOM if bare and is_dicom(path) else NO_IMAGE)
     if re.search(r"_\d{4}$", stem):
-        return "named as nnU-Net numbers its channels; expected in a folder imagesTr or imagesTs, beside a dataset.json"
-    return "no corpus names an image so"
+        return "named like nnU-Net's numbered channels; expected in a folder imagesTr or imagesTs, beside a dataset.json"
+    return "no corpus has such image names"
 
 
 def _settled(files: Sequence[tuple[str, Sequence[Recognised]]], gathered: Gathered) -> Iterator[File]:
-    """Yield each file with the reading that the others bear out: first scans that are sure, then other scans, then labels."""
+    """Yield each file with the reading that the others confirm: first unambiguous scans, then other scans, then labels."""
     sure = {_key(readings[0]) for _, readings in files if len(readings) == 1}
     taken = {path: reading for path, readings in files if (reading := _borne_out(readings, sure))}
     for path, readings in files:
@@ -141,7 +140,7 @@ def _settled(files: Sequence[tuple[str, Sequence[Recognised]]], gathered: Gather
 
 
 def _borne_out(readings: Sequence[Recognised], sure: Collection[tuple[str, str]]) -> Recognised | None:
-    """Return the reading of the longest case that another file or the folder's name knows, or None."""
+    """Return the reading with the longest case that another file or the folder's name confirms, or None."""
     return next(
         (r for r in reversed(readings) if _key(r) in sure or os.path.basename(r.folder).lower() == r.case.lower()), None
     )
@@ -152,7 +151,7 @@ def _key(reading: Recognised) -> tuple[str, str]:
 
 
 def _without_series(files: Sequence[File], gathered: Gathered) -> list[File]:
-    """Return the files without those whose number is a series': in one folder each has one file, and all are different."""
+    """Return the files without those numbered by series: in one folder each number has one file, and all differ in kind."""
     numbered: dict[str, list[File]] = defaultdict(list)
     for path, recognised in files:
         if recognised.corpus is PLAIN and re.fullmatch(r"\d{1,3}", recognised.case):
@@ -162,14 +161,16 @@ def _without_series(files: Sequence[File], gathered: Gathered) -> list[File]:
         cases, kinds = {file.case for _, file in group}, {file.name.kind for _, file in group}
         if 1 < len(group) == len(cases) == len(kinds):
             series |= {path for path, _ in group}
-            _pass_over(gathered, group, "its number seems to be a series', not a case's: rename it, or see preprocess --raw")
+            _pass_over(
+                gathered, group, "its number seems to be that of a series, not of a case: rename it, or see preprocess --raw"
+            )
     return [file for file in files if file[0] not in series]
 
 
 def _with_places(found: Sequence[File], roots: set[str], gathered: Gathered) -> tuple[list[File], dict[str, Place]]:
-    """Return the files, those without a name as the case of their folder, and path → folder of these.
+    """Return the files, with unnamed ones as the case of their folder, and path → folder of these.
 
-    Where another case lies in or below the folder, they are nobody's; and neither are labels alone below a case's scans.
+    If another case is in or below the folder, they belong to no case; nor do labels on their own below a case's scans.
     """
     places = {path: place_of(recognised.folder, roots) for path, recognised in found if not recognised.case}
     folders = {path: places[path].folder if path in places else recognised.folder for path, recognised in found}
@@ -179,7 +180,7 @@ def _with_places(found: Sequence[File], roots: set[str], gathered: Gathered) -> 
     for path, recognised in found:
         above = list(_up_to(folders[path], roots))
         if path in places and above[0] not in scans and scans & set(above):
-            gathered.passed_over[path] = "a label without a case's name, in a folder of its own below scans"
+            gathered.passed_over[path] = "a label without a case's name, in its own folder below scans"
             continue
         files.append((path, recognised))
         for folder in above:
@@ -190,7 +191,7 @@ def _with_places(found: Sequence[File], roots: set[str], gathered: Gathered) -> 
         if place is None:
             result.append((path, recognised))
         elif inside[place.folder] - {place.case.lower()}:
-            gathered.passed_over[path] = "its name says no case, and other cases lie in its folder"
+            gathered.passed_over[path] = "its name gives no case, and other cases are in its folder"
         else:
             corpus = corpus_of(place.case, place.folder)
             name = after_official(recognised.name, corpus)
@@ -210,7 +211,7 @@ def _up_to(folder: str, roots: Collection[str]) -> Iterator[str]:
 
 
 def _is_another_label(group: Sequence[File], groups: Mapping[str, Sequence[File]]) -> bool:
-    """Whether a case of nothing but a label is one of the drawings of a longer name that lie beside another case."""
+    """Return whether a case with only a label is a further segmentation, with a longer name, beside another case."""
     first = group[0][1]
     if first.corpus.binding or any(recognised.name.kind != "label" for _, recognised in group):
         return False
@@ -223,7 +224,7 @@ def _is_another_label(group: Sequence[File], groups: Mapping[str, Sequence[File]
 
 
 def _of_one_home(group: Sequence[File], with_images: Collection[str], gathered: Gathered) -> list[File]:
-    """Return the files of a case that have one home; nnU-Net's labels only where scans of the case lie, or no scans at all."""
+    """Return the files of a case in one home; nnU-Net's labels only if the case's scans, or no scans at all, are there."""
     homes = {recognised.home for _, recognised in group if not _is_nnunet_label(recognised)}
     first = next((recognised for _, recognised in group if recognised.home in homes), group[0][1])
     own = []
@@ -233,7 +234,7 @@ def _of_one_home(group: Sequence[File], with_images: Collection[str], gathered: 
         elif _is_nnunet_label(recognised):
             gathered.passed_over[path] = "no scan of its name in imagesTr"
         else:
-            gathered.passed_over[path] = "the case lies in another folder too"
+            gathered.passed_over[path] = "the case is also in another folder"
             gathered.conflicts.setdefault(recognised.case, _two_folders(first, recognised))
     return own
 
@@ -248,15 +249,15 @@ def _in_images(path: str) -> bool:
 
 def _two_folders(first: Recognised, other: Recognised) -> str:
     return (
-        f"case {other.case} lies in two folders, {first.folder} and {other.folder}{other_letter_case(first.case, other.case)};"
+        f"case {other.case} is in two folders, {first.folder} and {other.folder}{other_letter_case(first.case, other.case)};"
         " leave one of them out."
     )
 
 
 def _one_per_kind(group: Sequence[File], gathered: Gathered) -> dict[str, File]:
-    """Return kind → file of a case: the lowest rank counts, then a suffix; two files alike are a conflict.
+    """Return kind → file of a case: the lowest rank wins, then the first suffix; two equal files are a conflict.
 
-    If a scan is there only as it was processed (``t2_reg``), that counts for the others too: native scans lie elsewhere.
+    If a scan exists only in processed form (``t2_reg``), processed ones count for the others too: native scans are elsewhere.
     """
     kinds: dict[str, list[File]] = defaultdict(list)
     for file in group:
@@ -277,12 +278,12 @@ def _one_per_kind(group: Sequence[File], gathered: Gathered) -> dict[str, File]:
                     f"{other_letter_case(taken[1].case, recognised.case)}; leave one of them out.",
                 )
             else:
-                gathered.passed_over[path] = f"{os.path.basename(taken[0])} is taken"
+                gathered.passed_over[path] = f"{os.path.basename(taken[0])} is used"
     return paths
 
 
 def _alike(taken: File, other: File) -> bool:
-    """Whether nothing says which of two files is meant: neither a rank, nor a suffix behind the same name."""
+    """Return whether nothing decides between two files: neither a rank, nor a suffix after the same name."""
     (path, recognised), (other_path, other_recognised) = taken, other
     if recognised.name.rank != other_recognised.name.rank:
         return False

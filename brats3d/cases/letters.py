@@ -1,4 +1,4 @@
-"""Ids that differ in letter case alone: two cases here, and one file on many systems."""
+"""Ids that differ only in letter case: two cases here, but one file on many systems."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 _SHOWN = 3
-"""Ids that a sentence names."""
+"""Ids named in a message."""
 
 
 def differing_in_case(names: Iterable[str]) -> dict[str, str]:
-    """Return name → the sentence that says which others differ from it in letter case alone; only names that have such others.
+    """Return name → the message that says which others differ from it only in letter case, for names with such others.
 
     Args:
         names: ids of cases.
     """
     return {
-        name: f"{' and '.join(alike)} differ in letter case alone, and many file systems keep one file of the two; rename one."
+        name: f"{' and '.join(alike)} differ only in letter case and would be one file on many file systems; rename one."
         for alike in _folded(dict.fromkeys(names)).values()
         if len(alike) > 1
         for name in alike
@@ -24,25 +24,25 @@ def differing_in_case(names: Iterable[str]) -> dict[str, str]:
 
 
 def other_letter_case(first: str, second: str) -> str:
-    """Return what to add to a sentence about two spellings of a case's id; empty if they are the same.
+    """Return what to add to a message about two spellings of a case's id; empty if they are the same.
 
     Args:
         first: id of a case.
-        second: the same id, perhaps in other letters.
+        second: the same id, perhaps in another letter case.
     """
     if first == second:
         return ""
-    return f" (as {first} and {second}: ids that differ in letter case alone are one file on many systems)"
+    return f" (as {first} and {second}: ids that differ only in letter case are one file on many systems)"
 
 
 def match_ids(wanted: Iterable[str], available: Iterable[str]) -> dict[str, str]:
-    """Return wanted id → available id, of those that are equal, or equal but for the case of their letters.
+    """Return wanted id → available id, for those that are equal, or equal except for letter case.
 
-    No two wanted ids meet the same available one: what is spelt alike is matched first, then what is left, as long as a single
-    one is left on each side.
+    No two wanted ids match the same available one: equal spellings are matched first, then the rest, if a single one is left on
+    each side.
 
     Args:
-        wanted: ids asked for.
+        wanted: requested ids.
         available: ids that exist.
     """
     wanted, available = dict.fromkeys(wanted), dict.fromkeys(available)
@@ -54,7 +54,7 @@ def match_ids(wanted: Iterable[str], available: Iterable[str]) -> dict[str, str]
 
 
 def letter_case_ignored(matched: Mapping[str, str]) -> str:
-    """Return as words which ids of `match_ids` are spelt differently; empty if none are.
+    """Describe which ids of `match_ids` are spelt differently; empty if none are.
 
     Args:
         matched: what it returned.
@@ -68,7 +68,7 @@ def letter_case_ignored(matched: Mapping[str, str]) -> str:
 
 
 def _folded(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return folded name → the names that are spelt so but for letter case."""
+    """Return folded name → the names that are equal to it except for letter case."""
     folded: dict[str, list[str]] = defaultdict(list)
     for name in names:
         folded[name.casefold()].append(name)

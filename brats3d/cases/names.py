@@ -1,11 +1,11 @@
-"""What a file's name says: one reader for each kind of name that no list of endings can hold.
+"""What a file name says: one reader for each kind of name too varied for a list of endings.
 
-The official corpora are regular, and their rows say all of it. Everybody else's names are read here: plain ones
-(``pat1_T1-post``), BIDS, and nnU-Net's, whose channels only a ``dataset.json`` explains.
+The official corpora are regular, and their rows are sufficient. All other names are read here: plain ones (``pat1_T1-post``),
+BIDS, and nnU-Net's, whose channels are only explained by a ``dataset.json``.
 
 BIDS: the label of a tumour is a derivative (``_dseg``, or a ``_mask`` whose ``label`` or ``desc`` says tumour or lesion). Masks
-of the brain and of tissues have the same suffixes, and no other entity tells them from a tumour, so that those which say
-something else, or nothing, are left alone; so is what the pipelines that segment healthy brains write.
+of the brain and of tissues have the same suffixes, and no other entity distinguishes them from a tumour, so those that say
+something else, or nothing, are ignored; so are outputs of pipelines that segment healthy brains.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import NamedTuple
 from brats3d.spellings import is_contrast, is_plain, name_readings, normalise, read_part
 
 STACK = "stack"
-"""What a file of several modalities along its fourth axis is called, in place of a modality."""
+"""Kind of a file with several modalities along its fourth axis, instead of a modality."""
 CHANNEL = "channel "
-"""What nnU-Net's files are called, in place of a modality, with the channel's number behind it."""
+"""Kind of nnU-Net's files, instead of a modality, followed by the channel's number."""
 
 _BIDS = re.compile(r"(?P<case>sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?)_(?:(?P<entities>.+)_)?(?P<suffix>[^_]+)", re.IGNORECASE)
 _PIPELINES = re.compile(
@@ -33,16 +33,16 @@ _NO_TUMOUR = re.compile(
     r"|\b(?:gm|wm|csf|et|tc|ncr|net|netc|ed|rc)\b"
     r"|edema|oedema|necro|core|enhanc|cavity|resect"
 )
-"""Entities of a mask of something else than the whole tumour; one of its tissues alone is no label of it either."""
+"""Entities of a mask of something other than the whole tumour; a single tissue of it is not a label either."""
 IMAGES, LABELS = ("imagestr", "imagests", "imagesval"), ("labelstr", "labelsts", "labelsval")
-"""nnU-Net's folders, in small letters."""
+"""nnU-Net's folders, in lower case."""
 
 
 class FileName(NamedTuple):
-    """What the name of a file says: the case (empty if the folder names it), which part of it, and of which grade.
+    """What a file name says: the case (empty if the folder names it), the kind of file, and the grade.
 
-    ``kind`` is a modality, ``label``, `STACK` or `CHANNEL` with its number; ``rank`` says which of several files counts, the
-    lowest first.
+    ``kind`` is a modality, ``label``, `STACK` or `CHANNEL` with its number; of several files, the one with the lowest ``rank``
+    counts.
     """
 
     case: str
@@ -53,11 +53,11 @@ class FileName(NamedTuple):
 
 
 def read_plain(stem: str, folders: str) -> Sequence[FileName]:
-    """Return all ways to read a name of no known corpus, the shortest case first.
+    """Return all ways to read a name of no known corpus, shortest case first.
 
     Args:
         stem: file name without its suffix.
-        folders: absolute path of the folder that holds it.
+        folders: absolute path of its folder.
     """
     if _PIPELINES.search(folders):
         return []
@@ -65,11 +65,11 @@ def read_plain(stem: str, folders: str) -> Sequence[FileName]:
 
 
 def read_bids(stem: str, folders: str) -> Sequence[FileName]:
-    """Return what a name of BIDS says.
+    """Return what a BIDS name says.
 
     Args:
         stem: file name without its suffix.
-        folders: absolute path of the folder that holds it.
+        folders: absolute path of its folder.
     """
     found = _BIDS.fullmatch(stem)
     if not found or _PIPELINES.search(folders):
@@ -108,7 +108,7 @@ def read_nnunet(stem: str, folders: str) -> Sequence[FileName]:
 
     Args:
         stem: file name without its suffix.
-        folders: absolute path of the folder that holds it.
+        folders: absolute path of its folder.
     """
     folder = os.path.basename(folders).lower()
     channel = re.fullmatch(r"(?P<case>.+)_(?P<number>\d{4})", stem)

@@ -1,14 +1,13 @@
-"""Who a case is: the patient and the time point that its name gives away.
+"""The patient and the time point of a case, as far as its name gives them.
 
-Two names of one patient must never lie on both sides of a split. What names tell: the challenges of 2017, 2018 and 2019
-kept a case's suffix, only that 2018 put the collection's two digits behind ``TCIA`` (``Brats17_TCIA_623_1`` is
-``Brats18_TCIA13_623_1``; no number occurs in two collections); BraTS-GLI-n of 2023 is BraTS2021_n; the last field is the
-time point; names of BIDS begin with ``sub-PATIENT`` and go on with ``_ses-VISIT`` where there are several visits. UCSF-PDGM
-writes a patient's number with four digits in files and with three in its table, and six of its first release are second
-scans of other patients. What names do not tell: 2020 and 2021 renumbered all cases, and the numbers of 2015 are not those of
-2017 (``brats_2013_pat0006_1`` is ``Brats18_2013_20_1``), so those are brought together only by a table that says so
-(``name_mapping.csv``, ``BraTS21-17_Mapping.csv``: `same_person`). The decathlon's cases are renamed ones of 2016 and 2017,
-and no table says which.
+Two names of one patient must never be on both sides of a split. What names say: the challenges of 2017, 2018 and 2019 kept a
+case's suffix, except that 2018 put the collection's two digits after ``TCIA`` (``Brats17_TCIA_623_1`` is
+``Brats18_TCIA13_623_1``; no number occurs in two collections); BraTS-GLI-n of 2023 is BraTS2021_n; the last field is the time
+point; BIDS names start with ``sub-PATIENT``, followed by ``_ses-VISIT`` if there are several visits. UCSF-PDGM writes a
+patient's number with four digits in files and three in its table, and six cases of its first release are second scans of other
+patients. What names do not say: 2020 and 2021 renumbered all cases, and the numbers of 2015 are not those of 2017
+(``brats_2013_pat0006_1`` is ``Brats18_2013_20_1``), so only a table can link those (``name_mapping.csv``,
+``BraTS21-17_Mapping.csv``: `same_person`). The decathlon's cases are renamed ones of 2016 and 2017, and no table says which.
 """
 
 from __future__ import annotations
@@ -50,14 +49,14 @@ _RULES: tuple[_Rule, ...] = (
 
 
 def patient_of(case_id: str) -> tuple[str, str | None]:
-    """Return the patient and the time point of a case, as far as its name tells them.
+    """Return the patient and the time point of a case, as far as its name gives them.
 
     Args:
         case_id: name of a case, such as ``Brats18_CBICA_ABM_1`` or ``BraTS-GLI-00005-100``.
 
     Returns:
-        Patient, equal for all known names of one person, and time point or None. A name of no known kind is its own
-        patient. Case is ignored in names of known kinds.
+        Patient, equal for all known names of one person, and time point or None. A name of no known kind is a separate
+        patient. Letter case is ignored in names of known kinds.
     """
     for pattern, patient in _RULES:
         found = pattern.fullmatch(case_id)
@@ -67,18 +66,18 @@ def patient_of(case_id: str) -> tuple[str, str | None]:
 
 
 def is_known_name(text: str) -> bool:
-    """Whether a text is a case's name of a known kind."""
+    """Return whether a text is a case name of a known kind."""
     return any(pattern.fullmatch(text) for pattern, _ in _RULES)
 
 
 def same_person(links: Iterable[Sequence[str]]) -> dict[str, str]:
-    """Return patient → the one name that stands for a person, of patients that tables bring together.
+    """Return patient → the one name for a person, for patients linked by tables.
 
-    Names are joined across tables: where one says that a is b and another that b is c, all three are one person. The name
-    that stands for them is that of BraTS 2017 to 2019 where there is one, since cases of those years carry it without a table.
+    Names are joined across tables: if one says that a is b and another that b is c, all three are one person. Their one name is
+    that of BraTS 2017 to 2019 if there is one, since cases of those years have it without a table.
 
     Args:
-        links: sequences of patients, as `patient_of` names them, who are one person.
+        links: sequences of patients, as named by `patient_of`, who are one person.
     """
     parent: dict[str, str] = {}
 

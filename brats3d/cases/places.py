@@ -1,7 +1,7 @@
-"""What folders say of a case whose files are only called what they are: ``pat1/t1.nii.gz``.
+"""What folders say about a case whose files are named only by modality: ``pat1/t1.nii.gz``.
 
-The folder's name is the case's. If it says what kind of file it holds (``anat``, ``1_T1``, ``NIFTI``), the folder above names
-the case, up to the source; and if it says when (``visit2``, ``week-004``), it is a time point of the patient above.
+The case is named after the folder. If the folder's name is a kind of file (``anat``, ``1_T1``, ``NIFTI``), the folder above
+names the case, up to the source; if it is a time (``visit2``, ``week-004``), it is a time point of the patient above.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _TIME = re.compile(
 
 
 class Place(NamedTuple):
-    """Whom the files of a folder belong to.
+    """The case and patient that the files of a folder belong to.
 
     Attributes:
         case: name of the case.
-        folder: folder that has its name.
+        folder: folder it is named after.
         home: folder above it.
-        patient: the person, if the folder above says so, else None.
-        timepoint: name of a folder that says when, or None.
+        patient: the patient, if the folder above gives it, else None.
+        timepoint: name of a folder that gives the time, or None.
     """
 
     case: str
@@ -45,11 +45,11 @@ class Place(NamedTuple):
 
 
 def without_kinds(folder: str, roots: Collection[str] = ()) -> str:
-    """Return a folder, or the first above it whose name says more than what kind of file it holds.
+    """Return a folder, or the first above it whose name is not just a kind of file.
 
     Args:
         folder: absolute path.
-        roots: absolute paths beyond which not to look.
+        roots: absolute paths at which to stop.
     """
     while folder not in roots:
         above, name = os.path.split(folder)
@@ -60,7 +60,7 @@ def without_kinds(folder: str, roots: Collection[str] = ()) -> str:
 
 
 def place_of(folder: str, roots: Collection[str]) -> Place:
-    """Return whom the files of a folder belong to, by the folder's name.
+    """Return which case and patient the files of a folder belong to, by its name.
 
     Args:
         folder: absolute path.

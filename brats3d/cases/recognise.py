@@ -1,4 +1,4 @@
-"""What a file is by its name and the folders above it."""
+"""Recognises a file by its name and the folders above it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from brats3d.images import strip_suffix
 
 PLAIN = CORPORA["plain"]
 _BIDS_FOLDERS = re.compile(r"/(?:(?:rawdata|derivatives)(?:/.*)?|sub-[^/]+(?:/.*)?)$", re.IGNORECASE)
-"""What lies between a BIDS data set and its files."""
+"""Folders between a BIDS data set and its files."""
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """A file that a corpus knows.
+    """A file recognised as part of a corpus.
 
     Attributes:
-        case: name of the case; empty if neither the file nor its corpus says it, but the folder may.
-        corpus: the row that knows it.
-        folder: folder that holds the file, or the folder that stands for it.
+        case: name of the case; empty if neither the file nor its corpus gives it, but the folder may.
+        corpus: the row that recognised it.
+        folder: the file's folder, or the folder that represents the file.
         home: folder that the parts of the case have in common.
         name: what the file's name says.
     """
@@ -36,7 +36,7 @@ class Recognised:
 
 
 def recognise(path: str, roots: Collection[str] = ()) -> Sequence[Recognised]:
-    """Return what a file is by its name, in all ways in which it may be read, the shortest case first; empty if unknown.
+    """Return all readings of a file's name, shortest case first; empty if unknown.
 
     Args:
         path: absolute path of a file; nothing is opened.
@@ -52,8 +52,8 @@ def recognise(path: str, roots: Collection[str] = ()) -> Sequence[Recognised]:
     odd = next((row for row in rows if stem.lower() in map(str.lower, row.odd_labels)), None)
     if odd:
         return [_recognised(folder_name, odd, folder, FileName(folder_name, "label", 0, None, ""), roots)]
-    # Some mirrors have a folder a file, named as the file should be: then the folder's name counts. Without a suffix
-    # only the years did so whose files do not say their case.
+    # Some mirrors have one folder per file, named as the file should be: then the folder's name counts. Without a suffix
+    # only those years did so whose files do not name their case.
     likely = rows if folder_stem != folder_name else [row for row in rows if not row.case]
     for candidates, known_as, place in ((likely, folder_stem, above), (rows, stem, folder)):
         for corpus in candidates:
@@ -65,7 +65,7 @@ def recognise(path: str, roots: Collection[str] = ()) -> Sequence[Recognised]:
 
 
 def _named(corpus: Corpus, match: FileName, place: str, roots: Collection[str]) -> Recognised | None:
-    """Return a reading of a name; None for a processed copy of what an official corpus has under names of its own."""
+    """Return a reading of a name; None for a processed copy of what an official corpus has under its own names."""
     if corpus is PLAIN and match.case:
         corpus = corpus_of(match.case, place)
         if match.rank and corpus.binding:
@@ -76,11 +76,11 @@ def _named(corpus: Corpus, match: FileName, place: str, roots: Collection[str]) 
 
 
 def after_official(name: FileName, corpus: Corpus) -> FileName:
-    """Return what a name of somebody's own making says; beside the names that a corpus gives its files, it comes last.
+    """Return what a free name says, ranked after the names that a corpus gives its files.
 
     Args:
-        name: what was read in it.
-        corpus: the row that knows the case.
+        name: what was read from it.
+        corpus: the row that recognised the case.
     """
     return name._replace(rank=name.rank + len(corpus.labels)) if corpus.binding else name
 
@@ -99,7 +99,7 @@ def _recognised(case: str, corpus: Corpus, folder: str, name: FileName, roots: C
 
 
 def _folder_case(place: str) -> str:
-    """Return the case name that a folder gives; 2013 counts from 0001 under HG and under LG, of patients and synthetic."""
+    """Return the case name from a folder; 2013 counts from 0001 under HG and under LG, both for real and synthetic cases."""
     above, name = os.path.split(place)
     if not name.isdigit():
         return name

@@ -1,8 +1,8 @@
-"""The grids on which the challenges' validation servers take masks: one value per kind, which the table of corpora refers to.
+"""The grids on which the challenges' validation servers accept masks: one value per kind, for the table of corpora.
 
-What is known, from the servers' own scripts: in 2021 and 2022 the file had to be NIfTI and no more; in 2023, and for GoAT in
-2024, shape and qform had to be exactly those of SRI24; in 2024 the shape alone counted, 182×218×182 for post-treatment
-glioma, and nothing did for MEN-RT; in 2025 nothing did (Sage-Bionetworks-Challenges: brats-dream-challenge-infra
+What is known, from the servers' own scripts: in 2021 and 2022 the file only had to be NIfTI; in 2023, and for GoAT in 2024,
+shape and qform had to be exactly those of SRI24; in 2024 only the shape was checked, 182×218×182 for post-treatment glioma,
+and nothing for MEN-RT; in 2025 nothing was (Sage-Bionetworks-Challenges: brats-dream-challenge-infra
 ``Docker/validate.py``, brats2023 ``evaluation/lesionwise/validate.py`` and ``validate2024.py``, brats-infra
 ``evaluation/segmentation/validate.py``). Even where a server does not compare shapes, a mask of another shape than the
 reference's cannot be scored. The affine of post-treatment glioma is the one in an early version of ``validate2024.py``. The
@@ -17,11 +17,11 @@ Rows = tuple[tuple[float, float, float, float], ...]
 
 
 class ServerGrid(NamedTuple):
-    """The grid of a challenge's masks, and what of it counts.
+    """The grid of a challenge's masks, and which of it is checked.
 
     Attributes:
         shape: voxels along the three axes; None if each case has its own.
-        affine: rows of the (4, 4) affine that the challenge's own files have; None if they have several, or it is not known.
+        affine: rows of the (4, 4) affine of the challenge's own files; None if they have several, or it is unknown.
         compared: what a mask is refused for: another ``qform`` (or shape), another ``shape``, or ``nothing``.
     """
 

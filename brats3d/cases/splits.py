@@ -1,4 +1,4 @@
-"""Splits by patient: seeded folds of test, validation and training cases, and the file that keeps them."""
+"""Splits by patient: seeded folds of test, validation and training cases, and their file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 SCHEMA = 1
 PARTS = ("test", "validation", "train")
 VALIDATION_SHARE = 8
-"""One patient in this many of those that are not tested validates."""
+"""One in this many of the patients that are not in the test part is for validation."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Fold:
     """The case ids of one fold, each part sorted.
 
     Attributes:
-        test: scored once, when training has ended.
-        validation: picks epochs and thresholds.
-        train: what the network learns from.
+        test: scored once, after training.
+        validation: used to choose epochs and thresholds.
+        train: used for training.
     """
 
     test: tuple[str, ...]
@@ -44,9 +44,9 @@ class Split:
     """All folds of a cohort.
 
     Attributes:
-        seed: what the patients were shuffled with.
-        folds: one `Fold` a test part; the test parts together are all cases.
-        fold: number of the fold that a run uses, or None.
+        seed: seed for shuffling the patients.
+        folds: one `Fold` per test part; the test parts together are all cases.
+        fold: number of the fold used by a run, or None.
     """
 
     seed: int
@@ -54,10 +54,10 @@ class Split:
     fold: int | None = None
 
     def save(self, path: Path | str) -> None:
-        """Write the split as JSON, whole or not at all.
+        """Write the split as JSON, completely or not at all.
 
         Args:
-            path: file to write; an old one is replaced.
+            path: file to write; an existing one is replaced.
 
         Raises:
             SpaceError: the disk is full.
@@ -70,21 +70,21 @@ class Split:
 def make_split(cases: Iterable[Case | tuple[str, str, str | None]], *, folds: int = 5, seed: int = 0) -> Split:
     """Split cases by patient into folds of test, validation and training cases.
 
-    Patients are shuffled within their grade and dealt out in turn, so that the test parts hold the same share of each
-    grade and their sizes differ by one patient at most. One patient in eight of a fold's rest (at least one), spread
-    over the grades, validates.
+    Patients are shuffled within their grade and dealt out in turn, so that the test parts have the same share of each grade
+    and their sizes differ by at most one patient. One in eight of a fold's remaining patients (at least one), spread over the
+    grades, is for validation.
 
     Args:
         cases: `Case` objects, or (id, patient, grade) of each case; their order does not matter.
         folds: number of test parts.
-        seed: of the shuffle.
+        seed: seed of the shuffle.
 
     Returns:
         The split; the same for the same ids, patients, grades, folds and seed.
 
     Raises:
-        OptionError: there are fewer patients than folds, too few for a training case in every fold, or an id twice; or the
-            folds or the seed are not whole numbers in range.
+        OptionError: there are fewer patients than folds, or too few for a training case in every fold, an id occurs twice, or
+            the number of folds or the seed is not a whole number in range.
     """
     check_whole("folds", folds, 2, 1000)
     check_whole("seed", seed, 0)
@@ -92,7 +92,7 @@ def make_split(cases: Iterable[Case | tuple[str, str, str | None]], *, folds: in
     patients = _patients(rows)
     alone = sum(case == patient for case, patient, _ in rows)
     if alone:
-        log.info("%d of %d cases stand for themselves as patients: their names do not tell who they are.", alone, len(rows))
+        log.info("%d of %d cases have no patient id in their names; each is treated as a separate patient.", alone, len(rows))
     _check_enough(len(patients), folds)
     order = _dealt(patients, rows, seed)
     return Split(seed, tuple(_fold(order, patients, k, folds) for k in range(folds)))
@@ -106,22 +106,22 @@ def _patients(rows: Sequence[tuple[str, str, str | None]]) -> dict[str, list[str
     counts = Counter(case for case, _, _ in rows)
     twice = [case for case, count in counts.items() if count > 1]
     if twice:
-        raise OptionError(f"case {min(twice)} is there {counts[min(twice)]} times; expected each case once.")
+        raise OptionError(f"case {min(twice)} occurs {counts[min(twice)]} times; expected each case once.")
     return patients
 
 
 def _check_enough(patients: int, folds: int) -> None:
     if patients < 3:
-        raise OptionError(f"found {patients} patients; a split needs at least 3, one each to test, validate and train.")
+        raise OptionError(f"found {patients} patients; a split needs at least 3, one each for test, validation and training.")
     if patients < folds:
-        raise OptionError(f"found {patients} patients for {folds} folds; ask for at most {patients} folds.")
+        raise OptionError(f"found {patients} patients for {folds} folds; use at most {patients} folds.")
     tested = -(-patients // folds)
     if patients - tested < 2:
-        raise OptionError(f"{folds} folds of {patients} patients leave none to train on; ask for {patients} folds.")
+        raise OptionError(f"{folds} folds of {patients} patients leave none for training; use {patients} folds.")
 
 
 def _dealt(patients: Iterable[str], rows: Sequence[tuple[str, str, str | None]], seed: int) -> list[str]:
-    """Return the patients, shuffled within their grade, grade after grade; of two grades the first by name counts."""
+    """Return the patients, shuffled within their grade, grade by grade; with two grades the first by name counts."""
     grades: dict[str, set[str]] = {patient: set() for patient in patients}
     for _, patient, grade in rows:
         grades[patient] |= {grade} if grade else set()
@@ -138,7 +138,7 @@ def _fold(order: Sequence[str], patients: Mapping[str, list[str]], k: int, folds
     test = order[k::folds]
     rest = [p for i, p in enumerate(order) if i % folds != k]
     count = max(1, len(rest) // VALIDATION_SHARE)
-    # evenly spaced over the rest, which is ordered by grade; each fold starts elsewhere
+    # evenly spaced over the rest, which is ordered by grade; each fold starts at a different place
     validation = {rest[(i * folds + k) * len(rest) // (count * folds)] for i in range(count)}
     train = [p for p in rest if p not in validation]
 
@@ -152,10 +152,10 @@ def load_split(path: Path | str) -> Split:
     """Read a split file.
 
     Args:
-        path: file that `Split.save` wrote.
+        path: file written by `Split.save`.
 
     Raises:
-        OptionError: the file is missing, is no split, or has another schema.
+        OptionError: the file is missing, is not a split, or has another schema.
     """
     path = Path(path)
     try:
@@ -169,7 +169,7 @@ def load_split(path: Path | str) -> Split:
 
 def _parsed(path: Path, content: Any) -> Split:
     if not isinstance(content, dict) or "folds" not in content or "schema" not in content:
-        raise OptionError(f"{path}: holds no split; expected the keys schema, seed, fold and folds.")
+        raise OptionError(f"{path}: is not a split; expected the keys schema, seed, fold and folds.")
     if content["schema"] != SCHEMA:
         raise OptionError(f"{path}: the split has schema {content['schema']!r}; this version reads schema {SCHEMA}.")
     check_keys(str(path), content, ("schema", "seed", "fold", "folds"))

@@ -1,8 +1,8 @@
 """``dataset.json`` of the decathlon and of nnU-Net: which channel is which modality, and what the label's values are.
 
-The decathlon keeps the channels along the fourth axis of one file and has an order of its own, so that a task can do without
-the file. nnU-Net has a file per channel, in any order and with any labels: without the file nothing says what they are. Its
-labels are values with a name each, or regions, each with all of its values (``"whole tumor": [1, 2, 3]``).
+The decathlon has the channels along the fourth axis of one file in its own order, so a task can do without ``dataset.json``.
+nnU-Net has one file per channel, in any order and with any labels, which only ``dataset.json`` explains. Its labels are values
+with one name each, or regions with all of their values (``"whole tumor": [1, 2, 3]``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TISSUES = (
     (r"\bed\b|edema|snfh", "edema"),
     (r"\bet\b|enhanc", "enhancing"),
 )
-"""What a label's name holds → tissue; the first that fits counts, so that "non-enhancing" is no enhancing tumour."""
+"""Pattern in a label's name → tissue; the first match counts, so "non-enhancing" is not enhancing tumour."""
 _REGIONS = (
     (r"resect|cavity|\brc\b", "RC"),
     (r"cyst|\bcc\b", "CC"),
@@ -34,58 +34,58 @@ _REGIONS = (
     (r"core|\btc\b", "TC"),
     (r"\bet\b|enhanc", "ET"),
 )
-"""What a region's name holds → region."""
+"""Pattern in a region's name → region."""
 _WHOLE = r"tumou?r|lesion|glioma|whole|gtv|\bwt\b"
 
 Stack = tuple[Mapping[str, int], tuple[str, ...], str]
 
 
 def read_stack(home: str, corpus: Corpus) -> Stack:
-    """Return the channels of a task's 4-D files, the label sets its labels may have, and where that is said.
+    """Return the channels of a task's 4-D files, the label sets its labels may have, and the source of both.
 
     Args:
-        home: folder of the task, which may hold a ``dataset.json``.
-        corpus: the task's row: what holds where no file says otherwise.
+        home: folder of the task, which may contain a ``dataset.json``.
+        corpus: the task's row, which applies unless a file says otherwise.
 
     Returns:
-        Modality → channel in the order of `MODALITIES`; candidates for the label set; the same as words.
+        Modality → channel in the order of `MODALITIES`; candidates for the label set; the source in words.
 
     Raises:
-        OptionError: ``dataset.json`` is damaged, names channels or labels that are not those of a brain tumour, or two
-            channels alike.
+        OptionError: ``dataset.json`` is damaged, names channels or labels that are not those of a brain tumour, or gives two
+            channels the same name.
     """
     path = os.path.join(home, NAME)
     if not os.path.isfile(path):
         return (
             {m: corpus.stacked.index(m) for m in MODALITIES if m in corpus.stacked},
             corpus.label_sets,
-            f"channels in the decathlon's order ({', '.join(corpus.stacked)}): no dataset.json says another",
+            f"channels in the decathlon's order ({', '.join(corpus.stacked)}): no dataset.json gives another",
         )
-    content = _content(path, "or take it away: then the decathlon's own order of channels holds")
+    content = _content(path, "or remove it to use the decathlon's own order of channels")
     channels = _channels(path, content, ("modality", "channel_names"))
     return channels, _label_sets(path, content.get("labels"), corpus), _order(channels)
 
 
 def read_numbered(home: str, corpus: Corpus, parts: Collection[str]) -> Stack:
-    """Return what nnU-Net's ``dataset.json`` says: the channels, the label sets its labels may have, and that it says so.
+    """Return what nnU-Net's ``dataset.json`` says: the channels, the label sets its labels may have, and the source of both.
 
     Args:
         home: folder of the data set.
         corpus: nnU-Net's row.
-        parts: what is there, ``images`` or ``labels`` or both; of the other nothing is asked.
+        parts: what is present, ``images`` or ``labels`` or both; the other is ignored.
 
     Returns:
-        Modality → channel in the order of `MODALITIES`; candidates for the label set; the same as words.
+        Modality → channel in the order of `MODALITIES`; candidates for the label set; the source in words.
 
     Raises:
-        OptionError: there is no ``dataset.json``; or it is damaged, names channels or labels that are not those of a brain
-            tumour, or two channels alike.
+        OptionError: ``dataset.json`` is missing or damaged, names channels or labels that are not those of a brain tumour, or
+            gives two channels the same name.
     """
     path = os.path.join(home, NAME)
     if not os.path.isfile(path):
         raise OptionError(
-            f"{home} holds nnU-Net's numbered channels (CASE_0000) and no dataset.json; expected that file, which alone says"
-            " what channels and labels are: copy it there, or name the files in a manifest."
+            f"{home} has nnU-Net's numbered channels (CASE_0000) but no dataset.json, which explains channels and labels:"
+            " copy it there, or name the files in a manifest."
         )
     content = _content(path, "or name the files in a manifest")
     channels = _channels(path, content, ("channel_names", "modality")) if "images" in parts else {}
@@ -102,14 +102,14 @@ def _content(path: str, way_out: str) -> Mapping[str, Any]:
         with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
     except (OSError, ValueError, RecursionError) as problem:
-        raise OptionError(f"{path}: cannot be read as JSON ({problem}); repair it, {way_out}.") from problem
+        raise OptionError(f"{path}: cannot be read as JSON ({problem}); fix it, {way_out}.") from problem
     if not isinstance(content, dict):
-        raise OptionError(f"{path}: holds a {type(content).__name__}; expected the keys modality and labels.")
+        raise OptionError(f"{path}: contains a {type(content).__name__}; expected the keys modality and labels.")
     return content
 
 
 def _channels(path: str, content: Mapping[str, Any], keys: tuple[str, str]) -> dict[str, int]:
-    """Return modality → channel, as the first of two keys says that is there."""
+    """Return modality → channel, by the first of two keys that is present."""
     key = next((key for key in keys if key in content), keys[0])
     names = content.get(key)
     if not isinstance(names, dict) or not all(str(index).isdigit() for index in names):
@@ -123,13 +123,13 @@ def _channels(path: str, content: Mapping[str, Any], keys: tuple[str, str]) -> d
                 f" {', '.join(EXAMPLES)}."
             )
         if part.kind in channels:
-            raise OptionError(f"{path}: channels {channels[part.kind]} and {index} are both called {part.kind}; correct one.")
+            raise OptionError(f"{path}: channels {channels[part.kind]} and {index} are both called {part.kind}; fix one.")
         channels[part.kind] = int(index)
     return {m: channels[m] for m in MODALITIES if m in channels}
 
 
 def _label_sets(path: str, labels: Any, corpus: Corpus) -> tuple[str, ...]:
-    """Return the codings that agree with what the file says of the labels; the corpus' own where it says nothing."""
+    """Return the codings that agree with the file's labels; those of the corpus if it says nothing."""
     if not isinstance(labels, dict):
         return corpus.label_sets
     said = {value: tissue for value, name in _single_values(labels).items() if (tissue := _first(_TISSUES, name))}
@@ -145,7 +145,7 @@ def _label_sets(path: str, labels: Any, corpus: Corpus) -> tuple[str, ...]:
 
 
 def _numbered_sets(path: str, labels: Any) -> tuple[str, ...]:
-    """Return the codings that agree with what nnU-Net's file says of values or regions."""
+    """Return the codings that agree with the values or regions in nnU-Net's file."""
     fitting: list[str] = []
     if isinstance(labels, dict):
         values, regions = _single_values(labels), _regions(labels)
@@ -171,7 +171,7 @@ def _single_values(labels: Mapping[Any, Any]) -> dict[int, str]:
 
 
 def _regions(labels: Mapping[Any, Any]) -> dict[str, tuple[int, ...]]:
-    """Return name → values of everything but the background."""
+    """Return name → values of everything except the background."""
     lists = {str(name): value if isinstance(value, list) else [value] for name, value in labels.items()}
     whole = {name: tuple(sorted(int(v) for v in values)) for name, values in lists.items() if all(map(_is_number, values))}
     return {name: values for name, values in whole.items() if values != (0,)}
@@ -182,14 +182,14 @@ def _is_number(value: Any) -> bool:
 
 
 def _with_tissues(said: Mapping[int, str]) -> list[str]:
-    """Return the label sets that have these values, of these tissues, and no others."""
+    """Return the label sets with exactly these values for these tissues."""
     return [
         name for name, row in LABEL_SETS.items() if said and said == {v: _first(_TISSUES, t) for v, t in row.tissues.items()}
     ]
 
 
 def _with_regions(regions: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return the label sets whose regions of these names have these values, and that have no others."""
+    """Return the label sets whose regions of these names have exactly these values."""
     values = {value for region in regions.values() for value in region}
     said = {_first(_REGIONS, name): region for name, region in regions.items()}
     if None in said or len(said) < len(regions):

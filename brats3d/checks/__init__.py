@@ -1,6 +1,6 @@
-"""What is odd about a case, and what the values of its label mean, as its images show it.
+"""What is odd about a case, and what the values of its label mean according to its images.
 
-What is certain is refused by whoever asks; what is only suspected becomes a warning in the case's header.
+What is certain is refused by the caller; what is only suspected becomes a warning in the case's header.
 """
 
 from brats3d.checks.checked import CHECKS, Check, Finding, check_case, check_names, checked

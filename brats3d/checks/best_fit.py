@@ -1,9 +1,9 @@
-"""Where a modality fits the others best: as it lies, or moved, turned or mirrored?
+"""Where a modality fits the others best: in place, or moved, rotated or mirrored?
 
-That two scans share little information as they lie says little: thick slices, noise or a weak contrast do the same. That one of
-them shares much more somewhere else says that it does not lie on the others. So a modality that fits badly is moved, turned and
-mirrored step by step, as long as that brings more: hill climbing by the mutual information of grey classes at some thousand
-points of the brain.
+Two scans may have little mutual information because of thick slices, noise or a weak contrast. But if one of them shares much
+more in another pose, it is not aligned with the others. So a modality that fits badly is moved, rotated and mirrored step by
+step, as long as that improves the fit: hill climbing by the mutual information of grey classes at some thousand points of the
+brain.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import numpy as np
 from brats3d.checks.relations import GREYS, mutual_information
 
 POINTS = 4_000
-"""About so many points of the brain are compared."""
+"""Approximate number of points of the brain that are compared."""
 FIRST_STEPS = (-30.0, -20.0, -10.0, 10.0, 20.0, 30.0)
-"""Millimetres along one axis that a modality is moved, or by `TURN` times as many degrees turned, for a start of the climb."""
+"""Moves along one axis in mm, or rotations by `TURN` times as many degrees, at which a climb starts."""
 STEPS = (10.0, 5.0, 2.5)
-"""The same for a step of the climb, the wide ones first."""
+"""The same for the steps of the climb, wide ones first."""
 TURN = 0.6
 UNIT = np.repeat([1.0, np.deg2rad(TURN)], 3)
-"""What makes of such millimetres the numbers of a pose: three of a move, in mm, and three of a turn, in radians."""
+"""Converts such millimetres to the numbers of a pose: three translations in mm and three rotations in radians."""
 FURTHEST_MM = 40.0
-"""No further from where the climb starts is a modality moved along an axis, or by `TURN` times as many degrees turned."""
+"""Furthest move along an axis from the start of the climb, in mm, or rotation by `TURN` times as many degrees."""
 WORTHWHILE = 1.002
-"""A step must bring so many times as much: what brings less is chance."""
+"""Factor by which a step must improve the fit; less is chance."""
 LEAST_BITS = 0.02
-"""A point's information that chance may bring at best: less as it lies counts as this much."""
+"""Most information per point that chance may give; less than this in place counts as this much."""
 SIDES = ("left and right", "front and back", "top and bottom")
 
 Classes = Callable[[np.ndarray], np.ndarray]
@@ -43,10 +43,10 @@ class Fit:
     """Where a modality fits the others best.
 
     Attributes:
-        gain: how many times as much it shares with them there as where it lies: the median over the others, of two the lower.
+        gain: how many times as much it shares with them there as in place: the median over the others, the lower of two.
         moved_mm: how far it was moved.
-        turned: the greatest of the angles about the three axes that it was turned by, in degrees.
-        mirrored: the sides that were exchanged, as words; empty if none were.
+        turned: the largest of its rotation angles about the three axes, in degrees.
+        mirrored: the sides that were exchanged, in words; empty if none were.
     """
 
     gain: float
@@ -55,11 +55,11 @@ class Fit:
     mirrored: str
 
     def words(self) -> str:
-        """Return what was done to it, as words."""
+        """Describe how it was moved."""
         done = [f"with {self.mirrored} exchanged"] if self.mirrored else []
         done += [f"moved by {self.moved_mm:.0f} mm"] if self.moved_mm >= 1 else []
-        done += [f"turned by {self.turned:.0f}°"] if self.turned >= 1 else []
-        return " and ".join(done) or "as it lies"
+        done += [f"rotated by {self.turned:.0f}°"] if self.turned >= 1 else []
+        return " and ".join(done) or "in place"
 
 
 def best_fit(
@@ -70,7 +70,7 @@ def best_fit(
     Args:
         points: (N, 3) voxels of the brain as the others show it.
         others: modality → grey classes at places.
-        moving: the same of the one that is moved.
+        moving: the same for the one that is moved.
         middle: (3,) voxel in the middle of its brain.
         spacing_mm: (3,) voxel spacing.
     """
@@ -94,7 +94,7 @@ def best_fit(
     found = [(*_climb(max([np.zeros(6), onto_theirs, *single], key=lambda pose: shared(pose).sum()), shared), "")]
     for axis, sides in enumerate(SIDES):
         mirrored = partial(shared, mirrored=axis)
-        if mirrored(onto_theirs).sum() > as_it_lies.sum():  # else it is not worth a climb
+        if mirrored(onto_theirs).sum() > as_it_lies.sum():  # otherwise a climb is not worthwhile
             pose, value = _climb(onto_theirs, mirrored)
             found.append((pose - onto_theirs, value, sides))
     pose, value, sides = max(found, key=lambda one: one[1].sum())
@@ -104,9 +104,9 @@ def best_fit(
 
 
 def _information(first: np.ndarray, second: np.ndarray) -> float:
-    """Return what two lists of grey classes share, in bits per point of all, without what as many random numbers would.
+    """Return the mutual information of two lists of grey classes, in bits per point, minus what random numbers would share.
 
-    Points that come to lie outside share nothing: else the fewer are left, the more they would seem to.
+    Points outside share nothing; otherwise the fewer were left, the more they would seem to share.
     """
     both = int(np.count_nonzero(first * second))
     by_chance = (GREYS - 1) ** 2 / (2 * np.log(2))
@@ -114,7 +114,7 @@ def _information(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _climb(start: np.ndarray, shared: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pose that no step from a start makes better any more, and what is shared there."""
+    """Return the pose from which no step improves the fit, and what is shared there."""
     pose, best = start, shared(start)
     for step in STEPS:
         better = True
@@ -132,7 +132,7 @@ def _climb(start: np.ndarray, shared: Callable[[np.ndarray], np.ndarray]) -> tup
 
 
 def _rotation(angles: np.ndarray) -> np.ndarray:
-    """Return the matrix of turns about the three axes, one after the other, in radians."""
+    """Return the matrix of successive rotations about the three axes, in radians."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

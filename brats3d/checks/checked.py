@@ -1,8 +1,8 @@
-"""What is wrong with one case: one table of checks.
+"""What may be wrong with one case: one table of checks.
 
-A *refusal* is for what is certain, and cannot be used as it is without harm: values, counts and places of voxels say it. What
-the look of the images alone suggests is a *warning*, never a refusal: it names what is suspicious or unusual, and the case is
-taken. Each refusal can be accepted by name.
+A *refusal* is for faults that are certain, from values, counts and positions of voxels, and that would do harm. What only the
+look of the images suggests is a *warning*, never a refusal: it says what is suspicious or unusual, and the case is accepted.
+Each refusal can be accepted by name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Finding:
 
     Attributes:
         check: its name in `CHECKS`.
-        severity: ``refuse``, or ``warn``, which an accepted refusal becomes.
+        severity: ``refuse``, or ``warn``; an accepted refusal becomes ``warn``.
         sentence: what was found, where, and what was expected.
     """
 
@@ -39,10 +39,10 @@ class Check:
 
     Attributes:
         severity: ``refuse`` or ``warn``.
-        meaning: what it finds, as words.
-        find: evidence → what was found, as words, or None.
-        unless: checks whose findings would bring this one about; it is not asked after them.
-        spared: words in the names of corpora that are that way by design, and get a warning.
+        meaning: what it finds, in words.
+        find: evidence → what was found, in words, or None.
+        unless: checks whose findings imply this one; it is skipped after them.
+        spared: words in the names of corpora that are like that by design, and only get a warning.
     """
 
     severity: Literal["refuse", "warn"]
@@ -53,14 +53,14 @@ class Check:
 
 
 _MISTAKEN = ("background", "copied", "unregistered", "mirrored")
-"""Modalities that are not what or where their names say tell nothing of being swapped."""
+"""If a modality is not what or where its name says, nothing can be said about swaps."""
 CHECKS: Mapping[str, Check] = MappingProxyType({
     "background": Check("refuse", "the background is a constant other than 0", faults.find_background),
-    "copied": Check("refuse", "one modality stands in place of another", faults.find_copied),
+    "copied": Check("refuse", "one modality is a copy of another", faults.find_copied),
     "skull": Check("refuse", "the scans are not skull-stripped", faults.find_skull, ("background",), spared=("MEN-RT", "PED")),
-    "label_outside": Check("refuse", "most of the label lies outside the brain", faults.find_label_outside),
-    "label_beyond": Check("warn", "a part of the label lies outside the brain", faults.find_label_beyond),
-    "unregistered": Check("warn", "a modality may not lie on the others", faults.find_unregistered, ("copied",)),
+    "label_outside": Check("refuse", "most of the label is outside the brain", faults.find_label_outside),
+    "label_beyond": Check("warn", "part of the label is outside the brain", faults.find_label_beyond),
+    "unregistered": Check("warn", "a modality may not be aligned with the others", faults.find_unregistered, ("copied",)),
     "mirrored": Check("warn", "a modality may be mirrored", faults.find_mirrored, ("copied", "unregistered")),
     "bright_rim": Check("warn", "skull may be left", faults.find_bright_rim, ("background", "skull")),
     "swapped": Check("warn", "two modalities may be swapped", faults.find_swapped, _MISTAKEN),
@@ -69,20 +69,20 @@ CHECKS: Mapping[str, Check] = MappingProxyType({
     "partial": Check("warn", "a modality covers only part of the brain", faults.find_partial, ("unregistered",)),
     "spacing": Check("warn", "the voxels are not 1 mm", faults.find_spacing),
     "cropped": Check("warn", "the brain was cut off", faults.find_cropped, ("background", "skull", "bright_rim")),
-    "normalised": Check("warn", "the intensities were normalised before", faults.find_normalised, ("background",)),
-    "year": Check("warn", "a label value contradicts the year that the name says", faults.find_year),
+    "normalised": Check("warn", "the intensities were already normalised", faults.find_normalised, ("background",)),
+    "year": Check("warn", "a label value contradicts the year in the name", faults.find_year),
 })  # fmt: skip
 """Name, as ``--accept`` takes it → check."""
 
 
 def check_names(accept: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of checks in options that name one or, as ``NAME,NAME``, several.
+    """Return the names of checks in options that each name one or, as ``NAME,NAME``, several.
 
     Args:
         accept: the options.
 
     Raises:
-        OptionError: no check has a name.
+        OptionError: there is no check of a name.
     """
     check_list("accept", accept)
     names = tuple(name.strip() for text in accept for name in text.split(","))
@@ -92,18 +92,18 @@ def check_names(accept: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Finding, ...]:
-    """Look a prepared case over.
+    """Check a prepared case.
 
     Args:
-        prepared: the case; its label may be absent, and it may have fewer than four modalities.
-        accept: names of checks whose refusals are taken with a warning.
+        prepared: the case; it may lack a label, and have fewer than four modalities.
+        accept: names of checks whose refusals become warnings.
 
     Returns:
-        The warnings, in the order of `CHECKS`; empty for a case as BraTS has them.
+        The warnings, in the order of `CHECKS`; empty for a typical BraTS case.
 
     Raises:
-        CaseError: a refusal that is not accepted; says what was found and how to take the case all the same.
-        OptionError: no check has a name of ``accept``.
+        CaseError: a refusal that is not accepted; the message says what was found and how to accept the case anyway.
+        OptionError: there is no check of a name in ``accept``.
     """
     accept = check_names(accept)
     seen = Evidence(prepared)
@@ -118,12 +118,12 @@ def check_case(prepared: PreparedCase, accept: Sequence[str] = ()) -> tuple[Find
     if refused:
         said = " ".join(finding.sentence for finding in refused)
         names = ",".join(finding.check for finding in refused)
-        raise CaseError(f"{said[:-1]}; where that is meant, take it with --accept {names}.")
+        raise CaseError(f"{said[:-1]}; if that is intended, use --accept {names}.")
     return tuple(findings)
 
 
 def checked(prepared: PreparedCase, accept: Sequence[str] = ()) -> PreparedCase:
-    """Return a prepared case with what `check_case` warns of in its header.
+    """Return a prepared case with the warnings of `check_case` in its header.
 
     Args:
         prepared: the case.
@@ -131,7 +131,7 @@ def checked(prepared: PreparedCase, accept: Sequence[str] = ()) -> PreparedCase:
 
     Raises:
         CaseError: a refusal that is not accepted.
-        OptionError: no check has a name of ``accept``.
+        OptionError: there is no check of a name in ``accept``.
     """
     found = tuple(finding.sentence for finding in check_case(prepared, accept))
     return replace(prepared, header=replace(prepared.header, warnings=(*prepared.header.warnings, *found)))

@@ -1,8 +1,8 @@
-"""Which coding a case's label has: names, values and images together, and across a cohort.
+"""Determines the coding of a case's label from names, values and images together, and across a cohort.
 
-`detective` says what the images speak for; here the names join in. What is certain is refused: values that no label set of
-the name's year has. A name that says the year decides, and images that contradict it give a warning: they only suggest. Where
-no name decides, the images choose among the codings; if they leave the choice open, a refusal says what settles it.
+`detective` says what the images suggest; here the names are added. What is certain is refused: values that no label set of the
+name's year has. A name that gives the year decides, and images that contradict it only give a warning. If no name decides, the
+images choose among the codings; if they leave the choice open, the case is refused with what would settle it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 REGIONS_AS = "LMSD"
-"""The label set that counts in how many of three nested regions a voxel lies."""
+"""The label set whose values count the nested regions that contain a voxel."""
 CONTRADICTED = 0.01
-"""A coding is contradicted where its reading has no more probability than this, and another one is sure that reads two values
-or more differently: a core without a rim looks like oedema, and some tumour barely enhances, but exchanged values are two."""
+"""A coding is contradicted if its reading has at most this probability, and another is sure that reads at least two values
+differently: a core without a rim looks like oedema, and some tumours barely enhance, but an exchange affects two values."""
 LIKELY = 0.8
-"""A plain name's usual coding is taken, with a warning, from this probability on: a tumour without oedema leaves some doubt. Of
-39 cases under plain names, 38 are sure and the last has 0.87; of labels in codings that nobody knows, 3 % lie between."""
+"""A plain name's usual coding is used, with a warning, from this probability on: a tumour without oedema leaves some doubt. Of
+39 cases under plain names, 38 are sure and the last has 0.87; of labels in unknown codings, 3 % are in between."""
 
 
 def settle_coding(
@@ -53,22 +53,23 @@ def settle_coding(
 ) -> Verdict:
     """Settle the coding of a case's label from names, values and images together.
 
-    A name that says the year decides; where it allows several readings, or the name is plain, the images decide. A request
-    settles every doubt. If the images surely contradict what was decided without them or speak for a coding that nobody knows,
-    or a mask of the whole tumour may be taken for one tissue, the verdict's ``warning`` says so.
+    A name that gives the year decides; if it allows several readings, or the name is plain, the images decide. A request
+    settles every doubt. If the images clearly contradict what was decided without them or suggest an unknown coding, or a mask
+    of the whole tumour may be taken for one tissue, the verdict's ``warning`` says so.
 
     Args:
         case: the case; only its names count.
         label: (X, Y, Z) uint8.
-        images: modality → (X, Y, Z), those at hand, on the label's grid.
-        requested: label set that the user asks for, or None.
+        images: modality → (X, Y, Z), those available, on the label's grid.
+        requested: label set requested by the user, or None.
         option: the command's option for it, for messages.
 
     Returns:
         The verdict; its ``label_set`` is never None.
 
     Raises:
-        LabelError: the values contradict the names, or names, values and images leave a doubt; says what would settle it.
+        LabelError: the values contradict the names, or names, values and images leave a doubt; the message says what would
+            settle it.
         OptionError: the requested label set does not exist.
     """
     return settle_features(case, coding_features(label, images), requested, option=option)
@@ -77,19 +78,20 @@ def settle_coding(
 def settle_features(
     case: Case, features: CodingFeatures, requested: str | None = None, *, option: str = "--label-set"
 ) -> Verdict:
-    """Settle the coding as `settle_coding` does, from what the label's values look like.
+    """Settle the coding as `settle_coding` does, from the features of the label's values.
 
     Args:
         case: the case; only its names count.
-        features: from `coding_features`; what a cohort is compared by, so worth keeping.
-        requested: label set that the user asks for, or None.
+        features: from `coding_features`; also used to compare a cohort, so worth keeping.
+        requested: label set requested by the user, or None.
         option: the command's option for it, for messages.
 
     Returns:
         The verdict; its ``label_set`` is never None.
 
     Raises:
-        LabelError: the values contradict the names, or names, values and images leave a doubt; says what would settle it.
+        LabelError: the values contradict the names, or names, values and images leave a doubt; the message says what would
+            settle it.
         OptionError: the requested label set does not exist.
     """
     values = [0, *features]
@@ -109,7 +111,7 @@ def settle_features(
         return replace(
             verdict,
             warning=f"the label contradicts {expected} {LABEL_SETS[named[0]].title}, but by the images {verdict.warning}; it is"
-            f" read as {named[0]}: look at the case, and convert its label or leave it out",
+            f" read as {named[0]}: inspect the case, and convert its label or leave it out",
         )
     single = whole_tumour_doubt(features, LABEL_SETS[named[0]])
     if single:
@@ -120,7 +122,7 @@ def settle_features(
 
 
 def _decided(case: Case, features: CodingFeatures, verdict: Verdict, option: str) -> Verdict:
-    """Return a verdict that is sure, or likely and usual, which its warning then says; or refuse the case."""
+    """Return a verdict that is sure, or likely and usual with a warning, or refuse the case."""
     if verdict.sure:
         return verdict
     likeliest = sorted(verdict.scores, key=lambda name: -verdict.scores[name])[:3]
@@ -130,15 +132,15 @@ def _decided(case: Case, features: CodingFeatures, verdict: Verdict, option: str
     )
     usual = verdict.label_set if verdict.label_set in case.label_sets and not verdict.stranger else None
     if usual and verdict.scores[usual] >= LIKELY and any(seen_on_images(seen) for seen in features.values()):
-        return replace(verdict, warning=f"the label is read as {usual}, but its name does not tell, and {verdict.sentence()};"
-                       f" if it is another, {settles}")  # fmt: skip
+        return replace(verdict, warning=f"the label is read as {usual}, but its name does not say, and {verdict.sentence()};"
+                       f" if it is another coding, {settles}")  # fmt: skip
     raise LabelError(
-        f"what the label of {case.id} means is in doubt, and its name does not tell: {verdict.sentence()}; {settles}."
+        f"what the label of {case.id} means is in doubt, and its name does not say: {verdict.sentence()}; {settles}."
     )
 
 
 def _refuse(case: Case, features: CodingFeatures, option: str) -> None:
-    """Refuse values that no coding of a name's year knows, with what the images say."""
+    """Refuse values that no coding of a name's year has, with what the images suggest."""
     try:
         settle_label_set(case, [0, *features], option=option)
     except LabelError as problem:
@@ -148,7 +150,7 @@ def _refuse(case: Case, features: CodingFeatures, option: str) -> None:
 
 
 def _confirmed(name: str, features: CodingFeatures, why: str) -> Verdict:
-    """Return a verdict for a coding that somebody or a name says, with a warning where the images surely contradict it."""
+    """Return a verdict for a coding given by the user or a name, with a warning if the images clearly contradict it."""
     seen = detect_features(features)
     warning = ""
     if seen.sure and _differing(seen.label_set, name, features) > 1 and seen.scores.get(name, 0.0) <= CONTRADICTED:
@@ -160,25 +162,25 @@ def _confirmed(name: str, features: CodingFeatures, why: str) -> Verdict:
 
 
 def _differing(first: str | None, second: str, values: Iterable[int]) -> int:
-    """Return how many values two codings read differently: one may look otherwise by nature, exchanged ones are two."""
+    """Return how many values two codings read differently: one may just look unusual, an exchange affects two."""
     if first is None:
         return 0
     return sum(a != b for a, b in zip(reading(first, values), reading(second, values), strict=True))
 
 
 def regions_as_label(masks: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the label that three nested masks mean: regions already, in any order.
+    """Return the label for three nested region masks, in any order.
 
     Args:
-        masks: three (X, Y, Z) arrays of 0 and anything else, each the whole tumour, the core or the enhancing tumour.
+        masks: three (X, Y, Z) arrays of 0 and one other value: the whole tumour, the core and the enhancing tumour.
 
     Returns:
-        (X, Y, Z) uint8: in how many of the masks a voxel lies, which is label set `REGIONS_AS`.
+        (X, Y, Z) uint8: in how many of the masks a voxel is, which is label set `REGIONS_AS`.
 
     Raises:
         ArrayError: they are not three of one shape.
-        LabelError: they do not lie within one another, one holds several values (probabilities, say), or two are empty, so
-            that the third may be one tissue of several and no region.
+        LabelError: they are not nested, one has several values (such as probabilities), or two are empty, so that the third
+            may be one of several tissues instead of a region.
     """
     shapes = [mask.shape for mask in masks]
     if len(masks) != 3 or len(set(shapes)) != 1:
@@ -187,19 +189,19 @@ def regions_as_label(masks: Sequence[np.ndarray]) -> np.ndarray:
         inside = mask[mask != 0]
         if inside.size and inside.min() != inside.max():
             raise LabelError(
-                f"a region mask holds values from {inside.min():.3g} to {inside.max():.3g} besides 0; expected one value:"
+                f"a region mask has values from {inside.min():.3g} to {inside.max():.3g} besides 0; expected one value:"
                 " threshold probabilities first."
             )
     inner, middle, outer = sorted((np.asarray(mask) != 0 for mask in masks), key=np.count_nonzero)
     if outer.any() and not middle.any():
         raise LabelError(
-            f"of three region masks only one holds anything ({np.count_nonzero(outer)} voxels): a whole tumour without a core,"
-            " or one tissue of several? Give one label with its values."
+            f"only one of three region masks is not empty ({np.count_nonzero(outer)} voxels): it may be a whole tumour without"
+            " core, or one of several tissues; expected one label with its values."
         )
     outside = [np.count_nonzero(small & ~large) for small, large in ((inner, middle), (middle, outer))]
     if any(outside):
         raise LabelError(
-            f"three masks do not lie within one another: {outside[0]} voxels of the smallest lie outside the next, and"
-            f" {outside[1]} of that outside the largest; expected whole tumour, core and enhancing tumour: give one label."
+            f"the three masks are not nested: {outside[0]} voxels of the smallest are outside the next, and {outside[1]} of"
+            " that outside the largest; expected whole tumour, core and enhancing tumour: give one label."
         )
     return inner.astype(np.uint8) + middle + outer

@@ -1,8 +1,8 @@
-"""Cases whose coding is not that of their cohort: a value that behaves as another one does everywhere else.
+"""Cases whose coding differs from their cohort's: a value that behaves as another one does elsewhere.
 
-The cohort itself says how each value behaves (median and spread over the cases), so no table is needed, and a coding that
-nobody knows is compared as well. A case stands out if exchanging its values, or renumbering one that no other case has, makes
-it like the rest. That a value behaves like one that the case lacks says nothing: without oedema, the core forms the outside.
+The cohort itself shows how each value behaves (median and spread over the cases), so no table is needed, and unknown codings
+can be compared too. A case stands out if exchanging its values, or renumbering one that no other case has, makes it like the
+rest. A value that behaves like one the case lacks says nothing: without oedema, the core forms the outside.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from brats3d.checks.kinds import FEATURES
 from brats3d.checks.tissue import CodingFeatures, ValueFeatures
 
 FEWEST_CASES = 4
-"""Fewer other cases with a value are no measure of it."""
+"""Fewer other cases with a value cannot characterise it."""
 MANY_CASES = 100
-"""One of more cases moves no median: each is compared with all, itself among them."""
+"""With more cases one does not move the median: each is compared with all, including itself."""
 FEWEST_VOXELS = 50
 SPREADS: Mapping[str, float] = {"enhancement": 0.8, "peak": 1.0, "brightest": 1.0, "flair": 1.5, "t2": 1.2, "wettest": 1.2,
                                 "outer": 0.15, "outermost": 0.2, "hollow": 0.1}  # fmt: skip
-"""Feature → the least spread taken for it: few cases may agree by chance."""
+"""Feature → its least assumed spread: few cases may agree by chance."""
 FURTHEST = 3.0
-"""No feature counts for more than so many spreads."""
+"""Most spreads that one feature counts for."""
 UNKNOWN = 4.0
-"""What a value costs that the cohort does not have: as much as one that differs by two spreads in every feature."""
+"""Cost of a value that the cohort lacks: as much as one that differs by two spreads in every feature."""
 GAIN = 1.0
-"""Exchanging values must bring them closer to the cohort's by this much each, in mean squared spreads. Of 39 cases of three
-years no exchange gains more than 0; with two values exchanged on purpose, 104 of 117 gain as much."""
+"""By how much an exchange must bring each value closer to the cohort's, in mean squared spreads. In 39 cases of three years no
+exchange gains more than 0; with two values exchanged on purpose, 104 of 117 gain this much."""
 GAIN_OF_UNKNOWN = 1.5
-"""The same if a value is renumbered that the cohort does not have. Enhancing tumour under another number gains 1.7 or more."""
+"""The same for renumbering a value that the cohort lacks. Enhancing tumour under another number gains 1.7 or more."""
 
 
 def coding_outliers(features: Mapping[str, CodingFeatures]) -> dict[str, str]:
-    """Find cases whose values mean something else than the same values in the other cases.
+    """Find cases whose values mean something other than the same values in the other cases.
 
     Args:
-        features: case id → what its values look like (`coding_features`), of cases that should have one coding.
+        features: case id → features of its values (`coding_features`), for cases that should share a coding.
 
     Returns:
         Case id → sentence, for those that stand out; empty for a cohort of fewer than five.
@@ -61,7 +61,7 @@ Norm = Mapping[str, tuple[float, float]]
 
 
 def _norms(cases: list[CodingFeatures]) -> dict[int, Norm]:
-    """Return, for each value that enough cases have, how it behaves."""
+    """Return how each value behaves that enough cases have."""
     norms: dict[int, Norm] = {}
     for value in sorted({value for case in cases for value in case}):
         seen = [case[value] for case in cases if value in case and case[value].voxels >= FEWEST_VOXELS]
@@ -79,7 +79,7 @@ def _norms(cases: list[CodingFeatures]) -> dict[int, Norm]:
 
 
 def _distance(seen: ValueFeatures, norm: Norm) -> float:
-    """Return the mean squared distance of a value from a norm, in spreads; `UNKNOWN` where nothing can be compared."""
+    """Return the mean squared distance of a value from a norm, in spreads; `UNKNOWN` if nothing can be compared."""
     known = [(getattr(seen, name), *norm[name]) for name in norm if not np.isnan(getattr(seen, name))]
     if not known:
         return UNKNOWN
@@ -87,7 +87,7 @@ def _distance(seen: ValueFeatures, norm: Norm) -> float:
 
 
 def _best_names(own: CodingFeatures, values: list[int], norms: Mapping[int, Norm]) -> dict[int, int]:
-    """Return value → the cohort's value that it behaves like, if they differ and it fits clearly better; else empty."""
+    """Return value → the cohort's value that it behaves like, if they differ and that fits clearly better; else empty."""
     names = [*norms, *(value for value in values if value not in norms)]
     cost = {(v, n): _distance(own[v], norms[n]) if n in norms else UNKNOWN for v in values for n in names}
     choices = [
@@ -114,4 +114,4 @@ def _sentence(case: str, own: CodingFeatures, renamed: Mapping[int, int], norms:
                 f", and {norms[value]['enhancement'][0]:+.1f} for {value})" if "enhancement" in norms.get(value, {}) else ")"
             )
         said.append(words)
-    return f"{case} is coded otherwise than the cohort: {'; '.join(said)}; look at it, and convert its label or leave it out."
+    return f"{case} is coded differently from the cohort: {'; '.join(said)}; inspect it, and convert its label or leave it out."

@@ -1,12 +1,12 @@
-"""The label detective: which coding a label has, from values, nesting, volumes and contrast together.
+"""The label detective: determines a label's coding from values, nesting, volumes and contrast together.
 
 Every value of the label is compared with the kinds of tissue (`kinds`), and every coding says which kind each of its values
-should be. Beside the known codings stand two rivals, so that the least bad of them does not win by default: every other
-assignment of kinds to values (some programs number tissue their own way), and "normal brain" for all of them (the label
-lies elsewhere, or the images are noise). Codings that put the values found into the same regions count as one reading.
+should be. The known codings have two rivals, so that the least bad of them does not win by default: every other assignment of
+kinds to values (some programs number tissues their own way), and "normal brain" for all of them (the label is in the wrong
+place, or the images are noise). Codings that put the values found into the same regions count as one reading.
 
-A reading is *sure* if its probability against the other readings passes `SURE`. Where names do not tell the coding, doubt
-stops a case: a wrong coding gives masks that look right and are not.
+A reading is *sure* if its probability against the other readings passes `SURE`. If names do not determine the coding, doubt
+stops a case: a wrong coding gives masks that look right but are not.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from brats3d.regions import LABEL_SETS, REGIONS, label_set, label_sets_with
 SURE = 0.95
 """A reading needs this probability against all rivals."""
 MOST_NORMAL = 0.9
-"""That a label marks normal brain is no other reading of it, and counts as a rival only where it is so likely."""
+"""Normal brain is not another reading of a label, and counts as a rival only if it is this likely."""
 TEMPER = 0.5
 """The features of a value are not independent: their evidence counts half."""
 NO_ENHANCEMENT = 0.1
-"""What a coding counts that knows enhancing tumour where its value is absent: about one glioma in ten has none."""
+"""Weight of a coding with enhancing tumour if that value is absent: about one glioma in ten has none."""
 ONE_OF_MANY = 0.1
-"""What a coding of several tissues counts where the label has a single value."""
+"""Weight of a coding of several tissues if the label has a single value."""
 OEDEMA_ALONE = 0.01
-"""The same where that value is oedema: what a tumour's core makes is hardly ever drawn without the core."""
+"""The same if that value is oedema: oedema is hardly ever segmented without the core that causes it."""
 UNEXPECTED = 0.1
-"""What a coding that the names do not lead to expect counts, against 1."""
+"""Weight of a coding that the names do not suggest, against 1."""
 RIVAL_PRIORS: Mapping[str, float] = {"other": 0.1, "normal": 0.02}
-"""Against a known coding's 1: all other assignments of kinds to values together, and normal brain throughout."""
+"""Weights against a known coding's 1: all other assignments of kinds to values together, and normal brain throughout."""
 OWN_KINDS = ("oedema", "inner", "necrosis", "enhancing", "fluid")
-"""What the values of an unknown coding may be, each another."""
+"""Kinds that the values of an unknown coding may be, each a different one."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Verdict:
     """Which coding a label has, and why.
 
     Attributes:
-        label_set: name of the likeliest coding, or None where no known one has the values.
-        evidence: what was seen, one clause a value.
+        label_set: name of the likeliest coding, or None if no known one has the values.
+        evidence: what was seen, one clause per value.
         scores: coding → probability of its reading against all rivals; codings that read the values alike share one.
-        sure: whether the reading passes.
-        doubt: why it does not, as words; empty where it does.
-        stranger: whether no known coding, but another assignment of tissues to the values, is as sure as a reading has to be.
-        warning: what contradicts a coding that was asked for; else empty.
+        sure: whether the reading is sure.
+        doubt: why it is not, in words; empty if it is.
+        stranger: whether not a known coding but another assignment of tissues to the values is sure.
+        warning: what contradicts a requested coding; otherwise empty.
     """
 
     label_set: str | None
@@ -64,7 +64,7 @@ class Verdict:
     warning: str = ""
 
     def sentence(self) -> str:
-        """Return the verdict with its evidence as words, without a full stop."""
+        """Return the verdict with its evidence in words, without a full stop."""
         seen = "; ".join(self.evidence)
         if self.label_set is None or not self.sure:
             return self.doubt + (f" ({seen})" if seen else "")
@@ -72,14 +72,14 @@ class Verdict:
 
 
 Reading = tuple[tuple[bool | None, ...], ...]
-"""For each value found, whether it is in WT, TC, ET; None where a coding does not define the region."""
+"""For each value found, whether it is in WT, TC, ET; None if a coding does not define the region."""
 
 
 def reading(name: str, values: Iterable[int]) -> Reading:
-    """Return what a coding makes of these values.
+    """Return how a coding reads values.
 
     Args:
-        name: of a label set.
+        name: a label set's name.
         values: values of a label.
     """
     regions = LABEL_SETS[name].regions
@@ -87,28 +87,28 @@ def reading(name: str, values: Iterable[int]) -> Reading:
 
 
 def kinds_of(name: str, values: Iterable[int]) -> dict[int, str]:
-    """Return value → kind of tissue that it is in a coding.
+    """Return value → its kind of tissue in a coding.
 
     Args:
-        name: of a label set.
-        values: values of a label, all known to the coding, without 0.
+        name: a label set's name.
+        values: values of a label, all defined by the coding, without 0.
     """
     return {value: KIND_OF_TISSUE.get(LABEL_SETS[name].tissues[value], "inner") for value in values}
 
 
 def detect_coding(label: np.ndarray, images: Mapping[str, np.ndarray], candidates: Sequence[str] | None = None) -> Verdict:
-    """Say which coding a label has.
+    """Determine which coding a label has.
 
     Args:
         label: (X, Y, Z) uint8.
-        images: modality → (X, Y, Z), 0 outside the brain; of t1, t1ce, t2, flair those at hand, none at all leaves doubt.
-        candidates: names of label sets to choose from, the likelier first; None takes all. Other label sets stay rivals.
+        images: modality → (X, Y, Z), 0 outside the brain; those of t1, t1ce, t2, flair available; none at all leaves doubt.
+        candidates: names of label sets to choose from, likelier ones first; None is all. Other label sets remain rivals.
 
     Returns:
-        The verdict; an empty label is surely the first candidate's.
+        The verdict; for an empty label the first candidate, which is sure.
 
     Raises:
-        OptionError: a candidate is no label set.
+        OptionError: a candidate is not a label set.
     """
     return detect_features(coding_features(label, images), candidates, expected=candidates or ())
 
@@ -116,24 +116,24 @@ def detect_coding(label: np.ndarray, images: Mapping[str, np.ndarray], candidate
 def detect_features(
     features: CodingFeatures, candidates: Sequence[str] | None = None, *, expected: Sequence[str] = ()
 ) -> Verdict:
-    """Say which coding a label has from what its values look like, as `detect_coding` does.
+    """Determine a label's coding from the features of its values, as `detect_coding` does.
 
     Args:
         features: from `coding_features`.
-        candidates: names of label sets to choose from, the likelier first; None takes all.
-        expected: names of label sets that are likelier than the rest; none are, where it is empty.
+        candidates: names of label sets to choose from, likelier ones first; None is all.
+        expected: names of label sets that are likelier than the rest; may be empty.
 
     Returns:
         The verdict.
 
     Raises:
-        OptionError: a candidate is no label set.
+        OptionError: a candidate is not a label set.
     """
     names = list(LABEL_SETS) if candidates is None else [label_set(name).name for name in candidates]
     found = sorted(features)
     knowing = [coding.name for coding in label_sets_with(found)]
     fitting = [name for name in names if name in knowing]
-    if candidates is None:  # of those that read the values alike, the one that leaves the fewest values unused
+    if candidates is None:  # among those that read the values alike, the one with the fewest unused values
         fitting.sort(key=lambda name: (name not in expected, len(LABEL_SETS[name].tissues)))
     if not fitting:
         return Verdict(None, (), {}, False, f"no label set of {', '.join(names)} has the values {found}{_nested_bits(found)}")
@@ -144,7 +144,7 @@ def detect_features(
     scores = {name: min(1.0, sum(shares[other] for other in knowing if readings[other] == readings[name])) for name in fitting}
     best = max(fitting, key=lambda name: scores[name])
     if not any(seen_on_images(f) for f in features.values()):
-        doubt = f"no image tells what its values mark; their nesting alone speaks for {best} ({scores[best]:.0%})"
+        doubt = f"no image shows what its values mark; only their nesting suggests {best} ({scores[best]:.0%})"
         return Verdict(best, evidence(features, own), scores, False, doubt)
     normal = shares.get("normal", 0.0)
     if normal < MOST_NORMAL and scores[best] >= SURE * (1 - normal):
@@ -156,11 +156,11 @@ def detect_features(
 
 
 def evidence(features: CodingFeatures, kinds: Mapping[int, str]) -> tuple[str, ...]:
-    """Return what each value looks like, as words.
+    """Describe what each value looks like.
 
     Args:
         features: from `coding_features`.
-        kinds: value → the kind that it is held for.
+        kinds: value → the kind that it is taken for.
     """
     return tuple(f"{value} {words(features[value], kinds[value])}" for value in sorted(features))
 
@@ -168,7 +168,7 @@ def evidence(features: CodingFeatures, kinds: Mapping[int, str]) -> tuple[str, .
 def _probabilities(
     features: CodingFeatures, knowing: Sequence[str], expected: Sequence[str]
 ) -> tuple[dict[str, float], dict[int, str]]:
-    """Return the probability of each coding and of each rival, and value → the kind that it looks like by itself."""
+    """Return the probability of each coding and each rival, and value → the kind that it looks like on its own."""
     found = sorted(features)
     fit = {(value, kind): TEMPER * log_likelihood(features[value], kind) for value in found for kind in KINDS}
 
@@ -203,15 +203,15 @@ def _prior(name: str, found: Sequence[int], expected: Sequence[str]) -> float:
 
 def _doubt(best: str, share: float, rival: str, own: Mapping[int, str]) -> str:
     against = {
-        "other": "no label set has its values as they look: " + ", ".join(f"{v} {NAMES[kind]}" for v, kind in own.items()),
+        "other": "no label set matches how its values look: " + ", ".join(f"{v} {NAMES[kind]}" for v, kind in own.items()),
         "normal": "what it marks looks like normal brain",
     }
     if rival in against and share < 0.5:
         return against[rival]
-    return f"{best} is likeliest ({share:.0%}), but " + against.get(rival, f"{rival} fits nearly as well")
+    return f"{best} is most likely ({share:.0%}), but " + against.get(rival, f"{rival} fits nearly as well")
 
 
 def _nested_bits(found: Sequence[int]) -> str:
     if set(found) <= {1, 3, 7} and 7 in found:
-        return "; they are those of WT + 2·TC + 4·ET, regions already"
+        return "; they are those of WT + 2·TC + 4·ET, which encode regions"
     return ""

@@ -1,8 +1,8 @@
-"""Labels of one folder that agree with their names one by one, and not together.
+"""Labels of one folder that each agree with their names, but not together.
 
-A label of 1 and 2 fits any year. Where others under such names hold values that no label set of these names has, one program
-may have written all of them in another coding, in which 1 and 2 mean something else. What that is, values alone do not say: so
-the label is stored as its name says, with a warning; and if a label set is asked for, its name is no reason to refuse it.
+A label of 1 and 2 fits any year. If others under such names have values that no label set of these names has, one program may
+have written all of them in another coding, in which 1 and 2 mean something else. Values alone do not say what, so the label is
+stored as its name says, with a warning; and if a label set is requested, the name is not a reason to refuse it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from brats3d.regions import LABEL_SETS, label_sets_with, whole_numbers
 from brats3d.store import CaseHeader
 
 SAMPLE = 20
-"""Cases of other shards, not stored yet, whose labels are looked at: where names are wrong, they are so for most."""
+"""How many labels of cases in other shards, not yet stored, are examined: wrong names are usually wrong for most cases."""
 
 
 def without_overruled_names(cases: Sequence[Case], requested: str) -> list[Case]:
-    """Return cases of which a label set is asked for; where values contradict names, the request takes the names' place.
+    """Return the cases for a requested label set; if values contradict names, the request overrules the names.
 
     Args:
-        cases: all cases at hand. Labels are read as long as none contradicts the names.
+        cases: all cases. Labels are read until one contradicts the names.
         requested: the label set.
     """
     bound = [case for case in cases if _named(case) and requested not in case.label_sets]
@@ -41,11 +41,11 @@ def without_overruled_names(cases: Sequence[Case], requested: str) -> list[Case]
 
 
 def doubtful_codings(stored: Iterable[tuple[Case, CaseHeader]], unstored: Collection[Case]) -> dict[str, str]:
-    """Return which stored labels may mean something else than their names say, because others beside them do.
+    """Return which stored labels may mean something other than their names say, because others beside them do.
 
     Args:
-        stored: cases whose coding nobody asked for, and what is known of them. Those are looked at whose name says the year.
-        unstored: cases beside them that are not stored, such as those refused; their labels are read if there is any doubt.
+        stored: cases without a requested coding, with their headers. Only those whose name gives the year are examined.
+        unstored: cases beside them that are not stored, such as refused ones; their labels are read if there is any doubt.
 
     Returns:
         Case id → sentence.
@@ -63,21 +63,21 @@ def doubtful_codings(stored: Iterable[tuple[Case, CaseHeader]], unstored: Collec
             if others:
                 found[case.id] = (
                     f"the label is read as {header.label_set}, as its name says, but {len(odd)} labels under such names, such"
-                    f" as that of {odd[0]}, have values that contradict theirs: if all are {' or '.join(others)}, say so with"
+                    f" as that of {odd[0]}, have values that contradict theirs: if all are {' or '.join(others)}, use"
                     " --label-set NAME --force."
                 )
     return found
 
 
 def _named(case: Case) -> bool:
-    """Whether the name says the year, and so the coding; a manifest speaks of each case by itself."""
+    """Return whether the name gives the year, and so the coding; a manifest describes each case by itself."""
     return case.label is not None and case.corpus != MANIFEST and binds(case)
 
 
 def _readings(header: CaseHeader, among: Collection[str]) -> list[str]:
-    """Return the label sets that know a stored label's values and read them otherwise than it was stored.
+    """Return the label sets that have a stored label's values and read them differently from how it was stored.
 
-    None if it holds every value of its coding: it speaks for itself.
+    Empty if it has every value of its coding, which is then certain.
     """
     values = [*header.label_features]
     if not values or header.label_set is None or set(values) == set(LABEL_SETS[header.label_set].tissues):
@@ -87,7 +87,7 @@ def _readings(header: CaseHeader, among: Collection[str]) -> list[str]:
 
 
 def _foreign(case: Case) -> list[str]:
-    """Return the label sets that know a label's values if none that its name allows does; none if it cannot be read."""
+    """Return the label sets that have a label's values if none that its name allows does; empty if it cannot be read."""
     values: list[int] = []
     if case.label is not None:
         with suppress(CaseError, OSError):

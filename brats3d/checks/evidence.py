@@ -1,6 +1,6 @@
-"""What the checks of one case look at, computed once and only if a check asks for it.
+"""What the checks of one case examine, computed once and only if a check needs it.
 
-Arrays with less than `LEAST_BRAIN_ML` of brain are not a patient's, and are asked only what needs no brain.
+Arrays with less than `LEAST_BRAIN_ML` of brain are not a patient's, and only get the checks that need no brain.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from brats3d.store import PreparedCase
 
 LEAST_BRAIN_ML = 300.0
 POOR_FIT = 1.15
-"""A modality fits poorly if what it shares with the one that it fits best, as it lies, is less than so many times what is left
-after a small move: of 39 sound cases 38 have 1.15 to 4.5. Only then is it looked for where it fits best, which takes 0.1 s."""
+"""A modality fits poorly if its mutual information with the one it fits best is less than this many times what is left after
+a small move: 38 of 39 sound cases have 1.15 to 4.5. Only then is its best fit searched for, which takes 0.1 s."""
 POOR_CONTAINMENT = 0.985
-"""The same for the share of its mask that lies in that of another: sound cases have 0.997 or more."""
+"""The same for the share of its mask inside that of another: sound cases have 0.997 or more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """A prepared case with what several checks ask of it, computed once.
+    """A prepared case with what several checks need, computed once.
 
     Attributes:
         case: the case.
@@ -46,12 +46,12 @@ class Evidence:
 
     @cached_property
     def brain_ml(self) -> float:
-        """Volume of the brain, or of what stands in its place."""
+        """Volume of the brain, or of whatever is not background."""
         return float(np.count_nonzero(self.brain)) * self.lattice.voxel_ml
 
     @cached_property
     def judged(self) -> bool:
-        """Whether there is enough of it to be a patient's brain, with a background."""
+        """Whether it is large enough to be a patient's brain, with a background."""
         return self.brain_ml >= LEAST_BRAIN_ML
 
     @cached_property
@@ -67,7 +67,7 @@ class Evidence:
 
     @cached_property
     def misfits(self) -> dict[str, tuple[Fit, float]]:
-        """Modality that fits the others poorly as it lies → where it fits best, and which share of its mask lies in theirs."""
+        """Modality that fits the others poorly → where it fits best, and the share of its mask inside theirs."""
         greys = self.greys
         if not self.judged or len(greys) < 2:
             return {}
@@ -83,7 +83,7 @@ class Evidence:
         return {m: (self._best_fit(m), within[m]) for m in greys if ratios[m] < POOR_FIT or within[m] < POOR_CONTAINMENT}
 
     def _best_fit(self, modality: str) -> Fit:
-        """Return where a modality fits the others best; its voxels are looked at, not only those of the lattice."""
+        """Return where a modality fits the others best, using its voxels, not only those of the lattice."""
         images = {m: self._classes(m) for m in self.greys}
         brain = np.logical_or.reduce([grey != 0 for m, grey in self.greys.items() if m != modality])
         points, own = (self.lattice.place(np.argwhere(mask)) for mask in (brain, self.greys[modality] != 0))
@@ -102,7 +102,7 @@ class Evidence:
 
     @cached_property
     def label_outside(self) -> float:
-        """Share of the label that lies where all modalities are 0."""
+        """Share of the label where all modalities are 0."""
         if not len(self.tumour_points):
             return 0.0
         points = tuple(self.tumour_points.T)
@@ -110,7 +110,7 @@ class Evidence:
 
     @cached_property
     def tumour_points(self) -> np.ndarray:
-        """Voxels of the label, of each value as many as its share of the label asks for: (N, 3)."""
+        """Voxels of the label, (N, 3), each value in proportion to its share of the label."""
         samples = list(self.case.tumour.values())
         total = sum(sample.count for sample in samples)
         parts = [s.coordinates[:: max(1, round(len(s.coordinates) * total / (3000 * s.count)))] for s in samples if s.count]

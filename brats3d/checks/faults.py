@@ -1,9 +1,9 @@
-"""What may be wrong with a case: each fault is a function of the evidence that says what it found, or None.
+"""What may be wrong with a case: each check is a function of the evidence that returns what it found, or None.
 
-Limits were set on 39 BraTS cases of four years and on faults planted in each of them. The comment beside a limit says what was
-seen: of sound cases as they are, of the same with noise, thick slices, coarse resolution, uneven brightness, weak contrast, no
-enhancement or no oedema (in brackets), and of planted faults. Where only images speak, a limit lies nearer to the fault than to
-the sound case: a slight fault may pass, a sound case of another scanner should not be doubted.
+Limits were set on 39 BraTS cases of four years and on faults planted in each of them. The comment beside a limit gives the
+values seen: in sound cases, in brackets in the same with noise, thick slices, coarse resolution, uneven brightness, weak
+contrast, no enhancement or no oedema, and with planted faults. If only the images suggest a fault, the limit is closer to the
+fault than to the sound case: a slight fault may pass, but a sound case from another scanner should not be doubted.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from brats3d.regions import LABEL_SETS, MODALITIES
 
 MOST_BRAIN_ML = 2300.0  # stripped brains 1172 to 1749, heads with air 6200
 COPY_CORRELATION = 0.9995  # t1 and t1ce of one patient at most 0.88; a copy that was rescaled and rounded 0.9998
-LEAST_GAIN = 1.6  # what fits poorly gains 1.0 to 1.2 elsewhere (1.5); moved 10 mm 2.2 or more, turned 10 degrees 1.5 or more
-LEAST_MOVE_MM, LEAST_TURN = 5.0, 5.0  # less is what registration leaves: moved by 2 mm, sound cases gain up to 1.8
+LEAST_GAIN = 1.6  # poor fits gain 1.0 to 1.2 elsewhere (1.5); moved 10 mm 2.2 or more, rotated 10 degrees 1.5 or more
+LEAST_MOVE_MM, LEAST_TURN = 5.0, 5.0  # registration leaves less: moved by 2 mm, sound cases gain up to 1.8
 LEAST_CONTAINMENT = 0.9  # sound cases 0.997 to 1 (0.97); moved 10 mm at most 0.9, 20 mm 0.81
 LEAST_MIRROR_GAIN = 1.1  # sound cases 0.05 to 0.54 (0.7), pairs alone 0.85; mirrored 1.2 or more
 MOST_RIM_SD = 1.2  # sound cases -3.2 to 0.1 (0.3), flair alone to 0.8; a ring of fat 1.6 to 4.2
@@ -36,7 +36,7 @@ MOSTLY_OUTSIDE = 0.5
 SPACING_TOLERANCE = 0.05
 MOST_NEGATIVE_PERCENT = 1.0
 MOST_BACKGROUND = 0.2
-LEAST_TUMOUR_SD = 0.5  # of a median over all of a label, in flair or t2; sound cases 1.5 to 6.8 (0.9), mirrored -0.3 to 2.3
+LEAST_TUMOUR_SD = 0.5  # median over the whole label, in flair or t2; sound cases 1.5 to 6.8 (0.9), mirrored -0.3 to 2.3
 
 
 def find_background(seen: Evidence) -> str | None:
@@ -47,23 +47,23 @@ def find_background(seen: Evidence) -> str | None:
         share = float(np.mean(seen.lattice.values[modality] == np.float32(value)))
         if value != 0 and (corners == value).all() and share > MOST_BACKGROUND:
             return (
-                f"the background of {modality} is {value:g} and not 0 ({share:.0%} of the volume), so the brain cannot be told"
-                " from it; set it to 0"
+                f"the background of {modality} is {value:g}, not 0 ({share:.0%} of the volume), so it cannot be told from"
+                " the brain; set it to 0"
             )
     return None
 
 
 def find_copied(seen: Evidence) -> str | None:
-    """Find two modalities that are one image: in the same places, rescaled or not, or mirrored or moved."""
+    """Find two modalities that are the same image, possibly rescaled, mirrored or moved."""
     values, histograms = seen.lattice.values, seen.case.histograms
     for first, second in relations.PAIRS:
         if first not in values or second not in values:
             continue
         found = relations.correlation(values[first], values[second])
         if abs(found) > COPY_CORRELATION:
-            return f"{first} and {second} are one image (correlation {found:.4f}): one was copied in place of the other"
+            return f"{first} and {second} are the same image (correlation {found:.4f}): one is a copy of the other"
         if _same_values(histograms[first].arrays(), histograms[second].arrays()):
-            return f"{first} and {second} hold the same values, each as often: one is a mirrored or moved copy of the other"
+            return f"{first} and {second} have the same values equally often: one is a mirrored or moved copy of the other"
     return None
 
 
@@ -72,16 +72,16 @@ def _same_values(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarra
 
 
 def find_unregistered(seen: Evidence) -> str | None:
-    """Find a modality that fits all others much better moved or turned, or whose mask lies beside theirs."""
+    """Find a modality that fits all others much better moved or rotated, or whose mask is beside theirs."""
     for modality, (fit, within) in seen.misfits.items():
         far = fit.moved_mm >= LEAST_MOVE_MM or fit.turned >= LEAST_TURN
         better = far and fit.gain >= LEAST_GAIN and not fit.mirrored
         if not better and (within >= LEAST_CONTAINMENT or _mirrored(fit)):
             continue
         others, theirs = ("the other modalities", "most of them") if len(seen.greys) > 2 else ("the other modality", "it")
-        reasons = [f"{fit.words()} it shares {fit.gain:.1f} times as much with {theirs} as it lies"] if better else []
-        reasons += [f"{within:.0%} of its mask lie in theirs"] if within < LEAST_CONTAINMENT else []
-        return f"{modality} may not lie on {others}: {', and '.join(reasons)}; compare them, and register them if so"
+        reasons = [f"{fit.words()} it shares {fit.gain:.1f} times as much with {theirs} as in place"] if better else []
+        reasons += [f"only {within:.0%} of its mask is inside theirs"] if within < LEAST_CONTAINMENT else []
+        return f"{modality} may not be aligned with {others}: {', and '.join(reasons)}; compare them, and register them if so"
     return None
 
 
@@ -96,8 +96,8 @@ def find_mirrored(seen: Evidence) -> str | None:
         if gain > LEAST_MIRROR_GAIN:
             return (
                 f"{modality if several else ' or '.join(seen.greys)} may be mirrored: with {sides} exchanged it shares"
-                f" {gain:.1f} times as much with {'the others' if several else 'the other'} as it lies; compare them, and take"
-                " the scan as it came if so"
+                f" {gain:.1f} times as much with {'the others' if several else 'the other'} as in place; compare them, and use"
+                " the original scan if so"
             )
     return None
 
@@ -107,9 +107,9 @@ def _mirrored(fit: Fit) -> bool:
 
 
 def _mirror_gain(seen: Evidence, modality: str) -> float:
-    """Return how much more a modality shares with that of the others for which this helps least, once it is mirrored.
+    """Return how much more a mirrored modality shares with the others, for the one for which mirroring helps least.
 
-    What cannot pass the limit any more is not looked at further.
+    Stops early once the limit cannot be reached.
     """
     least = float("inf")
     for name, other in seen.greys.items():
@@ -120,12 +120,12 @@ def _mirror_gain(seen: Evidence, modality: str) -> float:
 
 
 def find_skull(seen: Evidence) -> str | None:
-    """Find what is more than a brain."""
+    """Find a volume too large for a brain."""
     if seen.brain_ml <= MOST_BRAIN_ML:
         return None
     return (
-        f"{seen.brain_ml:.0f} ml are not 0, more than any brain (up to {MOST_BRAIN_ML:.0f}): the scans are not skull-stripped,"
-        " or their background is not 0; extract the brain first (preprocess --raw)"
+        f"{seen.brain_ml:.0f} ml are not 0, more than any brain (up to {MOST_BRAIN_ML:.0f} ml): the scans are not"
+        " skull-stripped, or their background is not 0; extract the brain first (preprocess --raw)"
     )
 
 
@@ -135,34 +135,34 @@ def find_bright_rim(seen: Evidence) -> str | None:
         return None
     values = seen.lattice.values
     rims = [relations.rim_brightness(values[m], seen.brain) for m in ("t1", "t1ce", "flair") if m in values]
-    # fat is bright in all of them; one alone may be a t2 under another's name, in which fluid is
+    # fat is bright in all of them; a single bright one may be a mislabelled t2, in which fluid is bright
     if rims and np.median(rims) > MOST_RIM_SD:
         return (
-            f"the outermost layer is brighter than the brain (by {np.median(rims):.1f} sd, where a stripped brain's is darker):"
-            " skull or scalp may be left; if so, extract the brain first (preprocess --raw)"
+            f"the outermost layer is brighter than the brain (by {np.median(rims):.1f} sd; a stripped brain's is darker):"
+            " skull or scalp may remain; if so, extract the brain first (preprocess --raw)"
         )
     return None
 
 
 def find_label_outside(seen: Evidence) -> str | None:
-    """Find a label of which most lies where there is no brain."""
+    """Find a label that is mostly outside the brain."""
     if seen.label_outside <= MOSTLY_OUTSIDE:
         return None
-    return f"{seen.label_outside:.0%} of the label lie where all modalities are 0: the label is not this scan's, or was moved"
+    return f"{seen.label_outside:.0%} of the label is where all modalities are 0: it is not this scan's label, or was moved"
 
 
 def find_label_beyond(seen: Evidence) -> str | None:
-    """Find a label of which a part lies where there is no brain."""
+    """Find a label that is partly outside the brain."""
     if not MOST_OUTSIDE < seen.label_outside <= MOSTLY_OUTSIDE:
         return None
     return (
-        f"{seen.label_outside:.0%} of the label lie where all modalities are 0: tumour may have been stripped off with the"
-        " skull, or the label may have been moved"
+        f"{seen.label_outside:.0%} of the label is where all modalities are 0: tumour may have been removed with the skull,"
+        " or the label may have been moved"
     )
 
 
 def find_swapped(seen: Evidence) -> str | None:
-    """Find a pair of modalities that are more like each other's names."""
+    """Find a pair of modalities that match each other's names better."""
     if not seen.judged or set(seen.lattice.values) != set(MODALITIES):
         return None
     found = relations.likenesses(seen.lattice)
@@ -171,7 +171,7 @@ def find_swapped(seen: Evidence) -> str | None:
     named = found[None]
     excess = {pair: likeness.score - named.score - LEAST_UNUSUAL_GAIN for pair, likeness in found.items() if pair}
     excess["t2", "flair"] += LEAST_UNUSUAL_GAIN - LEAST_SWAP_GAIN
-    del excess["t1", "t1ce"]  # what else differs between these is the coil's and the tumour's: only contrast agent tells
+    del excess["t1", "t1ce"]  # other differences between these come from coil and tumour: only contrast agent is decisive
     pair = max(excess, key=lambda p: excess[p])
     if excess[pair] <= 0 and named.contrast < -LEAST_CONTRAST and named.brightest < -LEAST_BRIGHTER:
         pair = ("t1", "t1ce")
@@ -186,7 +186,7 @@ def find_swapped(seen: Evidence) -> str | None:
             (other.contrast, named.contrast),
     }  # fmt: skip
     better = [text.format(*values) for text, values in reasons.items() if values[0] > values[1] + 0.05]
-    return f"{pair[0]} and {pair[1]} may be swapped: exchanged, {', and '.join(better)}; look at the files' names"
+    return f"{pair[0]} and {pair[1]} may be swapped: if exchanged, {', and '.join(better)}; check the file names"
 
 
 def find_partial(seen: Evidence) -> str | None:
@@ -194,7 +194,7 @@ def find_partial(seen: Evidence) -> str | None:
     whole = np.count_nonzero(seen.brain)
     shares = {m: float(np.count_nonzero(v)) / whole for m, v in seen.lattice.values.items()} if whole else {}
     low = [f"{m} covers {share:.0%}" for m, share in shares.items() if share < LEAST_COVERAGE]
-    return f"{', '.join(low)} of the brain that the modalities show together; expected nearly all of it" if low else None
+    return f"{', '.join(low)} of the brain shown by all modalities together; expected nearly all of it" if low else None
 
 
 def find_spacing(seen: Evidence) -> str | None:
@@ -203,8 +203,8 @@ def find_spacing(seen: Evidence) -> str | None:
     if max(abs(s - 1) for s in spacing) <= SPACING_TOLERANCE:
         return None
     return (
-        f"the voxels are {' × '.join(f'{s:.4g}' for s in spacing)} mm, where BraTS has 1 × 1 × 1; the case is stored as it is,"
-        " and models for 1 mm refuse it"
+        f"the voxels are {' × '.join(f'{s:.4g}' for s in spacing)} mm, not 1 × 1 × 1 mm as in BraTS; the case is stored as it"
+        " is, and models for 1 mm refuse it"
     )
 
 
@@ -218,8 +218,8 @@ def find_cropped(seen: Evidence) -> str | None:
         return None
     side = (("left", "right"), ("back", "front"), ("top", "bottom"))[axis][1 - end]
     return (
-        f"the brain ends at its {side} in a flat cut of {ends.max():.0%} of its greatest section there: the scan was cropped;"
-        " take the whole one, or expect worse masks near the cut"
+        f"the brain ends at its {side} in a flat cut of {ends.max():.0%} of its largest section there: the scan was cropped;"
+        " use the whole scan, or expect worse masks near the cut"
     )
 
 
@@ -230,10 +230,10 @@ def find_normalised(seen: Evidence) -> str | None:
         if histogram.percentile(MOST_NEGATIVE_PERCENT) < 0:
             found.append(f"{modality} has negative values (from {histogram.percentile(0):.3g})")
         elif histogram.percentile(100) <= 1:
-            found.append(f"{modality} reaches {histogram.percentile(100):.3g} only")
+            found.append(f"{modality} reaches only {histogram.percentile(100):.3g}")
     if not found:
         return None
-    return f"the intensities were normalised before: {', '.join(found)}; expected them as the scanner gave them"
+    return f"the intensities were already normalised: {', '.join(found)}; expected those of the scanner"
 
 
 def find_year(seen: Evidence) -> str | None:
@@ -246,13 +246,13 @@ def find_year(seen: Evidence) -> str | None:
         return None
     known = set().union(*(LABEL_SETS[name].tissues for name in corpus.label_sets))
     return (
-        f"the label holds {sorted(values - known)}, which {corpus.name} labels ({' or '.join(corpus.label_sets)}) do not have;"
+        f"the label has {sorted(values - known)}, which {corpus.name} labels ({' or '.join(corpus.label_sets)}) do not have;"
         f" it is read as {seen.case.label_set}"
     )
 
 
 def find_misplaced(seen: Evidence) -> str | None:
-    """Find a label whose tissue is as bright as any other, while a mirrored place is brighter."""
+    """Find a label whose tissue is no brighter than any other, while its mirror image may be."""
     points, shown = seen.tumour_points, [m for m in ("flair", "t2") if m in seen.references]
     if not seen.judged or not len(points) or not shown:
         return None
@@ -275,4 +275,4 @@ def find_misplaced(seen: Evidence) -> str | None:
     }  # fmt: skip
     best = max(mirrored, key=lambda text: mirrored[text])
     hint = f"; with {best} exchanged it is {mirrored[best]:+.1f}: it may be mirrored" if mirrored[best] > here + 1 else ""
-    return f"what the label marks is no brighter in {' or '.join(shown)} than the rest of the brain ({here:+.1f} sd){hint}"
+    return f"the labelled tissue is no brighter in {' or '.join(shown)} than the rest of the brain ({here:+.1f} sd){hint}"

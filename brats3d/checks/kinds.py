@@ -1,14 +1,14 @@
-"""Kinds of tumour tissue, and how likely a value's behaviour is of each: one table of what physiology lets expect.
+"""Kinds of tumour tissue, and how likely a value's behaviour is for each: one table of what physiology predicts.
 
-- Contrast agent leaks where tumour breaks vessels: **enhancing** tumour is brighter in t1ce than t1 lets expect, and lies
+- Contrast agent leaks where tumour damages vessels: **enhancing** tumour is brighter in t1ce than t1 predicts, and is
   around necrosis and inside oedema.
 - **Oedema** (with infiltration) is bright in FLAIR and T2, does not enhance, and forms the outside.
-- The **inner** part, necrosis and non-enhancing tumour, does not enhance, is dark in T1 and lies inside.
+- The **inner** part, necrosis and non-enhancing tumour, does not enhance, is dark in T1 and is inside.
 - **Fluid**, in a cyst or a resection cavity, is as in ventricles: very bright in T2, dark in T1 and, unlike oedema, in FLAIR.
-- A **core** is the inner part and enhancing tumour under one value; the **whole** has oedema as well. Neither has holes, which
-  oedema has where its core is, and enhancing tumour around necrosis.
+- A **core** is the inner part and enhancing tumour under one value; the **whole** includes oedema. Neither has holes, unlike
+  oedema around its core and enhancing tumour around necrosis.
 
-Means and spreads were set by hand for these sentences and looked over on a dozen cases of three years; they are broad, since
+Means and spreads were set by hand from these facts and checked on a dozen cases of three years; they are broad, since
 scanners and tumours differ, and no single feature may decide.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from brats3d.checks.tissue import ValueFeatures
 
 FEATURES = ("enhancement", "peak", "brightest", "flair", "t2", "wettest", "outer", "outermost", "hollow")
-"""Attributes of `ValueFeatures` that kinds are told by."""
+"""Attributes of `ValueFeatures` that distinguish kinds."""
 
 _ROWS = {
     #             enhancement  peak         brightest    flair        t2           wettest      outer         outermost
@@ -41,7 +41,7 @@ _SOLID = (0.01, 0.03)
 KINDS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType({
     kind: MappingProxyType(dict(zip(FEATURES, (*row, _HOLLOW.get(kind, _SOLID)), strict=True))) for kind, row in _ROWS.items()
 })  # fmt: skip
-"""Kind → feature → (mean, sd). ``normal`` is what a label shows that lies on tissue without tumour, or on noise."""
+"""Kind → feature → (mean, sd). ``normal`` is a label on tissue without tumour, or on noise."""
 
 KIND_OF_TISSUE: Mapping[str, str] = MappingProxyType({
     "edema": "oedema", "ED": "oedema", "SNFH": "oedema",
@@ -50,16 +50,16 @@ KIND_OF_TISSUE: Mapping[str, str] = MappingProxyType({
     "RC": "fluid", "CC": "fluid",
     "core": "core", "gross tumour volume": "whole",
 })  # fmt: skip
-"""Tissue, as ``regions.LABEL_SETS`` calls it → kind."""
+"""Tissue, as named in ``regions.LABEL_SETS`` → kind."""
 
 OUTLIER_SHARE = 0.004
-"""A feature may be anything with this probability: none can rule a kind out alone."""
+"""A feature is arbitrary with this probability, so that none alone can rule out a kind."""
 FULL_WEIGHT_VOXELS = 200
 """Values with fewer voxels count for less."""
 
 
 def log_likelihood(features: ValueFeatures, kind: str) -> float:
-    """Return how well a value's behaviour fits a kind: the sum of the features' log densities; unknown ones are left out."""
+    """Return how well a value's behaviour fits a kind: the sum of the features' log densities, without unknown ones."""
     total = 0.0
     for name, (mean, sd) in KINDS[kind].items():
         value = float(getattr(features, name))
@@ -71,16 +71,16 @@ def log_likelihood(features: ValueFeatures, kind: str) -> float:
 
 
 WIDEST: Mapping[str, float] = MappingProxyType({name: max(kind[name][1] for kind in KINDS.values()) for name in FEATURES})
-"""Feature → its greatest spread over the kinds."""
+"""Feature → its largest spread over the kinds."""
 
 
 def seen_on_images(features: ValueFeatures) -> bool:
-    """Return whether any image that tells tissue was there: t1 with t1ce, flair, or t2."""
+    """Return whether any image that distinguishes tissues was available: t1 with t1ce, flair, or t2."""
     return not all(np.isnan(value) for value in (features.enhancement, features.flair, features.t2))
 
 
 def words(features: ValueFeatures, kind: str) -> str:
-    """Return what makes a value look like a kind, as words."""
+    """Describe what makes a value look like a kind."""
     said = {
         "enhancement": f"t1ce {features.enhancement:+.1f} sd against t1, {features.enhancing:.0%} enhances",
         "flair": f"flair {features.flair:+.1f} sd",
@@ -104,4 +104,4 @@ NAMES: Mapping[str, str] = MappingProxyType(
         "normal": "normal brain",
     }
 )
-"""Kind → what it is called in messages."""
+"""Kind → its name in messages."""

@@ -1,7 +1,7 @@
-"""How the modalities of one case relate to one another, and to a brain: numbers, on a coarse lattice of the case.
+"""How the modalities of one case relate to one another and to a brain: measurements on a coarse lattice of the case.
 
-All of it is read from some hundred thousand voxels, so that it costs milliseconds. Nothing here decides what is wrong: the
-limits stand in `checks`.
+Everything is computed from some hundred thousand voxels, in milliseconds. Nothing here decides what is wrong: the limits are
+in `checks`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from brats3d.regions import MODALITIES
 GREYS = 16
 """Classes of intensity for mutual information."""
 MIRROR_SHIFTS = 2
-"""So many lattice steps to either side the middle of a head is looked for."""
+"""The middle of a head is searched for within this many lattice steps to either side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,10 @@ class Lattice:
     """Every n-th voxel of the brain's box, in all modalities.
 
     Attributes:
-        values: modality → (x, y, z) intensities as they came.
+        values: modality → (x, y, z) original intensities.
         first: (3,) voxel of its first point.
         step: n.
-        voxel_ml: volume that a lattice point stands for.
+        voxel_ml: volume that a lattice point represents.
     """
 
     values: Mapping[str, np.ndarray]
@@ -61,7 +61,7 @@ def brain_lattice(
         images: (M, X, Y, Z).
         modalities: names of the M channels.
         brain_box: (3, 2) half-open.
-        spacing_mm: of the voxels.
+        spacing_mm: voxel spacing along each axis.
     """
     inside = images[(slice(None), *box_slices(brain_box))]
     step, slices = lattice_step(inside.shape[1:]), lattice_slices(inside.shape[1:])
@@ -71,22 +71,22 @@ def brain_lattice(
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Pearson's correlation of two images where both are not 0; NaN where that is nowhere, or one does not vary."""
+    """Return Pearson's correlation of two images where both are not 0; NaN if that is nowhere, or one does not vary."""
     both = (first != 0) & (second != 0)
     a, b = first[both].astype(np.float64), second[both].astype(np.float64)
     if a.size < 2:
         return float("nan")
     a -= a.mean()
     b -= b.mean()
-    # Not a @ b: BLAS starts threads for it, which cost more than they bring, and take the cores of other workers.
+    # Not a @ b: BLAS would start threads for it, which cost more than they gain and take other workers' cores.
     size = np.sqrt(np.einsum("i,i", a, a) * np.einsum("i,i", b, b))
     return float(np.einsum("i,i", a, b) / size) if size > 0 else float("nan")
 
 
 def containment(first: np.ndarray, second: np.ndarray) -> float:
-    """Return which share of the smaller of two masks lies in the other; 1 where one is empty.
+    """Return the share of the smaller of two masks inside the other; 1 if one is empty.
 
-    Unlike Dice it does not mind a modality that covers only part of the brain.
+    Unlike Dice it is not affected by a modality that covers only part of the brain.
     """
     smaller = min(int(first.sum()), int(second.sum()))
     return int((first & second).sum()) / smaller if smaller else 1.0
@@ -102,7 +102,7 @@ def grey_classes(image: np.ndarray, histogram: Histogram) -> np.ndarray:
 
 
 def mutual_information(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the mutual information, in bits, of two images of grey classes where both are inside; 0 where that is nowhere."""
+    """Return the mutual information, in bits, of two images of grey classes where both are not 0; 0 if that is nowhere."""
     codes = (first * np.uint16(GREYS + 1) + second).ravel()
     joint = np.bincount(codes, minlength=(GREYS + 1) ** 2).reshape(GREYS + 1, GREYS + 1)[1:, 1:]
     total = joint.sum()
@@ -115,16 +115,16 @@ def mutual_information(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def displaced_information(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """Return the mutual information of two images as they lie, and the greatest with one moved a lattice step.
+    """Return the mutual information of two images in place, and the largest with one moved by a lattice step.
 
-    Two registered images fit best as they lie: moved by four or five millimetres, folds lie on other folds.
+    Two registered images fit best in place: moved by four or five millimetres, folds no longer match.
 
     Args:
         first: (x, y, z) grey classes.
         second: the same.
 
     Returns:
-        As they lie, and the greatest of the six ways to move the second one along an axis.
+        In place, and the largest of the six ways to move the second one along an axis.
     """
     moved = []
     for axis in range(3):
@@ -136,10 +136,10 @@ def displaced_information(first: np.ndarray, second: np.ndarray) -> tuple[float,
 
 
 def mirrored_information(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the mutual information of two images with one mirrored left and right: the greatest over small shifts.
+    """Return the mutual information of two images with one mirrored left and right: the largest over small shifts.
 
-    A head is nearly its own mirror image, but its folds are not: mirrored, registered images share a fraction of what they
-    share as they lie.
+    A head is nearly its own mirror image, but its folds are not: if one is mirrored, registered images share only a fraction
+    of what they share in place.
 
     Args:
         first: (x, y, z) grey classes, the first axis from one side of the head to the other.
@@ -152,7 +152,7 @@ def mirrored_information(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def rim(mask: np.ndarray) -> np.ndarray:
-    """Return the voxels of a mask with a face to the outside; the volume's border counts as outside."""
+    """Return the voxels of a mask with a face on the outside; beyond the volume's border counts as outside."""
     padded = np.pad(mask, 1)
     inner = mask.copy()
     for axis in range(3):
@@ -164,7 +164,7 @@ def rim(mask: np.ndarray) -> np.ndarray:
 
 
 def rim_brightness(image: np.ndarray, brain: np.ndarray) -> float:
-    """Return how much brighter the rim of the brain is than its inside, in robust sd of the inside; NaN where unknown.
+    """Return how much brighter the rim of the brain is than its inside, in robust sd of the inside; NaN if unknown.
 
     Args:
         image: (x, y, z) intensities, 0 outside.
@@ -178,13 +178,13 @@ def rim_brightness(image: np.ndarray, brain: np.ndarray) -> float:
 
 
 def end_areas(brain: np.ndarray) -> np.ndarray:
-    """Return the areas of the first and last slice of a brain's box as shares of its greatest slice along that axis.
+    """Return the areas of the first and last slice of a brain's box as shares of its largest slice along that axis.
 
     Args:
         brain: (X, Y, Z) bool.
 
     Returns:
-        (3, 2): a rounded brain gives small shares, one that was cut gives a large one; zeros without a brain.
+        (3, 2): a rounded brain has small shares, a cropped one has a large one; zeros without a brain.
     """
     shares = np.zeros((3, 2))
     for axis in range(3):
@@ -197,10 +197,10 @@ def end_areas(brain: np.ndarray) -> np.ndarray:
 
 PAIRS = (("t1", "t1ce"), ("t1", "t2"), ("t1", "flair"), ("t1ce", "t2"), ("t1ce", "flair"), ("t2", "flair"))
 DARK_SHARE = 0.08
-"""So much of the brain, the darkest in t1, is taken for fluid."""
+"""Share of the brain, the darkest in t1, that is taken for fluid."""
 RANKED_VOXELS = 6_000
 BRIGHTEST_PERCENT = 99.8
-"""Percentile at which vessels and tumour that take up contrast agent are looked for: they are few voxels."""
+"""Percentile at which vessels and tumour with contrast agent are searched for: they are few voxels."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class Likeness:
         fluid: how much brighter the third is than the fourth, in ranks of the brain, where the first is darkest.
         contrast: upper tail of second minus first against its lower tail, in robust sd: vessels and tumour take up contrast
             agent.
-        brightest: logarithm of how much further the brightest voxels of the second lie above its median than those of the
+        brightest: logarithm of how much further the brightest voxels of the second are above its median than those of the
             first, in robust sd.
     """
 
@@ -223,15 +223,15 @@ class Likeness:
 
     @property
     def score(self) -> float:
-        """The first three together; about 1 to 2 for what the names say."""
+        """The first three together; about 1 to 2 if the names are right."""
         return self.alike + self.fluid + 0.1 * float(np.clip(self.contrast, -3, 3))
 
 
 def likenesses(lattice: Lattice) -> dict[tuple[str, str] | None, Likeness]:
-    """Return how a case's images are like their names, and with each pair of names exchanged.
+    """Return how well a case's images match their names, as they are and with each pair of names exchanged.
 
     Args:
-        lattice: of a case that has all four modalities.
+        lattice: that of a case with all four modalities.
 
     Returns:
         None → as named, pair of modalities → with those two exchanged; empty if no brain is covered by all four.

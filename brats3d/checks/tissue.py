@@ -1,9 +1,9 @@
-"""How each value of a label behaves on the images: what a coding can be told by.
+"""How each value of a label behaves on the images, from which its coding can be identified.
 
-Intensities are compared with the case's own normal brain, the voxels without label: (x − median) / (1.4826 · MAD), so no scan
-needs a unit. Everything is read from samples (a coarse lattice of the brain, some thousand voxels of each value), so that it
-costs milliseconds: the whole volume is looked through once, eight voxels at a time, for where the label lies. Only a label of
-a single value is looked at as a whole, for its holes (some 0.1 s).
+Intensities are compared with the case's own normal brain, the unlabelled voxels: (x − median) / (1.4826 · MAD), so scans need
+no unit. Everything is computed from samples (a coarse lattice of the brain, some thousand voxels of each value), in
+milliseconds: the whole volume is scanned once, eight voxels at a time, to locate the label. Only a label with a single value is
+examined as a whole, for its holes (about 0.1 s).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numpy as np
 from brats3d.geometry import bounding_box, box_slices
 
 LATTICE_VOXELS = 50_000
-"""Every n-th voxel along each axis is taken for the brain's lattice, with the least n that leaves no more than these."""
+"""Most voxels of the brain's lattice, which takes every n-th voxel along each axis with the smallest such n."""
 VALUE_VOXELS = 3_000
-"""Voxels looked at of each value of a label, evenly spread over its list."""
+"""Voxels examined of each value of a label, evenly spread over its list."""
 FEW_VOXELS = 20
-"""A value with fewer is no measure for the others."""
+"""A value with fewer voxels is not compared with the others."""
 REFERENCE_VOXELS = 8_000
-"""About so many voxels give a median and its spread."""
+"""About this many voxels are used for a median and its spread."""
 ENHANCING_SD = 2.0
-"""A voxel enhances where t1ce is so many sd above what t1 lets expect."""
+"""A voxel enhances if t1ce is this many sd above what t1 predicts."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class ValueFeatures:
 
     Attributes:
         voxels: how many there are.
-        enhancement: median of t1ce above what t1 lets expect.
+        enhancement: median of t1ce above what t1 predicts.
         enhancing: share of the voxels that enhance.
         peak: 90th percentile of that.
-        brightest: how much more it enhances than the one of the other values that does most; NaN where it is alone.
-        wettest: the same of brightness in t2.
-        outermost: the same of the share of its surface that faces tissue without label.
-        hollow: how much larger it were with the holes filled that it has in any plane; NaN beside other values.
+        brightest: how much more it enhances than the most enhancing other value; NaN if it is the only one.
+        wettest: the same for brightness in t2.
+        outermost: the same for the share of its surface that faces unlabelled tissue.
+        hollow: how much larger it would be with its holes in any plane filled; NaN if there are other values.
         t1: median brightness in t1.
         t1ce: median brightness in t1ce.
         t2: median brightness in t2.
         flair: median brightness in flair.
-        surface: neighbouring value → share of the value's surface that faces it; empty where it has no surface.
+        surface: neighbouring value → share of the value's surface that faces it; empty if it has no surface.
     """
 
     voxels: int
@@ -64,22 +64,22 @@ class ValueFeatures:
 
     @property
     def outer(self) -> float:
-        """Share of the surface that faces tissue without label, NaN without a surface."""
+        """Share of the surface that faces unlabelled tissue; NaN without a surface."""
         return self.surface.get(0, 0.0) if self.surface else float("nan")
 
 
 CodingFeatures = Mapping[int, ValueFeatures]
-"""Label value → how it behaves, the background left out."""
+"""Label value → how it behaves, without the background."""
 
 
 def as_plain(features: CodingFeatures) -> dict[int, dict[str, Any]]:
-    """Return features as a case's facts keep them: numbers by name, what is unknown left out."""
+    """Return features as plain numbers by name, as a case's header keeps them, without unknown ones."""
     plain = {value: asdict(seen) for value, seen in features.items()}
     return {v: {n: x for n, x in seen.items() if x == x} for v, seen in plain.items()}
 
 
 def from_plain(plain: Mapping[int, Mapping[str, Any]]) -> CodingFeatures:
-    """Return features from what `as_plain` made of them, perhaps of another version, or through JSON, whose keys are texts."""
+    """Return features from the result of `as_plain`, possibly of another version or via JSON, whose keys are strings."""
     names = [f.name for f in fields(ValueFeatures) if f.name != "surface"]
     return {
         value: ValueFeatures(
@@ -92,31 +92,31 @@ def from_plain(plain: Mapping[int, Mapping[str, Any]]) -> CodingFeatures:
 
 @dataclass(frozen=True)
 class Reference:
-    """Normal brain in one modality: median and 1.4826 · MAD of its non-zero voxels without label."""
+    """Normal brain in one modality: median and 1.4826 · MAD of its non-zero unlabelled voxels."""
 
     median: float
     sd: float
 
     def z(self, values: np.ndarray) -> np.ndarray:
-        """Return float32 deviations from normal brain; NaN where a value is 0, that is outside the modality's brain."""
+        """Return float32 deviations from normal brain; NaN where a value is 0, i.e. outside the modality's brain."""
         z = (values.astype(np.float32) - np.float32(self.median)) / np.float32(self.sd)
         z[values == 0] = np.nan
         return z
 
 
 def lattice_step(shape: tuple[int, ...], voxels: int = LATTICE_VOXELS) -> int:
-    """Return the least step along each axis that leaves at most so many voxels of a volume."""
+    """Return the smallest step along each axis that leaves at most ``voxels`` voxels of a volume."""
     return max(1, int(np.ceil((np.prod(shape, dtype=float) / voxels) ** (1 / 3))))
 
 
 def lattice_slices(shape: tuple[int, ...], voxels: int = LATTICE_VOXELS) -> tuple[slice, ...]:
-    """Return the slices that take every n-th voxel along each axis, centred, of which there are at most so many."""
+    """Return centred slices that take every n-th voxel along each axis, at most ``voxels`` in all."""
     step = lattice_step(shape, voxels)
     return tuple(slice(min(step, size) // 2, None, step) for size in shape)
 
 
 def reference_of(values: np.ndarray) -> Reference | None:
-    """Return median and robust sd of a sample's non-zero values; None where they do not vary or there are none."""
+    """Return median and robust sd of a sample's non-zero values; None if they do not vary or there are none."""
     inside = values[values != 0]
     if inside.size == 0:
         return None
@@ -130,7 +130,7 @@ def label_voxels(label: np.ndarray) -> np.ndarray:
     """Return the flat indices of a label's non-zero voxels, sorted.
 
     Args:
-        label: (X, Y, Z) uint8. Looked through eight voxels at a time, several times faster than voxel by voxel.
+        label: (X, Y, Z) uint8. Scanned eight voxels at a time, several times faster than voxel by voxel.
     """
     flat = np.ascontiguousarray(label).ravel()
     whole = flat.size // 8 * 8
@@ -148,9 +148,11 @@ def coding_features(label: np.ndarray, images: Mapping[str, np.ndarray]) -> Codi
         images: modality → (X, Y, Z) of any real type, 0 outside the brain; t1, t1ce, t2, flair or some of them.
 
     Returns:
-        Value → features, sorted by value, without 0; what images are missing gives NaN.
+        Value → features, sorted by value, without 0; missing images give NaN.
     """
-    if label.flags.f_contiguous:  # nothing here depends on the order of the axes, and a copy costs more than all the rest
+    if (
+        label.flags.f_contiguous
+    ):  # nothing here depends on the order of the axes, and a copy would cost more than everything else
         label, images = label.T, {m: image.T for m, image in images.items()}
     label = np.ascontiguousarray(label)
     where = label_voxels(label)
@@ -170,10 +172,10 @@ def coding_features(label: np.ndarray, images: Mapping[str, np.ndarray]) -> Codi
 
 
 def hollow(label: np.ndarray) -> float:
-    """Return how much larger a label were with its holes filled: oedema around a core has some, a whole tumour has none.
+    """Return how much larger a label would be with its holes filled: oedema around a core has some, a whole tumour none.
 
     Args:
-        label: (X, Y, Z), not all 0. What is enclosed in a plane along any two axes is a hole: few are closed in space.
+        label: (X, Y, Z), not all 0. Holes are what is enclosed in a plane along any two axes: few are closed in 3-D.
     """
     from scipy import ndimage
 
@@ -187,7 +189,7 @@ def hollow(label: np.ndarray) -> float:
 
 
 def _against_others(value: int, features: CodingFeatures) -> ValueFeatures:
-    """Return a value's features with how far it lies above the greatest of the others."""
+    """Return a value's features with how far they exceed the largest of the others."""
     own, others = features[value], [f for other, f in features.items() if other != value and f.voxels >= FEW_VOXELS]
 
     def ahead(feature: str) -> float:
@@ -197,7 +199,7 @@ def _against_others(value: int, features: CodingFeatures) -> ValueFeatures:
 
 
 def _expected(samples: Mapping[str, np.ndarray], references: Mapping[str, Reference]) -> Reference | None:
-    """Return what t1ce − t1, both as deviations, is in normal brain."""
+    """Return the reference of t1ce − t1, both as deviations, in normal brain."""
     if not {"t1", "t1ce"} <= references.keys():
         return None
     both = (samples["t1"] != 0) & (samples["t1ce"] != 0)
@@ -236,7 +238,7 @@ def _median(z: np.ndarray) -> float:
 
 
 def _surface(label: np.ndarray, at: tuple[np.ndarray, ...]) -> dict[int, float]:
-    """Return which values the faces of these voxels look at, their own left out; outside the volume counts as 0."""
+    """Return the shares of other values that the faces of these voxels adjoin; outside the volume counts as 0."""
     own = label[at]
     counts = np.zeros(256, np.int64)
     for axis in range(3):

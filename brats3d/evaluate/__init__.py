@@ -1,7 +1,7 @@
-"""Masks against references: scores a case and region, their summary, and the files that hold both.
+"""Masks against references: scores per case and region, their summary, and the files with both.
 
-Each side may be a store, a folder with ``predictions.json``, case folders of any BraTS year, or plain masks, and each has its
-own label set.
+Each side may be a store, a folder with ``predictions.json``, case folders of any BraTS year, or plain masks, and has its own
+label set.
 """
 
 from brats3d.evaluate.report import Evaluation, summarise_scores

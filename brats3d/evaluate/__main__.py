@@ -17,7 +17,7 @@ SIDE_BY_SIDE = ("dice", "hd95_mm", "lesion_dice", "lesion_hd95_mm")
 def _show(evaluation: Evaluation) -> str:
     """Return the tables for the terminal: every case, the means, and all protocols side by side if there are several."""
     if not evaluation.scores:
-        return f"no case was scored, {len(evaluation.refused)} refused; nothing is written"
+        return f"no case was scored, {len(evaluation.refused)} refused; nothing was written"
     summary = evaluation.summary
     parts = [_cases(evaluation), _means(evaluation, summary)]
     if len(evaluation.scorings) > 1:

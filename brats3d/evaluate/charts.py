@@ -1,4 +1,4 @@
-"""The report's pictures: how scores are spread, agreement of volumes, the worst cases, calibration. Each is HTML, or empty."""
+"""The report's figures: distribution of scores, agreement of volumes, worst cases, calibration. Each is HTML, or empty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from brats3d.figures import bland_altman_figure, png_bytes, reliability_figure, 
 from brats3d.scores import RegionScores, find_protocol
 
 DOTS_PER_INCH = 200
-"""Twice what a page shows, so that letters stay sharp."""
+"""Twice what a page shows, so that text stays sharp."""
 PIXELS_PER_INCH = 100
 SCORES: Mapping[str, tuple[str, tuple[float, float] | None, str]] = {
     "dice": ("Dice", (-0.03, 1.03), "linear"),
@@ -19,15 +19,15 @@ SCORES: Mapping[str, tuple[str, tuple[float, float] | None, str]] = {
     "lesion_dice": ("lesion-wise Dice", (-0.03, 1.03), "linear"),
     "lesion_hd95_mm": ("lesion-wise HD95", None, "symlog"),
 }
-"""metric → what it is called, ends and scale of its axis."""
+"""metric → its title, and the ends and scale of its axis."""
 KEY = (
     "Filled: the prediction. Outlined: the reference. WT blue, TC yellow, ET red. Each picture is the axial slice with the most"
-    " wrong voxels of the region named; the letters say where the patient's right (R) and front (A) are."
+    " wrong voxels of the region named; the letters mark the patient's right (R) and front (A)."
 )
 
 
 def titled(metric: str, protocol: str) -> str:
-    """Return what a metric is called, with its unit under a protocol.
+    """Return a metric's title, with its unit under a protocol.
 
     Args:
         metric: a column of ``scores.csv``.
@@ -50,7 +50,7 @@ def by_region(evaluation: Evaluation) -> dict[str, list[RegionScores]]:
 
 
 def spread(evaluation: Evaluation) -> str:
-    """Return box and strip plots of the first protocol's main scores, those that it defines."""
+    """Return box and strip plots of the main scores defined by the first protocol."""
     rows, pictures = by_region(evaluation), []
     for metric, (_, limits, scale) in SCORES.items():
         values = {region: [getattr(row, metric) for row in found] for region, found in rows.items()}
@@ -59,9 +59,9 @@ def spread(evaluation: Evaluation) -> str:
         title = titled(metric, evaluation.protocol)
         figure = strip_figure({"": values}, score=title, limits=limits, scale=scale)
         width = round(figure.get_figwidth() * PIXELS_PER_INCH)
-        words = f"{title} of every case, a column a region: box of quartiles with the median, and a point a case"
+        words = f"{title} of every case, one column per region: box of quartiles with the median, and one point per case"
         pictures.append(pages.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width))
-    explained = "Box: quartiles and median; whiskers: the farthest value within 1.5 boxes; a point is a case."
+    explained = "Box: quartiles and median; whiskers: the farthest value within 1.5 box lengths; each point is a case."
     return pages.grid(pictures) + pages.note(explained) if pictures else ""
 
 
@@ -79,12 +79,14 @@ def volumes(evaluation: Evaluation) -> str:
         words = f"{region}: predicted minus reference volume over the mean of both, {len(known)} cases, bias {bias:+.2f} ml"
         width = round(figure.get_figwidth() * PIXELS_PER_INCH)
         pictures.append(pages.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width))
-    explained = "Bland and Altman: a point is a case; solid: mean difference; dashed: 1.96 standard deviations on either side."
+    explained = (
+        "Bland and Altman: each point is a case; solid: mean difference; dashed: 1.96 standard deviations on either side."
+    )
     return pages.grid(pictures) + pages.note(explained) if pictures else ""
 
 
 def worst(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], bytes]) -> str:
-    """Return the worst cases, lowest mean Dice first, with their scores, failure classes and pictures where there are some.
+    """Return the worst cases, lowest mean Dice first, with their scores, failure classes and pictures, if any.
 
     Args:
         evaluation: the scores.
@@ -102,7 +104,7 @@ def _card(evaluation: Evaluation, case: str, region: str, thumbnail: bytes | Non
     parts = []
     if thumbnail is not None:
         words = f"{case}: slice with the largest error of {region}, prediction filled, reference outlined"
-        parts.append(pages.picture(thumbnail, words, f"slice of the largest error of {region}"))
+        parts.append(pages.picture(thumbnail, words, f"slice with the largest error of {region}"))
     hd95 = titled("hd95_mm", evaluation.protocol)
     table: list[list[pages.Cell]] = [[name, row.dice, row.hd95_mm] for name, row in rows.items()]
     mean = sum(row.dice for row in rows.values()) / len(rows)
@@ -112,7 +114,7 @@ def _card(evaluation: Evaluation, case: str, region: str, thumbnail: bytes | Non
 
 
 def calibration(evaluation: Evaluation) -> str:
-    """Return reliability curves and errors, where probabilities were compared."""
+    """Return reliability curves and errors, if probabilities were compared."""
     found, notes = evaluation.calibration, "".join(pages.note(note) for note in evaluation.calibration_notes)
     if not found:
         return notes
@@ -125,7 +127,7 @@ def calibration(evaluation: Evaluation) -> str:
         for region, row in found.items()
     }
     figure = reliability_figure(curves)
-    words = "Observed share of tumour over predicted probability, a curve a region; below, the number of voxels"
+    words = "Observed share of tumour over predicted probability, one curve per region; below, the number of voxels"
     width = round(figure.get_figwidth() * PIXELS_PER_INCH)
     picture = pages.picture(png_bytes(figure, dots_per_inch=DOTS_PER_INCH), words, width=width)
     rows = [[region, row.n, row.ece] for region, row in found.items()]
@@ -133,4 +135,4 @@ def calibration(evaluation: Evaluation) -> str:
         "ECE: expected calibration error, the mean over voxels of the distance from the dotted line. Voxels outside the tumour"
         " with a probability of 0 are left out."
     )
-    return picture + pages.table("Calibration a region", ["region", "voxels", "ECE"], rows) + pages.note(explained) + notes
+    return picture + pages.table("Calibration per region", ["region", "voxels", "ECE"], rows) + pages.note(explained) + notes

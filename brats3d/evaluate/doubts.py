@@ -1,4 +1,4 @@
-"""What a reader of the scores should know of them beside the numbers, each said once for all cases."""
+"""What a reader should know besides the scores, said once for all cases."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from brats3d.masks import LIST_NAME
 from brats3d.scores import TASKS, OtherReading, Scoring
 
 SHOWN = 3
-"""Cases named in a sentence."""
+"""Cases named in a message."""
 
 
 def unscored(results: Collection[CaseResult], scorings: Sequence[Scoring]) -> list[str]:
-    """Return as sentences which regions of the labels a protocol does not score, such as RC of 2024.
+    """Return, as sentences, which regions of the labels a protocol does not score, such as RC of 2024.
 
     Args:
         results: the result of each case.
@@ -29,13 +29,13 @@ def unscored(results: Collection[CaseResult], scorings: Sequence[Scoring]) -> li
         cases = max(found[region] for found in counts.values())
         sentences.append(
             f"{_joined(silent)} {'do' if silent[1:] else 'does'} not score {region}, which {cases} of {len(results)} cases"
-            f" hold{_scored_by(region, scored)}."
+            f" contain{_scored_by(region, scored)}."
         )
     return sentences
 
 
 def _scored_by(region: str, asked_for: Sequence[str]) -> str:
-    """Return as words which protocol scores a region: one asked for, or else the first that does."""
+    """Say which protocol scores a region: one of those used, or else the first that does."""
     tasks = [(protocol, task) for protocol, rows in TASKS.items() for task, row in rows.items() if region in row.regions]
     if asked_for:
         return f"; {_joined(asked_for)} {'do' if asked_for[1:] else 'does'}"
@@ -43,7 +43,7 @@ def _scored_by(region: str, asked_for: Sequence[str]) -> str:
 
 
 def untold(side: Side, regions: Sequence[str], results: Collection[CaseResult]) -> list[str]:
-    """Return as a sentence which regions have no scores because the model of the predictions does not give them.
+    """Return, as a sentence, which regions have no scores because the model of the predictions does not predict them.
 
     Args:
         side: the predictions.
@@ -54,11 +54,13 @@ def untold(side: Side, regions: Sequence[str], results: Collection[CaseResult]) 
     if not missing:
         return []
     verb = "are" if missing[1:] else "is"
-    return [f"{side.folder}: {_joined(missing)} {verb} not scored, as the model gives {_joined(regions)} alone ({LIST_NAME})."]
+    return [
+        f"{side.folder}: {_joined(missing)} {verb} not scored, as the model predicts only {_joined(regions)} ({LIST_NAME})."
+    ]
 
 
 def swapped(side: Side, results: Mapping[str, CaseResult]) -> list[str]:
-    """Return as sentences which cases look as if prediction and reference were coded differently.
+    """Return, as sentences, which cases look as if prediction and reference were coded differently.
 
     Args:
         side: the predictions.
@@ -75,9 +77,9 @@ def swapped(side: Side, results: Mapping[str, CaseResult]) -> list[str]:
         first = next(iter(cases.values()))
         better = f", as {other} {first.other_dice:.2f}" if other else ""
         sentences.append(
-            f"{side.folder}: in {len(cases)} of {len(results)} cases ({named}) WT agrees with the reference and TC lies apart,"
-            f" as if the {which} were coded otherwise: in the first, Dice of TC is {first.dice:.2f} as {read_as}{better}; check"
-            " --label-set and --reference-label-set."
+            f"{side.folder}: in {len(cases)} of {len(results)} cases ({named}) WT agrees with the reference but TC does"
+            f" not, as if the {which} were coded differently: in the first, TC Dice is {first.dice:.2f} as {read_as}{better};"
+            " check --label-set and --reference-label-set."
         )
     return sentences
 

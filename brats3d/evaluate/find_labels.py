@@ -1,6 +1,6 @@
-"""Finding the labels of one side, predictions or references, whatever kind of folder holds them.
+"""Finds the labels of one side, predictions or references, in any kind of folder.
 
-A folder is a store (``*.h5``), has a list (``predictions.json``), or holds case folders and plain masks, known by their names.
+A folder is a store (``*.h5``), has a list (``predictions.json``), or contains case folders and plain masks, recognised by name.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def find_labels(side: Side) -> dict[str, LabelFile]:
     """Return case id → where its label is, sorted by id.
 
     Args:
-        side: which folder, and how its label set is told.
+        side: which folder, and how its label set is determined.
 
     Raises:
-        NoCasesError: the folder does not exist, or holds nothing that is recognised.
+        NoCasesError: the folder does not exist, or nothing in it is recognised.
         OptionError: two files claim to be the label of one case, or ``predictions.json`` cannot be read.
     """
     folder = side.folder
@@ -68,12 +68,12 @@ def _named(side: Side) -> dict[str, LabelFile]:
         if stem == path.name or path.name.startswith(".") or path.name in known or not path.is_file():
             continue
         if images.is_voxel_file(path):
-            continue  # its header stands for both
+            continue  # its header represents both
         case = stem[: -len("_seg")] if stem.lower().endswith(("_seg", "-seg")) else stem
         other = found.get(case)
         if other is not None and other.path is not None:
             raise OptionError(
-                f"{side.folder} holds two masks of case {case}, {other.path.name} and {path.name}; leave one out."
+                f"{side.folder} contains two masks of case {case}, {other.path.name} and {path.name}; leave one out."
             )
         found[case] = LabelFile(case, side, path, named=_case_of_mask(case, path))
     warn_of_unused(finding, {str(file.path.absolute()) for file in found.values() if file.path is not None})
@@ -81,7 +81,7 @@ def _named(side: Side) -> dict[str, LabelFile]:
 
 
 def _case_of_mask(case: str, path: Path) -> Case:
-    """Return what the name of a plain mask tells, as if it were the label in a case folder."""
+    """Return what the name of a plain mask says, as if it were the label in a case folder."""
     folder = str(path.parent.absolute())
     row = corpus_of(case, folder)
     patient, timepoint = patient_of(case)

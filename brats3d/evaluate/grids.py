@@ -1,9 +1,9 @@
 """Predictions on another grid than their references: what resampling loses, and headers that say nothing.
 
-Resampling trusts two headers. If one is wrong, the mask lands beside the scan, and its score is 0 without a word; so what is
-lost is counted. A mask that nearest-neighbour sampling only made a little smaller or larger is no such loss: on smooth and
-ragged masks, turned, shifted and brought to voxels of 0.8 to 5 mm, volumes changed by more than 5 % in one of six masks of 200
-to 400 voxels (of the coarser grid), in one of forty of 700 to 1,000, and in none of 614 larger ones.
+Resampling trusts two headers. If one is wrong, the mask ends up beside the scan and silently scores 0, so losses are measured.
+A slight change of volume by nearest-neighbour sampling is not such a loss: for smooth and ragged masks, rotated, shifted and
+resampled to voxels of 0.8 to 5 mm, volumes changed by more than 5 % in one of six masks of 200 to 400 voxels (of the coarser
+grid), in one of forty of 700 to 1,000, and in none of 614 larger ones.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from brats3d.geometry import Grid, resample_label
 from brats3d.images import Volume
 
 MOST_OUTSIDE = 0.01
-"""Largest share of a mask that may lie outside the other grid."""
+"""Largest share of a mask that may be outside the other grid."""
 MOST_CHANGE = 0.05
 """Largest share by which resampling may change a volume."""
 FEWEST_VOXELS = 1000
-"""Masks and tissues of fewer voxels, on the coarser of the two grids, are not judged by their volume."""
+"""The volume of masks and tissues with fewer voxels, on the coarser of the two grids, is not checked."""
 ROUNDING = 1e-3
-"""Voxels by which a coordinate may pass a grid's edge."""
+"""Voxels by which a coordinate may be beyond a grid's edge."""
 
 
 def says_nothing(grid: Grid) -> bool:
-    """Return whether an affine is what programs write that were not told where the voxels lie.
+    """Return whether an affine is a program's default, which says nothing about where the voxels are.
 
     That is the identity, in NIfTI's directions or ITK's (L, P, S), with any voxel size, at the origin of the world; or a header
-    without a code for either of its forms.
+    with code 0 for both of its forms.
 
     Args:
         grid: of a file's header.
@@ -43,19 +43,19 @@ def says_nothing(grid: Grid) -> bool:
 
 
 def resampled(prediction: Volume, reference: Grid) -> tuple[Volume, list[str]]:
-    """Bring a predicted label to its reference's grid: each voxel takes the value of the nearest one.
+    """Resample a predicted label to its reference's grid: each voxel takes the value of the nearest one.
 
     Args:
         prediction: whole numbers. Not modified.
-        reference: the grid wanted.
+        reference: the grid to resample to.
 
     Returns:
-        The label on that grid, and what is odd about it: tissues of a few voxels of which none is left, in words.
+        The label on that grid, and what is odd about it: tissues of a few voxels of which none are left, in words.
 
     Raises:
-        GridError: more than `MOST_OUTSIDE` of the mask, or of one of its values, lies outside the reference's grid, its volume
-            changes by more than `MOST_CHANGE`, or nothing is left of it. Values of fewer than `FEWEST_VOXELS` are not judged by
-            themselves, nor is the volume of so small a mask.
+        GridError: more than `MOST_OUTSIDE` of the mask, or of one of its values, is outside the reference's grid, its volume
+            changes by more than `MOST_CHANGE`, or nothing is left of it. Values with fewer than `FEWEST_VOXELS` voxels are not
+            checked by themselves, nor is the volume of so small a mask.
     """
     moved = resample_label(prediction.array, prediction.grid, reference)
     warnings = []
@@ -69,7 +69,7 @@ def resampled(prediction: Volume, reference: Grid) -> tuple[Volume, list[str]]:
         outside = _outside(mask, prediction.grid, reference)
         if outside > MOST_OUTSIDE * mask.sum():
             raise GridError(
-                f"{outside} of {mask.sum()} voxels of {what} lie outside the reference's grid; expected at most"
+                f"{outside} of {mask.sum()} voxels of {what} are outside the reference's grid; expected at most"
                 f" {MOST_OUTSIDE:.0%}"
             )
         if not left.any():
@@ -83,7 +83,7 @@ def resampled(prediction: Volume, reference: Grid) -> tuple[Volume, list[str]]:
 
 
 def _parts(label: np.ndarray, moved: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield the whole mask and each of its values, before and after; nothing of an empty label."""
+    """Yield the whole mask and each of its values, before and after; nothing for an empty label."""
     values = [int(value) for value in np.flatnonzero(np.bincount(label.ravel())) if value]
     if values:
         yield "the mask", label != 0, moved != 0
@@ -92,7 +92,7 @@ def _parts(label: np.ndarray, moved: np.ndarray) -> Iterator[tuple[str, np.ndarr
 
 
 def _outside(mask: np.ndarray, source: Grid, target: Grid) -> int:
-    """Return how many voxels of a mask have their centre outside another grid."""
+    """Return how many voxels of a mask have their centres outside another grid."""
     to_target = np.linalg.inv(target.affine) @ source.affine
     places = np.argwhere(mask) @ to_target[:3, :3].T + to_target[:3, 3]
     half = 0.5 + ROUNDING

@@ -1,4 +1,4 @@
-"""Groups of cases, so that a summary can be read by grade, site or size of the tumour."""
+"""Groups of cases, so that a summary can be split by grade, site or tumour size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from brats3d.evaluate.scored_case import CaseResult
 from brats3d.scores import volume_group
 
 SITE = re.compile(r"^brats1[789]_(?P<site>[a-z]+[0-9]*|2013)_", re.IGNORECASE)
-"""Names of 2017 to 2019 say where a scan came from: ``Brats18_CBICA_ABM_1``, ``Brats18_TCIA01_425_1``, ``Brats18_2013_2_1``."""
+"""Names of 2017 to 2019 give the site of a scan: ``Brats18_CBICA_ABM_1``, ``Brats18_TCIA01_425_1``, ``Brats18_2013_2_1``."""
 
 
 def _grade(pair: Pair, result: CaseResult) -> str | None:
@@ -34,18 +34,18 @@ def _volume(pair: Pair, result: CaseResult) -> str | None:
 
 
 GROUPINGS: Mapping[str, Callable[[Pair, CaseResult], str | None]] = {"grade": _grade, "site": _site, "volume": _volume}
-"""name → what a case and its scores tell; None where they do not. Volume is that of the reference's first region."""
+"""name → the group from a case and its scores, or None. Volume is that of the reference's first region."""
 
 
 GroupTable = Mapping[str, Mapping[str, str]]
-"""Grouping → case id, as a table spells it → group."""
+"""Grouping → case id, as spelt in a table → group."""
 
 
 def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: GroupTable | None = None) -> dict[str, dict[str, str]]:
-    """Return grouping → case id → group, for those groupings that tell cases apart or are asked for.
+    """Return grouping → case id → group, for groupings that separate cases or are in the table.
 
     Args:
-        results: the cases scored.
+        results: the scored cases.
         table: from `read_groups`, or None.
     """
     results = list(results)
@@ -62,16 +62,16 @@ def group_cases(results: Iterable[tuple[Pair, CaseResult]], table: GroupTable | 
 
 
 def unnamed(table: GroupTable | None, scored: Sequence[str]) -> list[str]:
-    """Return as a sentence that a table groups none of the cases scored.
+    """Say in a sentence if a table groups none of the scored cases.
 
     Args:
         table: from `read_groups`, or None.
-        scored: ids of the cases scored.
+        scored: ids of the scored cases.
     """
     listed = {case: None for cases in (table or {}).values() for case in cases}
     if table is None or not scored or match_ids(listed, scored):
         return []
-    return [f"the table of --groups names none of the cases scored (it has {', '.join([*listed][:3]) or 'no case'}, scored are"
+    return [f"the table of --groups names none of the scored cases (it has {', '.join([*listed][:3]) or 'no case'}, scored are"
             f" {', '.join(scored[:3])}); nothing is grouped by it."]  # fmt: skip
 
 
@@ -79,10 +79,10 @@ def read_groups(path: Path) -> dict[str, dict[str, str]]:
     """Read a table of groups: grouping → case id → group.
 
     Args:
-        path: a CSV file with a column ``case`` and a column for each grouping.
+        path: a CSV file with a column ``case`` and one column per grouping.
 
     Raises:
-        OptionError: it cannot be read, or has no column ``case`` or no other.
+        OptionError: it cannot be read, or lacks the column ``case`` or any other.
     """
     try:
         rows = read_rows(path)
@@ -91,5 +91,5 @@ def read_groups(path: Path) -> dict[str, dict[str, str]]:
     columns = [name for name in (rows[0] if rows else ()) if name and name != "case"]
     if not rows or "case" not in rows[0] or not columns:
         there = ", ".join(rows[0] if rows else ()) or "nothing"
-        raise OptionError(f"{path}: has the columns {there}; expected case and one for each grouping.")
+        raise OptionError(f"{path}: has the columns {there}; expected case and one per grouping.")
     return {name: {row["case"]: row[name] for row in rows if row["case"] and row.get(name)} for name in columns}

@@ -1,9 +1,9 @@
 """The labels of one side, predictions or references, read from a mask or a store.
 
-What a label's values mean comes from the store or the list if there is one, else from names and values together, of all
-labels of the folder at once (`brats3d.evaluate.shared_coding`); the option settles what is in doubt and must not contradict
-what is recorded. A reference's name binds the option too (names say the year, and the year says the coding); a prediction
-bears the name of its scan and may be coded in any way.
+What a label's values mean comes from the store or the list if there is one, else from names and values of all labels of the
+folder together (`brats3d.evaluate.shared_coding`); the option settles doubts and must not contradict what is recorded. A
+reference's name binds the option too (the name gives the year, and the year the coding); a prediction has the name of its scan
+and may have any coding.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Side:
         what: ``prediction`` or ``reference``.
         folder: where its labels are.
         option: the command's option for its label set.
-        requested: the label set asked for, or None.
-        names_bind: whether a name that says the year may contradict the option.
+        requested: the requested label set, or None.
+        names_bind: whether a name that gives the year may contradict the option.
     """
 
     what: str
@@ -47,18 +47,18 @@ class Side:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """Where a case's label is, and what tells its label set.
+    """Where a case's label is, and what determines its label set.
 
     Attributes:
         id: case id.
         side: the side it belongs to.
-        path: the mask, or the store's case file; None where there are scans without a label.
-        recorded: label set that the list says.
-        named: the case as its names tell it; None where a store or a list knows more.
-        probabilities: the file of the probabilities that the list names, if any.
+        path: the mask, or the store's case file; None if there are scans without a label.
+        recorded: label set recorded in the list.
+        named: the case according to its names; None if a store or a list knows more.
+        probabilities: the file of the probabilities named in the list, if any.
         model: the model that predicted it, as the list records it; None without a list.
         trained_on: whether the list says that the model was trained on the patient.
-        settled: label set that the labels of its folder share, if that is found out.
+        settled: label set that the labels of its folder share, once determined.
     """
 
     id: str
@@ -82,12 +82,12 @@ class LabelFile:
         return self.path is not None and self.path.suffix == ".h5"
 
     def fingerprint(self, *, probabilities: bool = False) -> list[Any]:
-        """Return what identifies the label and what is recorded of it: the content counts, not names or times.
+        """Return what identifies the label and what is recorded about it: the content counts, not names or times.
 
-        Sizes and times are not enough: an archive that is unpacked keeps its times, and uncompressed masks have one size.
+        Sizes and times are not sufficient: unpacking an archive preserves times, and uncompressed masks all have one size.
 
         Args:
-            probabilities: whether the file of the probabilities is looked at too.
+            probabilities: whether the file of the probabilities is included.
 
         Raises:
             StoreError: the store's case file is damaged.
@@ -126,7 +126,7 @@ def _channels(model: MaskModel | None) -> list[Any]:
 
 
 def _file_content(path: Path | None) -> list[int]:
-    """Return size and CRC-32 of a file; nothing of one that is not there or cannot be read, which whoever reads it says."""
+    """Return size and CRC-32 of a file; empty if it is missing or unreadable, which reading it will report."""
     try:
         found = None if path is None else images.fingerprint(path)
     except OSError:
@@ -141,8 +141,8 @@ def read_label(file: LabelFile) -> Label:
         file: where it is.
 
     Raises:
-        ImageError: the file is missing, damaged, no 3-D image, or holds NaN.
-        LabelError: there is no label, its values are no whole numbers or not of its label set, or the label set is in doubt.
+        ImageError: the file is missing, damaged, not a 3-D image, or contains NaN.
+        LabelError: there is no label, its values are not whole numbers or not of its label set, or the label set is in doubt.
         StoreError: the store's case file is damaged.
         GridError: the scans of a stored case have sheared axes.
     """
@@ -164,8 +164,8 @@ def label_values(file: LabelFile) -> list[int]:
         file: where it is; not in a store.
 
     Raises:
-        ImageError: the file is missing, damaged, no 3-D image, or holds NaN.
-        LabelError: there is no label, or its values are no whole numbers.
+        ImageError: the file is missing, damaged, not a 3-D image, or contains NaN.
+        LabelError: there is no label, or its values are not whole numbers.
     """
     return [int(value) for value in _values(_read_mask(_path(file)).array)]
 
@@ -177,7 +177,7 @@ def _path(file: LabelFile) -> Path:
 
 
 def _values(label: np.ndarray) -> np.ndarray:
-    """Return the values of a label, sorted. Outside the box around the tumour all are 0, and counting takes memory."""
+    """Return the values of a label, sorted. Only the box around the tumour is counted, which takes less memory."""
     inside = label[box_slices(bounding_box(label != 0))]
     found = np.flatnonzero(np.bincount(inside.ravel(order="K")))
     return found if inside.size == label.size else np.union1d(found, [0])
@@ -189,7 +189,7 @@ def _settle(file: LabelFile, recorded: LabelSet | None, values: np.ndarray) -> L
         if requested is not None and named_label_set(requested) != recorded:
             raise LabelError(
                 f"the {file.side.what} is recorded as {recorded.name}, {file.side.option} says {requested}; leave the option"
-                " out, or correct the record."
+                " out, or fix the record."
             )
         return recorded
     if file.settled is not None:
@@ -197,7 +197,7 @@ def _settle(file: LabelFile, recorded: LabelSet | None, values: np.ndarray) -> L
     if requested is not None and (file.named is None or not file.side.names_bind):
         return named_label_set(requested)
     if file.named is None:
-        raise LabelError(f"the store does not record the label set of {file.id}; say it with {file.side.option} NAME.")
+        raise LabelError(f"the store does not record the label set of {file.id}; give it with {file.side.option} NAME.")
     return named_label_set(settle_label_set(file.named, values.tolist(), requested, option=file.side.option))
 
 
@@ -205,9 +205,9 @@ def _read_stored(path: Path) -> tuple[Volume, LabelSet | None]:
     with StoredCase(path) as stored:
         if stored.label is None:
             raise LabelError(f"{path}: the stored case has no label; expected one to compare.")
-        if stored.source.shear():  # stores of earlier versions took such scans
-            raise GridError(f"{path}: {stored.source.shear()}; expected right angles, as distances need: resample the scans.")
-        # the stored orientation is not the source's: masks are compared where they were drawn
+        if stored.source.shear():  # stores of earlier versions accepted such scans
+            raise GridError(f"{path}: {stored.source.shear()}; expected right angles, for distances: resample the scans.")
+        # the stored orientation is not the source's: masks are compared in their original one
         return Volume(
             from_stored(stored.label_patch((0, 0, 0), stored.grid.shape), stored.source), stored.source
         ), stored.coding

@@ -1,4 +1,4 @@
-"""``report.html``: all of an evaluation on one page that needs no network and no script."""
+"""``report.html``: an evaluation on one page that needs no network and no scripts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from brats3d.evaluate.report import Evaluation
 
 
 def report_page(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], bytes]) -> str:
-    """Return the report of an evaluation as one self-contained page of HTML.
+    """Return the report of an evaluation as one self-contained HTML page.
 
-    What there is to say decides the sections: warnings, a comparison, a calibration, refused cases and sub-groups appear if
-    there are some.
+    Warnings, a comparison, a calibration, refused cases and sub-groups have a section only if there are any.
 
     Args:
         evaluation: the scores.
-        thumbnails: (case id, region), as `brats3d.evaluate.worst.worst_cases` gives them, → content of a PNG file; a case
+        thumbnails: (case id, region), as returned by `brats3d.evaluate.worst.worst_cases`, → content of a PNG file; a case
             without one is shown without a picture.
     """
     summary = evaluation.summary
@@ -54,10 +53,10 @@ def report_page(evaluation: Evaluation, thumbnails: Mapping[tuple[str, str], byt
 
 
 def _training_cases(evaluation: Evaluation) -> str:
-    """Return a warning where cases were scored that the model was trained on."""
+    """Return a warning if cases were scored that the model was trained on."""
     if not evaluation.trained_on:
         return ""
     return pages.paragraph(
-        f"{len(evaluation.trained_on)} of the cases scored are of patients that the model was trained on; their scores say"
-        " nothing about how it does on new patients. The protocol card names them."
+        f"{len(evaluation.trained_on)} of the scored cases are of patients that the model was trained on; their scores say"
+        " nothing about its performance on new patients. The protocol card names them."
     )

@@ -1,4 +1,4 @@
-"""The two labels of one case, read and brought to one grid."""
+"""Reads the two labels of one case on a common grid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from brats3d.scores import Scoring
 log = logging.getLogger(__name__)
 
 OtherGrid = Literal["refuse", "resample", "voxelwise"]
-"""What to do with a prediction on another grid than its reference's: refuse the case, trust both headers and resample the
+"""What to do with a prediction on another grid than its reference: refuse the case, trust both headers and resample the
 prediction, or trust neither and compare voxel by voxel."""
 
 
@@ -28,9 +28,9 @@ class Pair:
     Attributes:
         id: case id.
         prediction: where the predicted label is.
-        reference: where the label is that it is compared with.
-        scorings: by whose rules, one a protocol.
-        other_grid: what to do with a prediction on another grid than its reference's.
+        reference: where the label to compare with is.
+        scorings: the rules, one per protocol.
+        other_grid: what to do with a prediction on another grid than its reference.
         calibration: whether the probabilities beside the prediction are compared too.
     """
 
@@ -42,7 +42,7 @@ class Pair:
     calibration: bool = False
 
     def fingerprint(self) -> list[Any]:
-        """Return what identifies the labels, and the probabilities, that are compared.
+        """Return what identifies the labels and the probabilities that are compared.
 
         Raises:
             StoreError: a store's case file is damaged.
@@ -56,7 +56,7 @@ class LabelPair:
 
     Attributes:
         prediction: the predicted label.
-        reference: the label that it is compared with.
+        reference: the label to compare with.
         warnings: what is odd about their headers and grids.
     """
 
@@ -66,14 +66,14 @@ class LabelPair:
 
 
 def read_pair(pair: Pair) -> LabelPair:
-    """Read the two labels of a case and bring them to one grid.
+    """Read the two labels of a case on a common grid.
 
     Args:
-        pair: where they are, and what to do if they lie on different grids.
+        pair: where they are, and what to do if their grids differ.
 
     Raises:
-        CaseError: a file is damaged, a label set in doubt, the two do not lie on one grid and are not to be brought there, or
-            resampling loses too much.
+        CaseError: a file is damaged, a label set is in doubt, the grids differ and resampling was not requested, or it loses
+            too much.
     """
     mine, theirs = read_label(pair.prediction), read_label(pair.reference)
     labels = _on_one_grid(pair, mine, theirs)
@@ -88,15 +88,15 @@ def _on_one_grid(pair: Pair, mine: Label, theirs: Label) -> LabelPair:
         return LabelPair(mine, theirs)
     if _lies_with_its_scans(pair, mine.volume, theirs.volume):
         moved = replace(theirs, volume=Volume(theirs.volume.array, mine.volume.grid))
-        odd = f"{pair.reference.path}: the label's header differs from its scans' ({different}); taken voxel by voxel."
+        odd = f"{pair.reference.path}: the label's header differs from its scans' ({different}); compared voxel by voxel."
         return LabelPair(mine, moved, (odd,))
     return _WAYS[pair.other_grid](pair, mine, theirs, different)
 
 
 def _lies_with_its_scans(pair: Pair, mine: Volume, theirs: Volume) -> bool:
-    """Whether the reference's header differs in its origin alone from its scans, which lie on the prediction's grid.
+    """Return whether the reference's header differs only in its origin from its scans, which are on the prediction's grid.
 
-    In some releases a label's origin is not that of its scans. Such a label is taken voxel by voxel, as in preprocessing.
+    In some releases a label's origin is not that of its scans. Such a label is compared voxel by voxel, as in preprocessing.
     """
     scans = list(pair.reference.named.images.values()) if pair.reference.named else []
     origin_only = mine.grid.differs_in_origin_alone(theirs.grid)
@@ -105,8 +105,8 @@ def _lies_with_its_scans(pair: Pair, mine: Volume, theirs: Volume) -> bool:
 
 def _refuse(pair: Pair, mine: Label, theirs: Label, different: str) -> LabelPair:
     silent = _silent_header(pair, mine, theirs)
-    way = silent or "bring the prediction back to the scan's own grid first, or ask for it with --other-grid resample"
-    raise GridError(f"{pair.prediction.path} and {pair.reference.path} do not lie on one grid ({different}); {way}.")
+    way = silent or "return the prediction to the scan's own grid first, or use --other-grid resample"
+    raise GridError(f"{pair.prediction.path} and {pair.reference.path} are not on the same grid ({different}); {way}.")
 
 
 def _resample(pair: Pair, mine: Label, theirs: Label, different: str) -> LabelPair:
@@ -114,9 +114,9 @@ def _resample(pair: Pair, mine: Label, theirs: Label, different: str) -> LabelPa
     try:
         volume, odd = resampled(mine.volume, theirs.volume.grid)
     except GridError as loss:
-        way = silent or "check both headers, or bring the prediction to the scan's own grid first"
+        way = silent or "check both headers, or return the prediction to the scan's own grid first"
         raise GridError(f"{pair.prediction.path}, resampled to the grid of {pair.reference.path}: {loss}; {way}.") from loss
-    log.info("%s: brought to the grid of %s (%s).", pair.prediction.path, pair.reference.path, different)
+    log.info("%s: resampled to the grid of %s (%s).", pair.prediction.path, pair.reference.path, different)
     if silent:
         odd.append(f"resampled as the headers say, but {silent}")
     warnings = tuple(f"{pair.prediction.path}: {sentence}." for sentence in odd)
@@ -128,16 +128,16 @@ def _take_voxelwise(pair: Pair, mine: Label, theirs: Label, different: str) -> L
     if here.shape != there.shape:
         raise GridError(
             f"{pair.prediction.path} and {pair.reference.path} cannot be compared voxel by voxel ({different}); expected equal"
-            " shapes: bring the prediction back to the scan's own grid first."
+            " shapes: return the prediction to the scan's own grid first."
         )
     log.info("%s: compared with %s voxel by voxel (%s).", pair.prediction.path, pair.reference.path, different)
     warnings: tuple[str, ...] = ()
     if here.axes != there.axes and not _silent_header(pair, mine, theirs):
         warnings = (
             f"{pair.prediction.path}: its axes are {here.axes}, those of {pair.reference.path} {there.axes}; compared voxel by"
-            " voxel all the same, which mirrors one of them if both headers are right (then choose --other-grid resample).",
+            " voxel anyway, which mirrors one of them if both headers are right (then use --other-grid resample).",
         )
-    grid = here if says_nothing(there) else there  # whose voxel size is a scan's
+    grid = here if says_nothing(there) else there  # the one whose voxel size is a scan's
     mine, theirs = (replace(label, volume=Volume(label.volume.array, grid)) for label in (mine, theirs))
     return LabelPair(mine, theirs, warnings)
 
@@ -156,6 +156,6 @@ def _silent_header(pair: Pair, mine: Label, theirs: Label) -> str:
     if len(silent) != 1 or mine.volume.array.shape != theirs.volume.array.shape:
         return ""
     return (
-        f"the header of the {silent[0]} is a default (the identity) and does not say where the voxels lie: if both labels were"
+        f"the header of the {silent[0]} is a default (the identity) and does not say where the voxels are: if both labels were"
         " drawn on one scan, compare them with --other-grid voxelwise"
     )

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which reference: by case id, regardless of letter case if that leaves no doubt."""
+"""Matches predictions to references by case id, ignoring letter case if that is unambiguous."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from brats3d.evaluate.label_files import LabelFile, Side
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of one side: what `find_labels` found, and how to speak of it."""
+    """The labels of one side: what `find_labels` found, and how to describe it."""
 
     side: Side
     files: Mapping[str, LabelFile]
 
     def __str__(self) -> str:
-        return f"{self.side.folder} holds {len(self.files)} ({_some(list(self.files))})"
+        return f"{self.side.folder} has {len(self.files)} ({_some(list(self.files))})"
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Matches:
     """The cases that two sides have in common.
 
     Attributes:
-        pairs: case id, which is the reference's → the prediction's id in its folder.
+        pairs: the reference's case id → the prediction's id in its folder.
         refused: case id → why it cannot be compared.
-        warning: which ids are spelt otherwise on one side; may be empty.
+        warning: which ids are spelt differently on one side; may be empty.
     """
 
     pairs: Mapping[str, str]
@@ -37,22 +37,22 @@ class Matches:
 
 
 def match_cases(mine: Labels, theirs: Labels, wanted: Sequence[str] | None) -> Matches:
-    """Return the cases that both sides hold, and why the others cannot be compared.
+    """Return the cases on both sides, and why the others cannot be compared.
 
     Args:
         mine: the predictions.
         theirs: the references.
-        wanted: the ids asked for, or None for all.
+        wanted: the requested ids, or None for all.
 
     Raises:
-        NoCasesError: the sides have no case in common; shows some ids of each.
+        NoCasesError: the sides have no case in common; the message shows some ids of each.
     """
     alike = match_ids(mine.files, theirs.files)
     ids = sorted({*theirs.files, *(case for case in mine.files if case not in alike)}) if wanted is None else list(wanted)
     of_mine, of_theirs = match_ids(ids, mine.files), match_ids(ids, theirs.files)
     both = [case for case in ids if case in of_mine and case in of_theirs]
     if not both:
-        asked = "" if wanted is None else f" among the {len(ids)} asked for ({_some(ids)})"
+        asked = "" if wanted is None else f" among the {len(ids)} requested ({_some(ids)})"
         raise NoCasesError(
             f"no case has both a prediction and a reference{asked}: {mine}, {theirs}; name the masks after their cases,"
             " CASE.nii.gz."
@@ -72,7 +72,7 @@ def _alone(prediction: str | None, reference: str | None, mine: Labels, theirs: 
         return f"there is a prediction, but no reference in {theirs.side.folder}; add it, or choose cases with --cases."
     if reference is not None:
         return f"there is a reference, but no prediction in {mine.side.folder}; predict it, or choose cases with --cases."
-    return f"neither {mine.side.folder} nor {theirs.side.folder} holds the case; check the list of --cases."
+    return f"neither {mine.side.folder} nor {theirs.side.folder} has the case; check the list of --cases."
 
 
 def _some(ids: Sequence[str]) -> str:

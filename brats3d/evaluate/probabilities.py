@@ -1,8 +1,8 @@
-"""Probabilities beside predicted masks, against the reference: are 80 % of the voxels called 0.8 tumour?
+"""Probabilities beside predicted masks, against the reference: are 80 % of the voxels with 0.8 tumour?
 
 ``predictions.json`` names the channels of a probability file: regions, or the values of a label set, of which a voxel has one,
 so that a region's probability is the sum of its values'. The first lists did not name them: three channels are then taken for
-WT, TC and ET, and others are not looked at.
+WT, TC and ET, and others are ignored.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ def calibrate(
 ) -> dict[str, Reliability]:
     """Return region → how a case's probabilities and its reference agree, around the reference's tumour.
 
-    All that a model is certain of, far from any tumour, would drown everything else; so the voxels of the box around the
-    reference's tumour, `MARGIN_VOXELS` wider on every side, are looked at, whatever the prediction. Without a tumour, all are.
+    Certain background far from any tumour would swamp everything else, so only the voxels of the box around the reference's
+    tumour, `MARGIN_VOXELS` wider on every side, are used, whatever the prediction; without a tumour, all voxels.
 
     Args:
-        prediction: the predicted label; its probabilities stand beside it.
+        prediction: the predicted label; its probabilities are beside it.
         reference: the label to compare with.
-        regions: regions wanted, which the reference's label set defines; those that the channels make up are looked at.
-        other_grid: what to do with probabilities on another grid: refuse them, bring them to the reference's (linearly), or
+        regions: regions defined by the reference's label set; those that the channels make up are compared.
+        other_grid: what to do with probabilities on another grid: refuse them, resample them to the reference's (linearly), or
             compare them voxel by voxel.
 
     Raises:
-        LabelError: there are no probabilities of the case.
-        GridError: they do not lie on the reference's grid.
-        ImageError: the file is damaged, does not have the channels that are recorded, or holds no probabilities.
+        LabelError: there are no probabilities for the case.
+        GridError: they are not on the reference's grid.
+        ImageError: the file is damaged, does not have the recorded channels, or does not contain probabilities.
     """
     if prediction.path is None or prediction.probabilities is None:
         raise LabelError(
-            f"no probabilities of {prediction.id} in {prediction.side.folder}; predict with --probabilities, or leave"
+            f"no probabilities for {prediction.id} in {prediction.side.folder}; predict with --probabilities, or leave"
             " --calibration out."
         )
     channels, grid = _read(prediction.probabilities)
@@ -63,8 +63,8 @@ def calibrate(
     voxelwise = other_grid == "voxelwise" and grid.shape == reference.volume.grid.shape
     if different and not voxelwise and other_grid != "resample":
         raise GridError(
-            f"{prediction.probabilities}: lies on another grid than the reference ({different}); predict again, ask for"
-            " --other-grid resample, or leave --calibration out."
+            f"{prediction.probabilities}: not on the reference's grid ({different}); predict again, use --other-grid"
+            " resample, or leave --calibration out."
         )
     masks = region_masks(reference.volume.array, reference.coding, wanted)
     within = widened_box((reference.volume.array,), MARGIN_VOXELS) if reference.volume.array.any() else (slice(None),) * 3
@@ -89,15 +89,15 @@ def _read(path: Path) -> tuple[np.ndarray, Grid]:
 
 
 def _sum(channels: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """Return the sum of some channels, which rounding must not bring above 1."""
+    """Return the sum of some channels, which must not exceed 1 by rounding."""
     if len(numbers) == 1:
         return channels[numbers[0]]
     total = channels[list(numbers)].sum(0, dtype=np.float64)
-    return np.where(total < 1 + ROUNDING, np.minimum(total, 1), total)  # what is larger is no probability
+    return np.where(total < 1 + ROUNDING, np.minimum(total, 1), total)  # anything larger is not a probability
 
 
 def _described(prediction: LabelFile, count: int) -> MaskModel:
-    """Return the model of a case, which knows its channels; without any if nobody recorded them and they cannot be told."""
+    """Return the model of a case with its channels; empty if they are neither recorded nor known."""
     model = prediction.model or MaskModel("", "")
     if model.channels is None:
         return replace(model, kind="regions", channels=REGIONS if count == len(REGIONS) else ())
@@ -110,10 +110,10 @@ def _described(prediction: LabelFile, count: int) -> MaskModel:
 
 
 def calibration_notes(predictions: Iterable[LabelFile], wanted: Iterable[str], found: Collection[str]) -> tuple[str, ...]:
-    """Return what a reader must know of a calibration, a sentence each: what it assumes, and which regions it leaves out.
+    """Return what a reader must know about a calibration, one sentence each: what it assumes and which regions it lacks.
 
     Args:
-        predictions: the predicted labels that were looked at, all of one folder.
+        predictions: the predicted labels that were examined, all in one folder.
         wanted: the regions that were scored.
         found: the regions that were calibrated.
     """

@@ -1,4 +1,4 @@
-"""What an evaluation gives: rows, a summary, and the files that hold them.
+"""The results of an evaluation: rows, a summary, and their files.
 
 ``summary.json``, schema 2::
 
@@ -10,7 +10,7 @@
     failures {region: {class: cases}}                       of the first protocol
     groups {grouping: {group: {region: {n, dice {…}, hd95_mm {…}}}}}
     trained_on [case]                                       of patients that the model was trained on, as predictions.json says
-    calibration {region: …}, comparison {…}, ranking {…}    if asked for
+    calibration {region: …}, comparison {…}, ranking {…}    if requested
     calibration_notes [sentence]                            what the calibration assumes and leaves out, if anything
 
 A metric's ``low`` and ``high`` are the 95 % bootstrap interval of its mean. Pooled Dice counts the voxels of all cases as if
@@ -45,7 +45,7 @@ SCHEMA = 2
 SCORES_NAME, LESIONS_NAME, SUMMARY_NAME, REPORT_NAME = "scores.csv", "lesions.csv", "summary.json", "report.html"
 FILES = (SCORES_NAME, LESIONS_NAME, SUMMARY_NAME, REPORT_NAME)
 COUNTS = ("reference_voxels", "predicted_voxels")
-AGGREGATION = "scores a case, then mean, sd, median and quartiles over cases; dice_pooled over the voxels of all cases"
+AGGREGATION = "scores per case, then mean, sd, median and quartiles over cases; dice_pooled over the voxels of all cases"
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,21 @@ class Evaluation:
     Attributes:
         predictions: the folder that was scored.
         references: the folder it was compared with.
-        out: folder of the files that were written; there are none if no case has scores.
-        scorings: by whose rules, one a protocol; tables and pictures show the first.
+        out: folder of the files written; there are none if no case has scores.
+        scorings: the rules, one per protocol; tables and pictures show the first.
         scores: case id → protocol → region → scores.
         failures: case id → region → failure class and its detail, by the first protocol's regions.
         groups: grouping (``grade``, ``site``, ``volume``, …) → case id → group.
         label_sets: case id → label sets of prediction and reference.
         kept: ids of the cases whose scores an earlier, unfinished call had found.
         refused: case id → why it has no scores.
-        calibration: region → how probabilities and frequencies agree, where asked for.
-        comparison: paired differences of the sets compared, where there are several.
+        calibration: region → how probabilities and frequencies agree, if requested.
+        comparison: paired differences of the compared sets, if there are several.
         ranking: their ranking.
         trained_on: ids of the scored cases of patients that the model was trained on, as ``predictions.json`` records it; those
             of other sets as ``CASE of SET``.
-        calibration_notes: what the calibration assumes and which regions it leaves out, a sentence each.
-        warnings: what is odd about the evaluation as a whole, a sentence each.
+        calibration_notes: what the calibration assumes and which regions it lacks, one sentence each.
+        warnings: what is odd about the evaluation as a whole, one sentence each.
     """
 
     predictions: str
@@ -104,7 +104,7 @@ class Evaluation:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """What ``summary.json`` holds; its bootstrap intervals are computed once."""
+        """The content of ``summary.json``; its bootstrap intervals are computed once."""
         found: dict[str, Any] = {
             "schema": SCHEMA,
             "created_with": f"brats3d {__version__}",
@@ -141,7 +141,7 @@ class Evaluation:
 
 
 def protocol_card(scoring: Scoring, scores: Mapping[str, CaseScores]) -> dict[str, Any]:
-    """Return what a reader must know to compare numbers, and the numbers.
+    """Return the scores and what a reader must know to compare them.
 
     Args:
         scoring: the rules.
@@ -159,15 +159,15 @@ def protocol_card(scoring: Scoring, scores: Mapping[str, CaseScores]) -> dict[st
 
 
 def summarise_scores(scores: Mapping[str, CaseScores]) -> dict[str, dict[str, Any]]:
-    """Return, for every region, how its scores are spread over the cases.
+    """Return the distribution of each region's scores over the cases.
 
     Args:
         scores: case id → region → scores.
 
     Returns:
         Region → ``cases`` (that have it), ``empty_references`` and how many of those were answered by an empty prediction,
-        ``penalties`` (exactly one mask empty, so that HD95 is the protocol's penalty), ``dice_pooled`` and, a metric, what
-        `brats3d.scores.statistics.describe` says. What cannot be computed is None.
+        ``penalties`` (exactly one mask empty, so that HD95 is the protocol's penalty), ``dice_pooled`` and, per metric, the
+        result of `brats3d.scores.statistics.describe`. What cannot be computed is None.
     """
     regions = dict.fromkeys(region for rows in scores.values() for region in rows)
     summary: dict[str, dict[str, Any]] = {}
@@ -207,7 +207,7 @@ def summarise_groups(groups: Mapping[str, str], scores: Mapping[str, CaseScores]
 
 
 def count_failures(failures: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, int]]:
-    """Return region → failure class → number of cases, the commonest first.
+    """Return region → failure class → number of cases, most common first.
 
     Args:
         failures: case id → region → class, with its detail after a colon.
@@ -220,10 +220,10 @@ def count_failures(failures: Mapping[str, Mapping[str, str]]) -> dict[str, dict[
 
 
 def write_results(out: Path, evaluation: Evaluation, page: str) -> None:
-    """Write an evaluation's files, the summary last: where it is, all of them are.
+    """Write an evaluation's files, the summary last: if it exists, all of them do.
 
     Args:
-        out: their folder; made where it does not exist.
+        out: their folder; created if it does not exist.
         evaluation: what to write.
         page: the report.
 

@@ -15,12 +15,12 @@ from brats3d.parallel import map_cases
 def score_pairs(
     pairs: Sequence[Pair], workers: int, unfinished: Unfinished, progress: Progress
 ) -> tuple[dict[Pair, CaseResult | CaseError], list[str]]:
-    """Return pair → its result or its refusal, and the ids whose scores were known already.
+    """Return pair → its result or its refusal, and the ids whose scores were already known.
 
     Args:
         pairs: the two labels of each case.
         workers: processes, each with one case in memory.
-        unfinished: the scores that an earlier call found; each new one is added.
+        unfinished: the scores of an earlier call; each new one is added.
         progress: called as cases finish.
 
     Raises:
@@ -44,6 +44,6 @@ def score_pairs(
 
 
 def _same_coding(pair: Pair, result: CaseResult) -> bool:
-    """Whether the labels mean what they meant when the case was scored: labels that were added may have settled a doubt."""
+    """Return whether the labels still mean what they did when the case was scored: added labels may have settled a doubt."""
     sides = zip((pair.prediction, pair.reference), result.label_sets, strict=True)
     return all(file.settled in (None, name) for file, name in sides)

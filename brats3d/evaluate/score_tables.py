@@ -12,16 +12,16 @@ from brats3d.files import write_file
 from brats3d.scores import RegionScores
 
 CaseScores = Mapping[str, RegionScores]
-"""region → scores, of one case under one protocol."""
+"""region → scores, for one case under one protocol."""
 FIRST_COLUMNS = ("case", "region", "protocol")
 LESION_COLUMNS = ("lesion", "reference_mm3", "predicted_mm3", "components", "dice", "hd95_mm", "counted")
 
 
 def write_scores(path: Path, scores: Mapping[str, CaseScores], protocol: str) -> None:
-    """Write scores as a table, a row a case and region, aside and then renamed.
+    """Write scores as a table with one row per case and region; the file is written aside and then renamed.
 
     Args:
-        path: the ``.csv`` file; its folder is made where it does not exist.
+        path: the ``.csv`` file; its folder is created if it does not exist.
         scores: case id → region → scores.
         protocol: the rules they were scored by, for the column of that name.
 
@@ -37,7 +37,7 @@ def scores_table(scores: Mapping[str, Mapping[str, CaseScores]], trained_on: Col
 
     Args:
         scores: case id → protocol → region → scores.
-        trained_on: ids of cases of patients that the model was trained on. If there are any, the column ``trained_on`` holds 1
+        trained_on: ids of cases of patients that the model was trained on. If there are any, the column ``trained_on`` is 1
             for them and 0 for the others.
     """
     marked = [case for case in scores if case in trained_on]
@@ -58,7 +58,7 @@ def scores_table(scores: Mapping[str, Mapping[str, CaseScores]], trained_on: Col
 
 
 def lesions_table(scores: Mapping[str, Mapping[str, CaseScores]]) -> str:
-    """Return ``lesions.csv``: a row a lesion of the reference, and a false alarm (``reference_mm3`` 0).
+    """Return ``lesions.csv``: one row per lesion of the reference and per false alarm (``reference_mm3`` 0).
 
     Args:
         scores: case id → protocol → region → scores.

@@ -33,17 +33,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What came out for one case.
+    """The result for one case.
 
     Attributes:
         scores: protocol → region → its scores.
         label_sets: what the values of prediction and reference mean.
         failures: region → failure class, and its detail after a colon.
-        calibration: region → how probabilities and frequencies agree; empty where that was not asked for.
+        calibration: region → how probabilities and frequencies agree; empty if not requested.
         made_from: what identifies the files that were compared, as `Pair.fingerprint` returns it.
         unscored: protocol → regions that one of the labels has and that the protocol does not score.
-        reading: how a label should rather be read, if the two seem to be coded differently.
-        untold: regions that a protocol scores and the model of the predictions does not give; they have no scores.
+        reading: how a label should be read instead, if the two seem to be coded differently.
+        untold: regions that a protocol scores but the model of the predictions does not predict; they have no scores.
     """
 
     scores: Mapping[str, Mapping[str, RegionScores]]
@@ -56,7 +56,7 @@ class CaseResult:
     untold: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values that `from_dict` makes a result of again."""
+        """Return plain values for `from_dict`."""
         return {
             "scores": {p: {region: row.as_dict() for region, row in rows.items()} for p, rows in self.scores.items()},
             "label_sets": list(self.label_sets),
@@ -70,10 +70,10 @@ class CaseResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> CaseResult:
-        """Return the result that `as_dict` wrote.
+        """Return the result from the values of `as_dict`.
 
         Args:
-            values: what it returned, or what JSON made of that.
+            values: what it returned, possibly via JSON.
         """
         return cls(
             {
@@ -106,7 +106,7 @@ def evaluate_case(
     """Score the regions of a predicted label against its reference.
 
     Args:
-        prediction: (X, Y, Z) label of whole numbers, or a `Volume` that holds one. Not modified.
+        prediction: (X, Y, Z) label of whole numbers, or a `Volume` of one. Not modified.
         reference: the same, of the same kind.
         label_set: what the prediction's values mean, such as ``L17``.
         reference_label_set: what the reference's values mean; by default the same.
@@ -118,10 +118,10 @@ def evaluate_case(
         Region → its scores, for those of the protocol's regions (WT, TC and ET, or the task's) that both label sets define.
 
     Raises:
-        GridError: the volumes do not lie on one grid, or its axes are sheared.
-        ArrayError: one is a volume and the other an array, or shapes and spacing do not fit together.
-        LabelError: a label holds values outside its label set, or the two sets share no region.
-        OptionError: no such label set, protocol or task.
+        GridError: the volumes are not on the same grid, or its axes are sheared.
+        ArrayError: one is a volume and the other an array, or shapes and spacing do not match.
+        LabelError: a label has values outside its label set, or the two sets share no region.
+        OptionError: there is no such label set, protocol or task.
     """
     if isinstance(prediction, Volume) != isinstance(reference, Volume):
         raise ArrayError(
@@ -131,9 +131,9 @@ def evaluate_case(
     if isinstance(prediction, Volume) and isinstance(reference, Volume):
         different = prediction.grid.differences(reference.grid)
         if different:
-            raise GridError(f"prediction and reference do not lie on one grid ({different}); bring them to one grid first.")
+            raise GridError(f"prediction and reference are not on the same grid ({different}); resample one of them first.")
         if reference.grid.shear():
-            raise GridError(f"{reference.grid.shear()}; expected right angles, as distances need: resample both volumes first.")
+            raise GridError(f"{reference.grid.shear()}; expected right angles, for distances: resample both volumes first.")
         spacing_mm = reference.grid.spacing_mm
         prediction, reference = prediction.array, reference.array
     return case_scores(
@@ -149,10 +149,10 @@ def evaluate_pair(pair: Pair) -> CaseResult:
         pair: where they are, and how to score them.
 
     Raises:
-        CaseError: a file is damaged, a label set in doubt, the two do not lie on one grid, or the model of the prediction
-            gives none of the regions that are scored.
+        CaseError: a file is damaged, a label set is in doubt, the two are not on the same grid, or the model of the
+            prediction predicts none of the scored regions.
     """
-    made_from = pair.fingerprint()  # before they are read: what changes meanwhile is scored again
+    made_from = pair.fingerprint()  # before reading: files that change in the meantime are scored again
     labels = read_pair(pair)
     for warning in labels.warnings:
         log.warning("%s", warning)
@@ -171,7 +171,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     }  # fmt: skip
     untold = tuple(dict.fromkeys(r for protocol, regions in usual.items() for r in regions if r not in told[protocol]))
     first = scores[pair.scorings[0].protocol]
-    # what is called flipped left–right must lie left and right: in the stored orientation the first axis does
+    # "flipped left–right" must refer to left and right: in the stored orientation that is the first axis
     (mine_stored, grid), (theirs_stored, _) = (to_stored(array, theirs.volume.grid) for array in arrays)
     failures = case_failures(
         mine_stored, theirs_stored, grid.spacing_mm, list(first), label_set=codings[0], reference_label_set=codings[1]
@@ -193,13 +193,13 @@ def evaluate_pair(pair: Pair) -> CaseResult:
 
 
 def _told(pair: Pair, coding: LabelSet, regions: Sequence[str]) -> tuple[str, ...]:
-    """Return those of some regions that the prediction tells: what its model does not give is no miss."""
+    """Return the regions that the prediction can have: what its model does not predict is not a miss."""
     model = pair.prediction.model
     painted = model.painted_in(coding) if model else None
     told = tuple(r for r in regions if painted is None or r in told_regions(painted, coding))
     if not told:
         raise LabelError(
-            f"{pair.prediction.path} is of a model of {', '.join(pair.prediction.regions or ())}, which tells none of"
+            f"{pair.prediction.path} is of a model of {', '.join(pair.prediction.regions or ())}, which predicts none of"
             f" the regions {', '.join(regions)}; expected a mask that has one of them."
         )
     return told

@@ -1,4 +1,4 @@
-"""The report's tables and lists. Each function returns HTML, empty where there is nothing to say."""
+"""The report's tables and lists. Each function returns HTML, empty if there is nothing to report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from brats3d.scores.failures import FAILURES
 from brats3d.scores.statistics import VOLUME_GROUPS
 
 Summary = Mapping[str, Any]
-"""What `Evaluation.summary` returns."""
+"""The value of `Evaluation.summary`."""
 
 SPREAD = ("mean", "95 % interval", "sd", "median", "quartiles", "n", "undefined")
 
@@ -29,7 +29,7 @@ def _range(low: float | None, high: float | None) -> str | None:
 
 
 def overview(evaluation: Evaluation, summary: Summary) -> str:
-    """Return the first protocol's main scores a region, its counts, and every other score folded."""
+    """Return the first protocol's main scores per region, its counts, and all other scores collapsed."""
     protocol = evaluation.protocol
     regions = summary["protocols"][protocol]["regions"]
     main = [
@@ -62,7 +62,7 @@ def overview(evaluation: Evaluation, summary: Summary) -> str:
 
 
 def protocols(evaluation: Evaluation, summary: Summary) -> str:
-    """Return the means under every protocol side by side, where there are several."""
+    """Return the means under every protocol side by side, if there are several."""
     if len(evaluation.scorings) < 2:
         return ""
     found = {protocol: card["regions"] for protocol, card in summary["protocols"].items()}
@@ -78,7 +78,7 @@ def protocols(evaluation: Evaluation, summary: Summary) -> str:
 
 
 def failures(evaluation: Evaluation, summary: Summary) -> str:
-    """Return how many cases fell into each failure class, a column a region."""
+    """Return how many cases are in each failure class, one column per region."""
     counts: Mapping[str, Mapping[str, int]] = summary["failures"]
     if not counts:
         return ""
@@ -88,12 +88,12 @@ def failures(evaluation: Evaluation, summary: Summary) -> str:
         for kind in kinds
         if any(kind in found for found in counts.values())
     ]
-    explained = "Exactly one class a case and region: the first that fits, in the order of the table."
+    explained = "Exactly one class per case and region: the first that fits, in the order of the table."
     return pages.table("Cases in each failure class", ["class", *counts, "meaning"], rows) + pages.note(explained)
 
 
 def groups(evaluation: Evaluation, summary: Summary) -> str:
-    """Return Dice and HD95 of sub-groups, a table a grouping."""
+    """Return Dice and HD95 of sub-groups, one table per grouping."""
     hd95 = titled("hd95_mm", evaluation.protocol)
     columns = ["group", "region", "n", "Dice mean", "95 % interval", "Dice median", f"{hd95} mean", f"{hd95} median"]
     tables = []
@@ -110,12 +110,12 @@ def groups(evaluation: Evaluation, summary: Summary) -> str:
 
 
 def _group_order(group: str) -> tuple[int, str]:
-    """Sort volumes by size, all else by name."""
+    """Sort volumes by size, everything else by name."""
     return VOLUME_GROUPS.index(group) if group in VOLUME_GROUPS else -1, group
 
 
 def empty_references(evaluation: Evaluation) -> str:
-    """Return the cases whose reference lacks a region, and how each was answered."""
+    """Return the cases whose reference lacks a region, and what was predicted for each."""
     found = [
         (region, case, row)
         for case, rows in evaluation.of().items()
@@ -149,7 +149,9 @@ def comparison(evaluation: Evaluation) -> str:
         tests: list[list[Cell]] = [[test.better, test.worse, test.difference, _chance(test.p)] for test in ranking.tests]
         parts += [
             pages.table("Ranking of the sets", ["set", "place", "mean rank"], places),
-            pages.table("Do they stand apart?", ["better", "worse", "difference of ranks", "p"], tests, headers=2),
+            pages.table(
+                "Do they differ by more than chance?", ["better", "worse", "difference of ranks", "p"], tests, headers=2
+            ),
             pages.note(_sentence(ranking.method)),
         ]
     if evaluation.comparison is not None:
@@ -186,7 +188,7 @@ def _sentence(text: str) -> str:
 
 
 def cards(summary: Summary) -> str:
-    """Return what a reader must know to compare the numbers: where they come from, and each protocol's rules."""
+    """Return what a reader must know to compare the scores: where they come from, and each protocol's rules."""
     sides = summary["label_sets"]
     parts = [
         pages.facts({

@@ -9,17 +9,17 @@ from brats3d.errors import OptionError
 from brats3d.scores import COMPARED, Comparison, Ranking, RegionScores, compare_sets, rank_sets
 
 LESIONWISE = ("lesion_dice", "lesion_hd95_mm")
-"""What challenges rank by from 2023 on; before, Dice and HD95 (``COMPARED``)."""
+"""What challenges have ranked by since 2023; before, Dice and HD95 (``COMPARED``)."""
 
 Scores = Mapping[str, Mapping[str, RegionScores]]
 """case id → region → scores under one protocol."""
 
 
 def set_names(folders: Sequence[Path]) -> list[str]:
-    """Return a name for every set of predictions: its folder's, as much of the path as tells them apart.
+    """Return a name for every set of predictions: as much of its folder's path as distinguishes them.
 
     Args:
-        folders: one a set.
+        folders: one per set.
 
     Raises:
         OptionError: a folder is given twice.

@@ -1,9 +1,9 @@
-"""What the values of the labels of one folder mean: settled for all of them before any is scored.
+"""Settles what the values of the labels of one folder mean, for all of them before any is scored.
 
-One program wrote a folder of predictions, and one release a folder of references, so their labels share one coding. A label
-alone does not always show which: a prediction of 1 and 2 fits every year, though beside it others hold the 3 of 2023 under
-the names of 2021. Read one by one, it would be scored in another coding than the rest. So the values are looked up first, in
-some 5 % of the time that scoring takes, unless a store, a list or the option says what they mean.
+A folder of predictions comes from one program, and a folder of references from one release, so their labels share one coding. A
+single label does not always show which: a prediction of 1 and 2 fits every year, although others beside it may have the 3 of
+2023 under the names of 2021. On its own, it would be scored in another coding than the rest. So the values are read first, in
+about 5 % of the time that scoring takes, unless a store, a list or the option says what they mean.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from brats3d.parallel import map_cases
 from brats3d.regions import LABEL_SETS, whole_tumour_doubt
 
 MANY = 200
-"""From so many labels on, reading takes seconds: processes take less time to start than they save, and progress is shown."""
+"""From this many labels on, reading takes seconds: it is worth starting processes and showing progress."""
 
 
 @dataclass(frozen=True)
 class Codings:
-    """What is known of the codings of one side.
+    """What is known about the codings of one side.
 
     Attributes:
-        files: case id → where its label is; ``settled`` says the label set if names and values decide it.
-        refused: case id → why its label cannot be read in any label set that it may have.
+        files: case id → where its label is; ``settled`` is the label set if names and values decide it.
+        refused: case id → why its label cannot be read in any possible label set.
         warnings: what is odd about the side as a whole.
     """
 
@@ -38,16 +38,17 @@ class Codings:
 
 
 def settle_codings(side: Side, files: Mapping[str, LabelFile], *, workers: int = 1, progress: Progress = silent) -> Codings:
-    """Settle what the values of a side's labels mean; all share one coding, unless they say or are said to differ.
+    """Settle what the values of a side's labels mean; all share one coding, unless it is known that they differ.
 
     Args:
         side: predictions or references.
         files: case id → where its label is.
         workers: processes to read labels with.
-        progress: called as labels are read, if they are many.
+        progress: called as labels are read, if there are many.
 
     Raises:
-        OptionError: values contradict the names or one another; says how many labels hold what, and the option that settles it.
+        OptionError: values contradict the names or one another; the message says how many labels have which values, and the
+            option that settles it.
         WorkerError: a worker process was killed.
     """
     open_ones = {case: file for case, file in files.items() if _open(file)}
@@ -74,7 +75,7 @@ def settle_codings(side: Side, files: Mapping[str, LabelFile], *, workers: int =
 
 
 def _open(file: LabelFile) -> bool:
-    """Whether names and values have to settle what a label means, or whether its name agrees with the option."""
+    """Return whether names and values must settle what a label means, or whether its name agrees with the option."""
     decided = file.side.requested is not None and not file.side.names_bind
     return not decided and file.recorded is None and file.named is not None and file.path is not None and not file.stored
 
@@ -86,7 +87,7 @@ def _case_values(item: tuple[str, LabelFile]) -> list[int]:
 def _whole_tumours(
     side: Side, settled: Mapping[str, str], labels: Mapping[str, tuple[Case, Collection[int]]]
 ) -> tuple[str, ...]:
-    """Say that masks of the whole tumour are taken for one tissue, where all labels of a coding hold nothing but 1."""
+    """Warn that masks of the whole tumour may be taken for one tissue, if all labels of a coding contain only 1."""
     doubted: list[str] = []
     doubts: list[str] = []
     for name in dict.fromkeys(settled.values()):
@@ -97,6 +98,6 @@ def _whole_tumours(
     if not doubts:
         return ()
     return (
-        f"{side.folder}: {len(doubted)} of {len(settled)} {side.what}s (such as {doubted[0]}) hold {doubts[0]}; if they are"
-        f" masks of the whole tumour, say so with {side.option} GTV.",
+        f"{side.folder}: {len(doubted)} of {len(settled)} {side.what}s (such as {doubted[0]}) contain {doubts[0]}; if they"
+        f" are masks of the whole tumour, use {side.option} GTV.",
     )

@@ -1,4 +1,4 @@
-"""Pictures of the worst cases: the labels are read again, and a scan where one is at hand."""
+"""Pictures of the worst cases: the labels are read again, and a scan if there is one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from brats3d.store import StoredCase
 log = logging.getLogger(__name__)
 
 BACKGROUNDS = ("flair", "t1ce", "t2", "t1")
-"""Modalities to draw on, the first at hand: the whole tumour shows best on FLAIR."""
+"""Modalities to draw on, the first available one is used: the whole tumour shows best on FLAIR."""
 
 
 def draw_thumbnails(evaluation: Evaluation, pairs: Mapping[str, Pair]) -> dict[tuple[str, str], bytes]:
@@ -26,7 +26,7 @@ def draw_thumbnails(evaluation: Evaluation, pairs: Mapping[str, Pair]) -> dict[t
 
     Args:
         evaluation: the scores.
-        pairs: case id → where its labels are. A case that cannot be drawn any more is left out, with a warning.
+        pairs: case id → where its labels are. A case that can no longer be drawn is left out, with a warning.
     """
     found = {}
     for case, region in worst_cases(evaluation):
@@ -48,7 +48,7 @@ def _draw(pair: Pair, region: str) -> bytes:
 
 
 def _scan(pair: Pair, grid: Grid) -> np.ndarray | None:
-    """Return a scan of the case in the stored orientation, or None where there is none of the label's shape."""
+    """Return a scan of the case in the stored orientation, or None if there is none of the label's shape."""
     file = pair.reference
     if file.path is not None and file.path.suffix == ".h5":
         with StoredCase(file.path) as case:

@@ -1,8 +1,7 @@
 """The output folder of an evaluation, and the scores of one that is under way, so that a stopped one continues.
 
-A hidden file in the output folder: its first line records the settings, each line after it one case's scores with the
-fingerprints of the files they come from. A line cut off by a kill is passed over. The file is removed when the results are
-written.
+A hidden file in the output folder: its first line records the settings, each further line one case's scores with the
+fingerprints of the files they come from. A line cut off by a kill is ignored. The file is removed when the results are written.
 """
 
 from __future__ import annotations
@@ -48,22 +47,22 @@ class Unfinished:
 
     Args:
         out: the output folder; it need not exist.
-        settings: what decides the scores besides the files.
+        settings: what determines the scores besides the files.
         number: which of several sets of predictions.
-        force: pass over what an earlier evaluation left.
+        force: ignore what an earlier evaluation left.
 
     Raises:
         OutputExistsError: an unfinished evaluation with other settings is there; names those that differ.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any], number: int = 0, *, force: bool = False) -> None:
-        self.folder = OutputFolder(out, SCORES, json.loads(json.dumps(settings)))  # as it will be read: tuples are lists there
+        self.folder = OutputFolder(out, SCORES, json.loads(json.dumps(settings)))  # as they will be read: tuples become lists
         self.path = out / NAME.format(number=number or "")
         self._begun = False
         self._cases: dict[str, dict[str, Any]] = {}
         lines = [] if force else self._lines()
         if lines and lines[0].keys() != self.folder.settings.keys():
-            log.warning("%s is of another version, and is passed over: all cases are scored again.", self.path)
+            log.warning("%s is from another version and is ignored: all cases are scored again.", self.path)
         elif lines:
             self.folder.check_settings(lines[0])
             self._cases = {str(line.get("case")): line for line in lines[1:]}
@@ -85,7 +84,7 @@ class Unfinished:
         return lines
 
     def known(self, pair: Pair) -> CaseResult | None:
-        """Return the scores of a case that were found before.
+        """Return the known scores of a case.
 
         Args:
             pair: the case.
@@ -98,15 +97,15 @@ class Unfinished:
             return None
         try:
             result = CaseResult.from_dict(line["result"])
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # damaged, or of another version
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # damaged, or from another version
             return None
-        with suppress(CaseError):  # what cannot be read is said when the case is scored
+        with suppress(CaseError):  # unreadable files are reported when the case is scored
             if result.made_from == pair.fingerprint():
                 return result
         return None
 
     def add(self, pair: Pair, result: CaseResult) -> None:
-        """Note the scores of a case.
+        """Record the scores of a case.
 
         Args:
             pair: the case.
@@ -134,7 +133,7 @@ class Unfinished:
                 file.write(text)
         except OSError as problem:
             if problem.errno not in NO_SPACE:
-                problem.filename = problem.filename or str(self.path)  # a write that fails does not name its file
+                problem.filename = problem.filename or str(self.path)  # a failed write does not name its file
                 raise
             raise SpaceError(f"{self.path}: no space left on the disk; free some space and start again.") from problem
 

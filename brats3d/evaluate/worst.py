@@ -1,4 +1,4 @@
-"""The worst cases, and a picture of what is wrong in one."""
+"""The worst cases, and a picture of what is wrong with one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from brats3d.geometry import bounding_box, box_slices
 from brats3d.regions import REGIONS, LabelSet, region_masks, whole_numbers
 
 WORST = 12
-"""Cases shown where nobody says otherwise."""
+"""Default number of cases shown."""
 SURROUNDINGS = 64
-"""Voxels of the scan around the tumour that are looked at for a picture."""
+"""Voxels around the tumour of which the scan is read for a picture."""
 DOTS_PER_INCH = 150
 
 
@@ -22,7 +22,7 @@ def worst_cases(evaluation: Evaluation, count: int = WORST) -> list[tuple[str, s
 
     Args:
         evaluation: the scores; the first protocol's count.
-        count: how many at most; cases without any error are not among them.
+        count: how many at most; cases without any error are left out.
     """
     means = {
         case: (float(np.mean([row.dice for row in rows.values()])), min(rows, key=lambda r, of=rows: of[r].dice))  # type: ignore[misc]
@@ -45,19 +45,19 @@ def error_thumbnail(
     """Return a small picture of the slice with the largest error: prediction filled, reference outlined.
 
     Args:
-        image: (X, Y, Z) scan in the stored orientation L, P, S, or None for a dark ground.
+        image: (X, Y, Z) scan in the stored orientation L, P, S, or None for a dark background.
         prediction: label of the same shape and orientation. Not modified.
         reference: the same. Not modified.
         spacing_mm: voxel spacing along each axis.
         label_sets: what the values of prediction and reference mean.
-        region: the region whose error picks the slice; another than WT, TC and ET lets all of these count.
+        region: the region whose error picks the slice; for any other than WT, TC and ET all of these count.
 
     Returns:
         The content of a PNG file. WT, TC and ET are drawn, as far as both label sets define them.
 
     Raises:
         ArrayError: shapes differ.
-        LabelError: a label holds what is no whole number.
+        LabelError: a label contains values that are not whole numbers.
     """
     check_shapes_equal(
         prediction=prediction.shape, reference=reference.shape, **({} if image is None else {"image": image.shape})

@@ -1,7 +1,7 @@
-"""Pictures of arrays: a case with reference and prediction, a cohort, training curves, scores over many cases.
+"""Figures from arrays: a case with reference and prediction, a cohort, training curves, scores over many cases.
 
-Functions return Matplotlib figures that belong to nobody's global state (no pyplot); `save` writes them. Matplotlib is imported
-when a figure is made, so that importing this room costs nothing.
+Functions return Matplotlib figures without global state (no pyplot); `save` writes them. Matplotlib is imported when a figure
+is made, so importing this room costs nothing.
 """
 
 from brats3d.figures.agreement import bland_altman_figure, reliability_figure

@@ -1,4 +1,4 @@
-"""Do predicted numbers agree with those of the reference: volumes (Bland and Altman), and probabilities (reliability)."""
+"""Agreement of predictions with the reference: volumes (Bland and Altman) and probabilities (reliability)."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LIMITS = 1.96
-"""Standard deviations on either side of the bias that hold 95 % of normally distributed differences."""
+"""Standard deviations on either side of the bias that contain 95 % of normally distributed differences."""
 LABEL_GAP = 0.15
-"""Share of the axis between labels of two lines."""
+"""Least distance between the labels of two lines, as a share of the axis."""
 
 
 def bland_altman_figure(reference_ml: Sequence[float], predicted_ml: Sequence[float], *, region: str) -> Figure:
     """Draw predicted minus reference volume over the mean of both, with the bias and the limits of agreement.
 
-    The bias is the mean difference; the limits lie 1.96 standard deviations (n − 1) on either side of it, from two cases on.
+    The bias is the mean difference; the limits are 1.96 standard deviations (n − 1) on either side of it, given two cases or
+    more.
 
     Args:
-        reference_ml: a volume a case.
-        predicted_ml: a volume a case, in the same order.
-        region: whose volumes, the title; it gives the colour too.
+        reference_ml: one volume per case.
+        predicted_ml: one volume per case, in the same order.
+        region: whose volumes; sets the title and the colour.
 
     Returns:
-        A figure of its own.
+        A new figure.
 
     Raises:
-        ArrayError: there is no case, or there are not as many volumes on both sides.
+        ArrayError: there are no cases, or the two have different lengths.
 
     References:
         Bland and Altman 1986, "Statistical methods for assessing agreement between two methods of clinical measurement".
@@ -42,8 +43,8 @@ def bland_altman_figure(reference_ml: Sequence[float], predicted_ml: Sequence[fl
     reference, predicted = np.asarray(reference_ml, float), np.asarray(predicted_ml, float)
     if reference.shape != predicted.shape or reference.ndim != 1 or len(reference) == 0:
         raise ArrayError(
-            f"{region}: found {reference.size} volumes of references and {predicted.size} of predictions; expected as many of"
-            " both, and at least one."
+            f"{region}: found {reference.size} volumes of references and {predicted.size} of predictions; expected equal"
+            " numbers, at least one."
         )
     means, differences = (reference + predicted) / 2, predicted - reference
     figure = new_figure(3.6, 3.0)
@@ -64,7 +65,7 @@ def bland_altman_figure(reference_ml: Sequence[float], predicted_ml: Sequence[fl
 
 
 def _lines(axes: Axes, bias: float, reach: float | None) -> None:
-    """Draw the bias and the limits of agreement, and say how large they are at the right edge."""
+    """Draw the bias and the limits of agreement, with their values at the right edge."""
     lines = [("bias", bias, 0, "-")]
     if reach is not None:
         lines += [("+1.96 sd", bias + reach, 1, "--"), ("−1.96 sd", bias - reach, -1, "--")]
@@ -72,7 +73,7 @@ def _lines(axes: Axes, bias: float, reach: float | None) -> None:
         axes.axhline(height, color=PLAIN_COLOURS[0], linewidth=1.2, linestyle=style)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
-    # one case far away flattens all others: labels keep a distance that two lines of text need
+    # one outlier flattens all others: keep labels as far apart as two lines of text need
     apart = max(LABEL_GAP, (reach or 0.0) / (high - low))
     middle = min(max((bias - low) / (high - low), LABEL_GAP), 1 - LABEL_GAP)
     for name, height, side, _ in lines:
@@ -83,26 +84,26 @@ def _lines(axes: Axes, bias: float, reach: float | None) -> None:
 def reliability_figure(
     curves: Mapping[str, tuple[Sequence[float | None], Sequence[float | None], Sequence[int]]],
 ) -> Figure:
-    """Draw how often voxels given a probability belong to the region, over that probability; below, how many voxels there are.
+    """Draw observed frequency over predicted probability, with the number of voxels below.
 
     Args:
-        curves: name → (mean probability a bin, observed frequency a bin, voxels a bin); bins without a voxel have None. A name
-            that starts with a region has its colour (``WT, ECE 0.012``).
+        curves: name → (mean probability, observed frequency, number of voxels), one value per bin each; empty bins have
+            None. A name that starts with a region gets its colour (``WT, ECE 0.012``).
 
     Returns:
-        A figure of its own.
+        A new figure.
 
     Raises:
-        ArrayError: there is no curve, or its columns are of unequal length.
+        ArrayError: there are no curves, or the columns of one differ in length.
     """
     if not curves:
-        raise ArrayError("there is no reliability curve to draw; give at least one.")
+        raise ArrayError(f"found {len(curves)} reliability curves; expected at least one.")
     figure = new_figure(4.4, 4.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], linestyle=":", color="#404040", linewidth=1)
     for number, (name, columns) in enumerate(curves.items()):
         if len({len(column) for column in columns}) != 1:
-            raise ArrayError(f"{name}: found columns of {[len(column) for column in columns]} bins; expected as many in each.")
+            raise ArrayError(f"{name}: found columns of {[len(column) for column in columns]} bins; expected equal lengths.")
         _curve(upper, lower, (name, _colour(name, number)), columns)
     upper.set_xlim(-0.02, 1.02)
     upper.set_ylim(-0.02, 1.02)

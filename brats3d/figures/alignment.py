@@ -1,4 +1,4 @@
-"""Scans of one head before and after they were brought together, as checkerboards, and the brain that was found."""
+"""Scans of one head before and after registration, as checkerboards, and the brain that was found."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCHES = 2.6
-"""Width and height of a panel."""
+"""Width and height of a panel, in inches."""
 SQUARE_MM = 22.0
 """Side of a checkerboard's squares."""
 MARGIN_MM = 14.0
-"""So much of the head is shown around the brain."""
+"""Margin of the head shown around the brain."""
 
 
 @dataclass(frozen=True, eq=False)
 class AlignmentPicture:
-    """What is drawn of a study; volumes are (X, Y, Z) in the stored orientation L, P, S.
+    """What is drawn for a study; volumes are (X, Y, Z) in the stored orientation L, P, S.
 
     Attributes:
         heading: the case's id.
-        reference: name and image of the scan that the others were brought to.
+        reference: name and image of the scan that the others were registered to.
         pairs: name → (before, after) of each other scan.
         brain: mask of the brain.
         spacing_mm: distance between voxels along the three axes.
@@ -48,7 +48,7 @@ class AlignmentPicture:
 
     @property
     def box(self) -> Box:
-        """What is shown: the brain's box and a margin; the whole volume where there is no brain."""
+        """What is shown: the brain's box and a margin; the whole volume if there is no brain."""
         shape = np.array(self.brain.shape)
         if not self.brain.any():
             return np.stack([np.zeros(3, int), shape], 1)
@@ -63,28 +63,28 @@ def checkerboard(one: np.ndarray, other: np.ndarray, square: tuple[int, int]) ->
     Args:
         one: (rows, columns).
         other: the same shape.
-        square: pixels of a square along rows and columns.
+        square: pixels per square along rows and columns.
 
     Raises:
-        ArrayError: shapes differ, or a square has no pixel.
+        ArrayError: shapes differ, or a square has no pixels.
     """
     check_shapes_equal(one=one.shape, other=other.shape)
     if min(square) < 1:
-        raise ArrayError(f"the squares have {square} pixels; expected at least 1 along each side.")
+        raise ArrayError(f"the squares have {square} pixels; expected at least 1 per side.")
     rows, columns = np.ogrid[: one.shape[0], : one.shape[1]]
     return np.where((rows // square[0] + columns // square[1]) % 2 == 0, one, other)
 
 
 def alignment_figure(picture: AlignmentPicture) -> Figure:
-    """Draw a study: a row a scan, before and after in two planes, and a row with the brain's outline and the notes.
+    """Draw a study: one row per scan, before and after in two planes, and a row with the brain's outline and the notes.
 
-    Edges that run on from square to square belong together; in `before` the headers alone lay the scans on one another.
+    In well-registered scans edges continue from square to square; `before` shows the scans aligned only by their headers.
 
     Args:
         picture: the study.
 
     Returns:
-        A figure of its own; `save` writes it.
+        A new figure; `save` writes it.
 
     Raises:
         ArrayError: shapes differ.

@@ -1,4 +1,4 @@
-"""Making and writing figures without pyplot."""
+"""Makes and writes figures without pyplot."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REGION_COLOURS: Mapping[str, str] = MappingProxyType({"WT": "#56B4E9", "TC": "#F0E442", "ET": "#D55E00"})
-"""From a palette that people with any colour vision tell apart; the three also differ in lightness.
+"""From a palette that people with any colour vision can distinguish; the three also differ in lightness.
 
 References:
     Okabe and Ito, Color universal design, 2002.
 """
 PLAIN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000")
-"""For what belongs to no region; of the same palette."""
+"""For what belongs to no region; from the same palette."""
 SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -36,12 +36,12 @@ def new_figure(width_inches: float, height_inches: float) -> Figure:
 
 
 def set_margins(figure: Figure, *, left: float, right: float, bottom: float, top: float) -> None:
-    """Leave room around the axes, in inches. (Finding out how much the letters need costs as much as drawing the figure.)
+    """Leave room around the axes, in inches. (Measuring how much the text needs takes as long as drawing the figure.)
 
     Args:
         figure: a figure with axes made by ``add_subplot`` or ``subplots``.
         left: for the numbers and the title of the vertical axis.
-        right: for what stands beside the axes.
+        right: for what is beside the axes.
         bottom: for the numbers and the title of the horizontal axis.
         top: for a title or a legend.
     """
@@ -50,7 +50,7 @@ def set_margins(figure: Figure, *, left: float, right: float, bottom: float, top
 
 
 def png_bytes(figure: Figure, *, dots_per_inch: int = 110) -> bytes:
-    """Return a figure as the content of a PNG file, the same for the same figure.
+    """Return a figure as the content of a PNG file; equal figures give equal bytes.
 
     Args:
         figure: any Matplotlib figure.
@@ -62,7 +62,7 @@ def png_bytes(figure: Figure, *, dots_per_inch: int = 110) -> bytes:
 
 
 def save(figure: Figure, path: Path | str, *, dots_per_inch: int = 110) -> None:
-    """Write a figure to a file; what has the right name is whole.
+    """Write a figure to a file; a file of that name is always complete.
 
     Args:
         figure: any Matplotlib figure.
@@ -70,7 +70,7 @@ def save(figure: Figure, path: Path | str, *, dots_per_inch: int = 110) -> None:
         dots_per_inch: resolution of pixel formats.
 
     Raises:
-        OptionError: the name ends in something else.
+        OptionError: the name has another suffix.
         SpaceError: the disk is full.
     """
     path = Path(path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Panel:
-    """One panel: the columns whose name holds ``word`` (as a part between underscores), its axis title and scale."""
+    """One panel: columns whose name contains ``word`` (between underscores), the axis title and the scale."""
 
     word: str
     title: str
@@ -35,25 +35,25 @@ ALIASES = {"learning_rate": "lr"}
 
 
 def curves_figure(columns: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw a training log: losses, Dice and learning rate over epochs, a panel each.
+    """Draw a training log: losses, Dice and learning rate over epochs, one panel each.
 
-    Columns are sorted into panels by name: those with ``loss``, ``dice``, ``lr`` or ``learning_rate`` as a part of their name
-    (``val_loss``, ``dice_WT``); a region in the name gives the curve its region's colour; where ``val_x`` stands beside ``x``,
-    ``x`` is dashed. Other columns are not drawn.
+    Columns are assigned to panels by name: those with ``loss``, ``dice``, ``lr`` or ``learning_rate`` in their name
+    (``val_loss``, ``dice_WT``); a region in the name gives the curve the region's colour; if there is both ``val_x`` and
+    ``x``, ``x`` is dashed. Other columns are not drawn.
 
     Args:
-        columns: column → a value an epoch, NaN where there is none (validation that runs now and then); ``epoch`` numbers the
-            epochs, without it they count from 1.
+        columns: column → one value per epoch, NaN if there is none (validation may run only now and then); ``epoch`` numbers
+            the epochs, which otherwise count from 1.
 
     Returns:
-        A figure of its own; ``figures.save`` writes it. Panels without a column are left out.
+        A new figure; ``figures.save`` writes it. Panels without a column are left out.
 
     Raises:
-        ArrayError: no column can be drawn, or columns are of unequal length.
+        ArrayError: no column can be drawn, or columns differ in length.
     """
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise ArrayError(f"the columns are of unequal length: {lengths}; expected a value an epoch in each.")
+        raise ArrayError(f"the columns differ in length: {lengths}; expected one value per epoch in each.")
     drawn = [(panel, [name for name in columns if panel.word in _words(name)]) for panel in PANELS]
     drawn = [(panel, names) for panel, names in drawn if names]
     if not drawn:
@@ -96,7 +96,7 @@ def _curve(axes: Axes, epochs: np.ndarray, values: np.ndarray, line: _Line) -> N
 
     there = np.isfinite(values)
     marker = "o" if there.sum() < 40 else None
-    # a dark edge: the regions' light colours are made for grey images, and this page is white
+    # a dark edge: the regions' light colours suit grey images, but this page is white
     edge = [Stroke(linewidth=2.2, foreground="#404040"), Normal()]
     axes.plot(
         epochs[there],

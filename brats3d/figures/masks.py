@@ -1,4 +1,4 @@
-"""Drawing the regions of one slice: the prediction filled, the reference outlined."""
+"""Draws the regions of one slice: the prediction filled, the reference outlined."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FILL_OPACITY = 0.45
 
 
 def fill(masks: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the colours of a slice's filled regions, each pixel that of the innermost.
+    """Return the colours of a slice's filled regions; each pixel has that of its innermost region.
 
     Args:
         masks: region → (rows, columns) bool, inner regions after outer ones.
 
     Returns:
-        (rows, columns, 4) float, clear where there is no region.
+        (rows, columns, 4) float, transparent where there is no region.
     """
     from matplotlib.colors import to_rgba
 
@@ -33,13 +33,13 @@ def fill(masks: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def outline(axes: Axes, mask: np.ndarray, size_mm: Sequence[float], colour: str) -> None:
-    """Draw the edge of a mask; nothing where the slice has none of it.
+    """Draw the edge of a mask; nothing if the slice has none of it.
 
     Args:
         axes: where to draw; the slice spans 0 to its width and 0 to its height, rows downwards.
         mask: (rows, columns) bool.
         size_mm: width and height of the slice.
-        colour: of the line, which has a dark edge.
+        colour: the line's colour; the line has a dark edge.
     """
     from matplotlib.patheffects import withStroke
 

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_INCHES = 3.2
-"""The longer side of the largest panel."""
+"""The longer side of the largest panel, in inches."""
 MARGIN = 0.05
-"""Room around the brain, as a share of that side, so that letters stand beside it."""
+"""Room for letters around the brain, as a share of that side."""
 
 
 @dataclass(frozen=True, eq=False)
 class CasePicture:
-    """What is drawn of one case; volumes are (X, Y, Z) in the stored orientation L, P, S.
+    """What is drawn for one case; volumes are (X, Y, Z) in the stored orientation L, P, S.
 
     Attributes:
         case: its id, the heading.
-        images: name shown → (X, Y, Z) image, any number type.
+        images: displayed name → (X, Y, Z) image, any numeric type.
         reference: (3, X, Y, Z) bool masks of WT, TC, ET, or None.
         prediction: the same, or None.
         spacing_mm: distance between voxels along the three axes.
@@ -47,13 +47,13 @@ class CasePicture:
     dice: Mapping[str, float] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Refuse volumes that do not belong together.
+        """Refuse volumes that do not fit together.
 
         Raises:
-            ArrayError: there is no image, or shapes differ.
+            ArrayError: there are no images, a side does not have three masks, or shapes differ.
         """
         if not self.images:
-            raise ArrayError(f"{self.case}: there is no image to draw; give at least one.")
+            raise ArrayError(f"{self.case}: there are no images to draw; expected at least one.")
         shapes = {name: image.shape for name, image in self.images.items()}
         for name in ("reference", "prediction"):
             masks = getattr(self, name)
@@ -65,7 +65,7 @@ class CasePicture:
 
     @cached_property
     def box(self) -> Box:
-        """What is shown of the volume: the box of the brain, over all images."""
+        """The part of the volume that is shown: the box of the brain over all images."""
         return brain_box(list(self.images.values()))
 
     @property
@@ -76,7 +76,7 @@ class CasePicture:
 
     @cached_property
     def centre(self) -> tuple[int, int, int]:
-        """Where the case is cut: in the reference's tumour, else the prediction's, else mid-volume."""
+        """Where the case is cut: in the reference's tumour, otherwise the prediction's, otherwise mid-volume."""
         whole = [None if masks is None else masks[0] for masks in (self.reference, self.prediction)]
         x, y, z = next(iter(self.images.values())).shape
         return slice_centre(*whole) or (x // 2, y // 2, z // 2)
@@ -89,7 +89,7 @@ class CasePicture:
 
 
 def overlay_figure(picture: CasePicture) -> Figure:
-    """Draw one case: a row an image; axial, coronal and sagittal slices through the tumour's centre.
+    """Draw one case: one row per image; axial, coronal and sagittal slices through the tumour's centre.
 
     Radiological convention: the patient's right is at the left of axial and coronal slices; letters at the edges say so.
     The prediction is filled, the reference outlined.
@@ -98,10 +98,10 @@ def overlay_figure(picture: CasePicture) -> Figure:
         picture: the case.
 
     Returns:
-        A figure of its own; `save` writes it.
+        A new figure; `save` writes it.
 
     Raises:
-        ArrayError: there is no image, or shapes differ.
+        ArrayError: there are no images, or shapes differ.
     """
     picture.check()
     planes = list(PLANES.values())
@@ -117,26 +117,26 @@ def overlay_figure(picture: CasePicture) -> Figure:
 
 
 def cohort_figure(pictures: Sequence[CasePicture], *, plane: str = "axial") -> Figure:
-    """Draw several cases: a row each, a column an image, cut through each tumour's centre.
+    """Draw several cases, one row per case and one column per image, cut through each tumour's centre.
 
     Args:
         pictures: the cases; all with the same image names.
         plane: axial, coronal or sagittal.
 
     Returns:
-        A figure of its own; `save` writes it.
+        A new figure; `save` writes it.
 
     Raises:
-        ArrayError: there is no case or no image, names of images differ, or shapes within a case do.
+        ArrayError: there are no cases or no images, the cases' image names differ, or shapes within a case differ.
         OptionError: the plane is none of the three.
     """
     if not pictures:
-        raise ArrayError("there is no case to draw; give at least one.")
+        raise ArrayError(f"found {len(pictures)} cases to draw; expected at least one.")
     names = list(pictures[0].images)
     for picture in pictures:
         picture.check()
         if list(picture.images) != names:
-            raise ArrayError(f"{picture.case} has the images {list(picture.images)}; expected {names} as the first case has.")
+            raise ArrayError(f"{picture.case} has the images {list(picture.images)}; expected {names} as in the first case.")
     check_option("plane", plane, PLANES)
     rows = [[(name, PLANES[plane]) for name in names] for _ in pictures]
     figure, panels = _grid(pictures, rows, heading_inches=0.3)
@@ -152,7 +152,7 @@ def cohort_figure(pictures: Sequence[CasePicture], *, plane: str = "axial") -> F
 def _grid(
     pictures: Sequence[CasePicture], rows: list[list[tuple[str, Plane]]], heading_inches: float = 0.0
 ) -> tuple[Figure, list[tuple[Axes, tuple[str, Plane]]]]:
-    """Return a figure laid out in inches, one millimetre as long in every panel, and its panels with what they show."""
+    """Return a figure with the same scale in every panel, and its panels with what they show."""
     sizes = np.array(
         [[p.size_mm[[plane.columns, plane.rows]] for _, plane in row] for p, row in zip(pictures, rows, strict=True)]
     )
@@ -171,7 +171,7 @@ def _grid(
             below = total_height - top - pitch[:i].sum() - heading_inches - heights[i]
             place = (left / total_width, below / total_height, widths[j] / total_width, heights[i] / total_height)
             axes = figure.add_axes(place)
-            # limits set now stay: the slice's middle is the panel's, and a panel wider than its slice is black beside it
+            # fixed limits: the slice is centred in its panel, and a panel wider than its slice is black beside it
             middle = pictures[i].size_mm[[shown[1].columns, shown[1].rows]] / 2
             half = np.array([widths[j], heights[i]]) / inches_per_mm / 2
             axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
@@ -211,11 +211,11 @@ def _draw(axes: Axes, picture: CasePicture, name: str, plane: Plane) -> None:
 
 _EDGES = ((0.015, 0.5), (0.985, 0.5), (0.5, 0.985), (0.5, 0.015))
 _ALIGNMENT = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
-"""Where the letters of `Plane.letters` stand in a panel, and which of their edges is there."""
+"""Positions of `Plane.letters` in a panel, and their alignment."""
 
 
 def _legend(figure: Figure, pictures: list[CasePicture]) -> None:
-    """Put the legend of what is drawn along the lower edge."""
+    """Put the legend along the lower edge."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

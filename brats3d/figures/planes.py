@@ -1,4 +1,4 @@
-"""Slices of stored volumes as a radiologist expects them: pure functions on arrays.
+"""Slices of stored volumes in radiological convention: pure functions on arrays.
 
 Stored volumes have orientation L, P, S: the first index grows to the patient's left, the second to the back, the third to the
 top. Radiological convention looks at the patient from the feet and from the front, so the patient's right is at the picture's
@@ -44,7 +44,7 @@ class Plane:
             index: voxel along ``axis``.
         """
         flat = np.take(volume, index, self.axis)
-        # what is left of the axes keeps its order: rows come second in all three planes
+        # the other axes keep their order: rows come second in all three planes
         upright = flat.T
         return upright[::-1] if self.upwards else upright
 
@@ -62,13 +62,13 @@ PLANES: Mapping[str, Plane] = MappingProxyType({
 def slice_centre(*masks: np.ndarray | None) -> tuple[int, int, int] | None:
     """Return the tumour voxel nearest to the tumour's centre of mass: where to cut.
 
-    With several lesions the centre itself can lie between them, where there is nothing to see.
+    With several lesions the centre itself may be between them, where there is nothing to see.
 
     Args:
-        masks: (X, Y, Z) bool masks by preference; the first that has a voxel counts, None is skipped.
+        masks: (X, Y, Z) bool masks in order of preference; the first non-empty one counts, None is skipped.
 
     Returns:
-        Voxel indices, or None where no mask has a voxel.
+        Voxel indices, or None if all masks are empty.
     """
     for mask in masks:
         if mask is not None and mask.any():
@@ -88,6 +88,6 @@ def window(image: np.ndarray) -> tuple[float, float]:
 
 
 def brain_box(images: list[np.ndarray]) -> Box:
-    """Return the half-open box of the voxels that are non-zero in any image; the whole volume where there is none."""
+    """Return the half-open box of the voxels that are non-zero in any image; the whole volume if there are none."""
     box = bounding_box(np.logical_or.reduce([image != 0 for image in images]))
     return box if box.any() else np.stack([np.zeros(3, int), np.array(images[0].shape)], 1)

@@ -1,4 +1,4 @@
-"""How a score is spread over cases: a box and every case's point, a column a region, side by side for several sets."""
+"""Distribution of a score over cases: a box and one point per case, one column per region, side by side for several sets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = Mapping[str, Sequence[float | None]]
-"""region → a value a case; None and NaN are left out."""
+"""region → one value per case; None and NaN are left out."""
 
 SCALES = ("linear", "symlog")
 GOLDEN = 0.6180339887498949
-"""Points are set aside by multiples of it: evenly, never twice the same, and the same in every drawing."""
+"""Points are offset by multiples of it: evenly, never twice the same, and the same in every figure."""
 
 
 def strip_figure(
@@ -29,28 +29,28 @@ def strip_figure(
     limits: tuple[float, float] | None = None,
     scale: str = "linear",
 ) -> Figure:
-    """Draw how a score is spread: a box (quartiles, median) and a point a case, a column a region.
+    """Draw the distribution of a score: a box (quartiles, median) and one point per case, one column per region.
 
-    Whiskers reach to the farthest value within 1.5 boxes; what lies beyond shows as points alone. One set of predictions has
-    the regions' colours; of several, each has its own colour and its name in a legend.
+    Whiskers reach the farthest value within 1.5 box lengths; values beyond show only as points. A single set of predictions
+    has the regions' colours; of several, each has its own colour and its name in a legend.
 
     Args:
         sets: name of a set of predictions → region → values.
-        score: what the values are, with unit, the title of the axis.
-        limits: ends of the axis; by default as the values need.
+        score: axis title: what the values are, with their unit.
+        limits: ends of the axis; by default chosen from the values.
         scale: ``linear``, or ``symlog`` (linear up to 1, logarithmic above) for distances and their penalties.
 
     Returns:
-        A figure of its own.
+        A new figure.
 
     Raises:
-        ArrayError: there is no set, or no region.
-        OptionError: the scale is neither.
+        ArrayError: there are no sets, or no regions.
+        OptionError: the scale is neither of the two.
     """
     check_option("scale", scale, SCALES)
     regions = list(dict.fromkeys(region for values in sets.values() for region in values))
     if not regions:
-        raise ArrayError(f"the sets {list(sets)} have no region to draw; expected values of at least one.")
+        raise ArrayError(f"the sets {list(sets)} have no region to draw; expected values for at least one.")
     figure = new_figure(max(3.4, 0.9 + 0.85 * len(regions) * max(1.0, 0.6 * len(sets))), 3.3)
     axes = figure.add_subplot()
     width = 0.8 / len(sets)
@@ -81,7 +81,7 @@ def _region_colour(region: str, column: int) -> str:
 
 
 def _with_count(sets: Mapping[str, Values], region: str) -> str:
-    """Return a column's name: the region, and how many cases are drawn where that is the same in all sets."""
+    """Return a column's name: the region, and the number of cases if it is the same in all sets."""
     counts = {len(_known(values.get(region, ()))) for values in sets.values()}
     return f"{region}\nn = {counts.pop()}" if len(counts) == 1 else region
 

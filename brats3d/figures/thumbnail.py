@@ -1,4 +1,4 @@
-"""A small picture of where a prediction is most wrong: one slice, prediction filled, reference outlined."""
+"""A small picture of a prediction's worst slice: prediction filled, reference outlined."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INCHES = 2.4
-"""Width and height."""
+"""Width and height of the figure."""
 SMALLEST_MM = 70.0
-"""At least so much of the head is shown, so that one sees where a small lesion lies."""
+"""Least extent of the head that is shown, so that the location of a small lesion is visible."""
 MARGIN_MM = 12.0
 """Room around what is drawn."""
 NO_SCAN = "#303030"
-"""The ground where there is no scan."""
+"""Background where there is no scan."""
 
 
 def thumbnail_figure(
@@ -36,28 +36,29 @@ def thumbnail_figure(
     region: str | None = None,
     plane: str = "axial",
 ) -> Figure:
-    """Draw the slice with the largest error: prediction filled, reference outlined, over a scan where there is one.
+    """Draw the slice with the largest error: prediction filled, reference outlined, over a scan if there is one.
 
     Args:
         prediction: WT, TC, ET (or some of them) → (X, Y, Z) bool mask, orientation L, P, S. Not modified.
         reference: masks of the same regions and shape.
-        image: scan of the same shape, or None for a dark ground.
+        image: scan of the same shape, or None for a dark background.
         spacing_mm: distance between voxels along the three axes.
-        region: the region whose error picks the slice; by default all count. Without an error there the middle of the tumour is
-            shown.
+        region: the region whose error picks the slice; by default all count. Without errors, the tumour's middle is shown.
         plane: axial, coronal or sagittal.
 
     Returns:
-        A square figure of its own, `INCHES` wide, without title.
+        A new square figure, `INCHES` wide, without title.
 
     Raises:
-        ArrayError: there is no region or one that is none of WT, TC, ET, the two sides have different ones, or shapes differ.
-        OptionError: the plane is none of the three, or the region none of those given.
+        ArrayError: there are no regions, one is not WT, TC or ET, the two sides have different ones, or shapes differ.
+        OptionError: the plane is none of the three, or the region is not one of those given.
     """
     check_option("plane", plane, PLANES)
     regions = [name for name in REGIONS if name in reference]
     if not regions or set(prediction) != set(reference) or set(reference) - set(REGIONS):
-        raise ArrayError(f"found masks of {list(prediction)} and {list(reference)}; expected the same regions of WT, TC, ET.")
+        raise ArrayError(
+            f"found masks of {list(prediction)} and {list(reference)}; expected the same regions out of WT, TC, ET."
+        )
     if region is not None:
         check_option("region", region, regions)
     shapes = {f"{side} {name}": masks[name].shape for side, masks in _sides(prediction, reference) for name in regions}
@@ -82,7 +83,7 @@ def _sides(*masks: Mapping[str, np.ndarray]) -> list[tuple[str, Mapping[str, np.
 def _worst_slice(
     prediction: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray], regions: list[str], axis: int
 ) -> int:
-    """Return the slice with the most error voxels; without any, the tumour's middle, else the volume's."""
+    """Return the slice with the most error voxels; if there are none, the tumour's middle, otherwise the volume's."""
     others = tuple(a for a in range(3) if a != axis)
     errors = sum(np.count_nonzero(prediction[name] ^ reference[name], axis=others) for name in regions)
     if np.any(errors):
@@ -94,7 +95,7 @@ def _worst_slice(
 def _draw(
     axes: Axes, slices: Mapping[str, Mapping[str, np.ndarray]], image: np.ndarray | None, pixels_mm: tuple[float, float]
 ) -> None:
-    """Draw a slice, cut to a square around what was predicted and what is there."""
+    """Draw a slice, cropped to a square around prediction and reference."""
     whole = np.logical_or.reduce([mask for masks in slices.values() for mask in masks.values()])
     rows, columns = whole.shape
     size = columns * pixels_mm[0], rows * pixels_mm[1]
@@ -114,7 +115,7 @@ def _draw(
 
 
 def _square(whole: np.ndarray, pixels_mm: tuple[float, float]) -> tuple[tuple[float, float], float]:
-    """Return the middle (across, down) and half the side, in mm, of a square around some pixels; of the slice if none."""
+    """Return the centre (across, down) and half the side, in mm, of a square around the set pixels, or the slice if none."""
     places = np.nonzero(whole)
     if len(places[0]) == 0:
         places = tuple(np.array([0, n - 1]) for n in whole.shape)
@@ -125,7 +126,7 @@ def _square(whole: np.ndarray, pixels_mm: tuple[float, float]) -> tuple[tuple[fl
 
 
 def _letters(axes: Axes, plane: Plane) -> None:
-    """Say which side is which: the letters at the left and at the top tell the others."""
+    """Mark the sides: the letters at the left and at the top determine the others."""
     from matplotlib.patheffects import withStroke
 
     halo = [withStroke(linewidth=2, foreground="black")]

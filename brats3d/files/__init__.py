@@ -1,4 +1,4 @@
-"""Files found and files written: whole files, names, what killed writers left, and the folders that commands write to."""
+"""Finds, reads and writes files: whole files, file names, leftovers of killed writers, and the output folders of commands."""
 
 from brats3d.files.file_names import check_name, name_limit
 from brats3d.files.found_files import files_below, read_text

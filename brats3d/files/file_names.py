@@ -1,4 +1,4 @@
-"""Names that a file may have, and the hidden ones that files are written under."""
+"""Valid file names, and the hidden ones that files are written under."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from pathlib import Path
 from brats3d.errors import CaseError
 
 NAME_BYTES = 255
-"""How long a file's name may be, in bytes, if the system does not say it."""
+"""Longest file name in bytes, if the system does not say."""
 PROCESS_DIGITS = 10
-"""Room for the number of a process in a temporary name, so that the rest of the name does not depend on it."""
+"""Room for a process id in a temporary name, so that the rest of the name does not depend on it."""
 LONGEST_SUFFIX = 16
-"""A longer part behind a name's last dot is not a file type, and stays with the stem."""
+"""A longer part after a name's last dot is not a file type, and stays with the stem."""
 
 
 def name_limit(folder: Path) -> int:
-    """Return how many bytes the name of a file in a folder may have.
+    """Return how many bytes a file name in a folder may have.
 
     Args:
-        folder: where the file is to be; the nearest folder above it that exists is asked.
+        folder: the file's folder; the nearest existing folder above it is queried.
     """
     for place in (folder, *folder.absolute().parents):
-        with suppress(OSError, ValueError, AttributeError):  # not there yet; or a system that does not say it
+        with suppress(OSError, ValueError, AttributeError):  # not there yet, or the system does not say
             return os.pathconf(place, "PC_NAME_MAX")
     return NAME_BYTES
 
 
 def check_name(path: Path) -> None:
-    """Refuse a file whose name is no text, or longer than its file system takes, before any work is done for it.
+    """Refuse a file whose name is not valid text, or is too long for its file system, before any work is done for it.
 
     Args:
         path: the file; neither it nor its folder need exist.
 
     Raises:
-        CaseError: shows the name as escaped text; or says how long it is and how long it may be.
+        CaseError: the message shows the name as escaped text, or gives its length and the longest allowed.
     """
     try:
         path.name.encode()
     except UnicodeEncodeError as problem:
         raise CaseError(
-            f"the name {path.name!a} is not text in {sys.getfilesystemencoding()}, so that it cannot be recorded; expected"
+            f"the name {path.name!a} is not text in {sys.getfilesystemencoding()}, so it cannot be recorded; expected"
             " UTF-8: rename the case's files and folders, or name them in a manifest."
         ) from problem
     length, limit = len(os.fsencode(path.name)), name_limit(path.parent)
@@ -56,9 +56,9 @@ def check_name(path: Path) -> None:
 
 
 def temporary_name(path: Path, limit: int) -> tuple[str, str]:
-    """Return what stands before and after the process's number in a file's temporary name of at most ``limit`` bytes.
+    """Return what precedes and follows the process id in a file's temporary name of at most ``limit`` bytes.
 
-    A stem that is too long is cut, and a checksum of the whole name tells it from others that begin alike.
+    A stem that is too long is cut, and a checksum of the whole name distinguishes it from others that start alike.
     """
     suffix = path.suffix if len(path.suffix) <= LONGEST_SUFFIX else ""
     stem, host = path.name.removesuffix(suffix), socket.gethostname()

@@ -1,4 +1,4 @@
-"""Files found and read."""
+"""Finds and reads files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ log = logging.getLogger(__name__)
 
 
 def files_below(folders: Iterable[Path | str]) -> Iterator[str]:
-    """Yield the absolute path of every file below folders that is not hidden, in the order of their names.
+    """Yield the absolute path of every file below folders that is not hidden, sorted by name.
 
-    Links are followed and each folder is visited once; what cannot be listed is passed over with a warning.
+    Links are followed and each folder is visited once; folders that cannot be listed are skipped with a warning.
 
     Args:
         folders: where to look.
@@ -24,7 +24,7 @@ def files_below(folders: Iterable[Path | str]) -> Iterator[str]:
         for folder, subfolders, names in os.walk(os.path.abspath(top), onerror=_passed_over, followlinks=True):
             try:
                 status = os.stat(folder)
-            except OSError as problem:  # removed meanwhile
+            except OSError as problem:  # removed in the meantime
                 _passed_over(problem)
                 subfolders.clear()
                 continue
@@ -37,13 +37,13 @@ def files_below(folders: Iterable[Path | str]) -> Iterator[str]:
 
 
 def _passed_over(problem: OSError) -> None:
-    log.warning("%s cannot be listed (%s); what it holds is passed over.", problem.filename, problem.strerror)
+    log.warning("%s cannot be listed (%s); its content is skipped.", problem.filename, problem.strerror)
 
 
 def read_text(path: Path | str) -> str:
-    """Read a text file that a person made, in UTF-8 or UTF-16, with a byte order mark or without.
+    """Read a text file made by a person, in UTF-8 or UTF-16, with or without a byte order mark.
 
-    Windows writes UTF-16 where it says "Unicode", and so does PowerShell's ``>``.
+    Windows writes UTF-16 when it says "Unicode", and so does PowerShell's ``>``.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""What killed writers left: hidden files beside those that they were writing."""
+"""Leftovers of killed writers: hidden files beside those they were writing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from brats3d.files.file_names import name_limit, temporary_name
 
 
 def remove_stale(folder: Path, names: Iterable[str]) -> None:
-    """Remove what is left of earlier writes of a folder's files whose writers, on this host, are dead.
+    """Remove leftovers of earlier writes of a folder's files by processes on this host that have ended.
 
     Args:
         folder: where the files are; it may not exist.
@@ -21,7 +21,7 @@ def remove_stale(folder: Path, names: Iterable[str]) -> None:
     """
     host, limit = socket.gethostname(), name_limit(folder)
     known: set[tuple[str, str]] = set()
-    for path in map(Path, names):  # and as earlier versions called them, however long
+    for path in map(Path, names):  # also as earlier versions named them, however long
         known |= {temporary_name(path, limit), (f".{path.stem}.{host}-", path.suffix)}
     pattern = re.compile(rf"(\..+\.{re.escape(host)}-)(\d+)(\.[^.]*|)")
     for left in list(folder.glob(".*")):
@@ -31,12 +31,12 @@ def remove_stale(folder: Path, names: Iterable[str]) -> None:
 
 
 def _alive(pid: int) -> bool:
-    """Return whether a process runs; one that ended, and that nobody has asked for its exit code yet, does not."""
-    with suppress(PermissionError):  # somebody else's process
+    """Return whether a process is running; a zombie is not."""
+    with suppress(PermissionError):  # another user's process
         try:
             os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):
             return False
-    with suppress(OSError):  # no such file: not Linux, or ended meanwhile
+    with suppress(OSError):  # no such file: not Linux, or it has ended
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:1] not in ([b"Z"], [b"X"])
     return True

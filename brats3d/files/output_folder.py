@@ -1,9 +1,9 @@
 """The folder that a command writes to, and that its next call may find there.
 
-Every resumable output answers the same questions in the same words: is the path a file, does the folder hold something else,
-was it made with other settings, is it finished, and how much of it is kept? What is written down, and how, is up to each user:
-a store has its settings in every case file, masks have ``predictions.json``, a run has its recipe. They hand over what they
-read there; what decides and what is said stands here.
+Every resumable output answers the same questions in the same words: is the path a file, does the folder contain something else,
+was it made with other settings, is it finished, and how much of it is kept? What is recorded, and how, is up to each command: a
+store has its settings in every case file, masks have ``predictions.json``, a run has its recipe. The commands pass on what they
+read there; the decisions and messages are here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from brats3d.errors import OutputExistsError
 log = logging.getLogger(__name__)
 
 SHOWN = 60
-"""Characters of a setting's value that a message shows."""
+"""Characters of a setting's value shown in a message."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Contents:
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder for output, and the settings that its contents are to be made with.
+    """An output folder, and the settings for its contents.
 
     Attributes:
         path: the folder; it need not exist.
         contents: what the command writes there.
-        settings: name → value of what decides the contents besides the input files; plain values, nested as may be.
+        settings: name → value of what determines the contents besides the input files; plain values, possibly nested.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class OutputFolder:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """Return the names that are taken in the folder: those of `Contents.parts`, or all that are not hidden.
+        """Return the names already in the folder: those of `Contents.parts`, or all that are not hidden.
 
         Returns:
             Parts in their own order, other names sorted; empty if the folder does not exist.
@@ -83,20 +83,19 @@ class OutputFolder:
         return sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith("."))
 
     def check(self, recorded: Mapping[str, Any] | None, *, force: bool = False) -> list[str]:
-        """Refuse a folder that must not be written to; nothing is changed.
+        """Refuse a folder that must not be written to, without changing anything.
 
         Args:
             recorded: the settings that the contents were made with; None if nothing in the folder says that this command made
-                them, or another version did that cannot be continued.
-            force: results that are there may be replaced. Somebody else's files are then no reason to refuse either, if
-                `Contents.beside` says so.
+                them, or a version did that cannot be continued.
+            force: existing results may be replaced; other files are then accepted too, if `Contents.beside` says so.
 
         Returns:
-            The names that are there, see `names`: what may be continued, or replaced with ``force``.
+            The names already there (see `names`), to be continued or, with ``force``, replaced.
 
         Raises:
-            OutputExistsError: a file has the folder's name, or the folder holds something else, or results that were made with
-                other settings (names each, what it was and what it is now).
+            OutputExistsError: a file has the folder's name, or the folder contains something else, or results made with other
+                settings (the message gives each setting, what it was and what it is now).
         """
         there = self.names()
         if there and recorded is None and not (force and self.contents.beside):
@@ -113,11 +112,11 @@ class OutputFolder:
         """Refuse contents that were made with other settings.
 
         Args:
-            recorded: the settings that they were made with; a setting that is missing there, or here, is None.
-            part: the file that records them, if each part of the contents has settings of its own.
+            recorded: the settings that they were made with; a setting missing there, or here, is None.
+            part: the file that records them, if each part of the contents has its own settings.
 
         Raises:
-            OutputExistsError: names each setting that differs, what it was and what it is now.
+            OutputExistsError: settings differ; the message gives each of them, what it was and what it is now.
         """
         differing = differences(recorded, self.settings)
         if differing:
@@ -125,7 +124,7 @@ class OutputFolder:
             self._refuse(f"{what} made with other settings ({', '.join(differing)})", self.contents.again)
 
     def check_unfinished(self, kept: int, wanted: int, source: str = "") -> None:
-        """Refuse to start if all cases are there; say so if some are.
+        """Refuse to start if all cases are done; log a message if some are.
 
         Args:
             kept: how many of the cases asked for are there.
@@ -141,7 +140,7 @@ class OutputFolder:
         self.note_kept(kept, wanted)
 
     def note_kept(self, kept: int, wanted: int) -> None:
-        """Say that a call continues an earlier one, if it does.
+        """Log that a call continues an earlier one, if it does.
 
         Args:
             kept: how many of the cases asked for are there.
@@ -157,18 +156,18 @@ class OutputFolder:
             found: what is there.
 
         Raises:
-            OutputExistsError: says what is there, and what to do.
+            OutputExistsError: always; the message says what is there, and what to do.
         """
         self._refuse(f"{self.path} holds {found} already", self.contents.again)
 
     def remove(self, files: Iterable[str], folders: Collection[str] = ()) -> None:
-        """Remove what an earlier call left; what is not there, or not inside the folder, is passed over.
+        """Remove what an earlier call left; missing files and files outside the folder are ignored.
 
-        A link is removed, and what it leads to stays.
+        A link is removed, its target is kept.
 
         Args:
             files: names below the folder; a folder of that name stays, unless it is among ``folders``.
-            folders: names below the folder that are removed with all they hold.
+            folders: names below the folder that are removed with all their content.
         """
         own = self.path.resolve()
         for name in (*files, *folders):
@@ -186,11 +185,11 @@ class OutputFolder:
 
 
 def differences(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """Return which settings differ, as ``NAME was X, now Y``; those in nested tables and lists by the whole way to them.
+    """Return which settings differ, as ``NAME was X, now Y``, with the full path of settings in nested tables and lists.
 
     Args:
         recorded: name → value, as it was.
-        settings: name → value, as it is now. A name that only one of the two has is None in the other.
+        settings: name → value, as it is now. A name that is only in one of the two is None in the other.
     """
     before, now = _flat(recorded), _flat(settings)
     names = [*before, *(name for name in now if name not in before)]
@@ -199,7 +198,7 @@ def differences(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> lis
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as they are read from JSON, with ``outer.inner`` as the names of nested ones."""
+    """Return settings as read from JSON, with ``outer.inner`` as the names of nested ones."""
     found: dict[str, Any] = {}
 
     def add(within: str, values: Iterable[tuple[Any, Any]]) -> None:

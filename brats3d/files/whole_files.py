@@ -1,7 +1,7 @@
-"""Files written. What has the right name is whole: it is written aside, synced, and only then gets its name.
+"""Writes files. A file of the right name is always complete: it is written aside, synced and only then renamed.
 
-A kill at any moment leaves the file that was there before, and at most a hidden file beside it, which the next write of the
-same file on the same machine removes.
+A kill at any moment leaves the previous file and at most a hidden file beside it, which the next write of the same file on the
+same machine removes.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from brats3d.files.file_names import name_limit, temporary_name
 from brats3d.files.leftovers import remove_stale
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says if a disk, or a user's share of it, is full."""
+"""What the system says if a disk, or a user's quota, is full."""
 
 UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
-"""What the system says if a drive does not know a request, such as to sync; some network and FUSE drives do not."""
+"""What the system says if a drive does not support a request, such as to sync; some network and FUSE drives do not."""
 
 
 @contextmanager
 def whole_file(path: Path | str, *, megabytes: float | None = None) -> Iterator[Path]:
-    """Give a name beside a file to write to; on leaving, what was written there becomes the file.
+    """Yield a temporary path beside a file to write to; on exit, what was written there becomes the file.
 
-    The temporary name is hidden and holds the file's name (shortened if need be, so that every name a file may have can be
-    written), the host and the process, and ends as the file's does. If the context is left by an exception, nothing stays of
-    it, and the file is what it was.
+    The temporary name is hidden and consists of the file's name (shortened if necessary, so that any valid file name can be
+    written), the host and the process, with the file's suffix. On an exception the temporary file is removed, and the file is
+    unchanged.
 
     Args:
         path: the file; its folder exists.
-        megabytes: how much is to be written, where that is known.
+        megabytes: how much is to be written, if known.
 
     Yields:
         The temporary path.
 
     Raises:
-        SpaceError: the disk is full; says how much is needed, where that is known.
-        OSError: the system refuses for another reason; names the file.
+        SpaceError: the disk is full; the message says how much is needed, if known.
+        OSError: the system refuses for another reason; the exception names the file.
     """
     path = Path(path)
     remove_stale(path.parent, [path.name])
@@ -71,7 +71,7 @@ def _sync(path: Path) -> None:
 
 
 def write_file(path: Path | str, content: str | bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
     Args:
         path: the file; its folder exists.

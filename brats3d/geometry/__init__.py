@@ -1,8 +1,8 @@
-"""Grids, boxes, block averages and their inverse: where voxels lie, without touching a file.
+"""Grids, boxes, block averages and their inverse: the geometry of voxels, without touching a file.
 
-World coordinates are NIfTI's: millimetres, RAS+. The stored orientation is BraTS's own, axis codes L, P, S
-(`STORED_AXES`), so that real BraTS cases are stored without moving a voxel; everything else is permuted and flipped on the
-way in (`to_stored`) and back on the way out (`from_stored`). Nothing is resampled but labels, and these only if asked for
+World coordinates are NIfTI's: millimetres, RAS+. The stored orientation is that of BraTS, axis codes L, P, S
+(`STORED_AXES`), so that BraTS cases are stored without moving a voxel; all others are permuted and flipped on the way in
+(`to_stored`) and back on the way out (`from_stored`). Nothing is resampled except labels, and those only on request
 (`resample_label`).
 """
 

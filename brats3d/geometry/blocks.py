@@ -18,7 +18,7 @@ SPACING_MM = (0.001, 100.0)
 
 
 def block_factor(spacing_mm: tuple[float, float, float], wanted_mm: float | Sequence[float]) -> tuple[int, int, int]:
-    """Return how many voxels along each axis make a block of about ``wanted_mm``.
+    """Return how many voxels along each axis make up a block of about ``wanted_mm``.
 
     Args:
         spacing_mm: the stored grid's spacing.
@@ -26,7 +26,7 @@ def block_factor(spacing_mm: tuple[float, float, float], wanted_mm: float | Sequ
 
     Raises:
         OptionError: ``wanted_mm`` is neither one number nor three, or one is out of `SPACING_MM`.
-        GridError: along some axis the ratio is further than 5% from a whole number of at least 1.
+        GridError: along some axis the ratio is more than 5% away from a whole number of at least 1.
     """
     wanted = per_axis("spacing_mm", wanted_mm, *SPACING_MM)
     ratios = [w / s for w, s in zip(wanted, spacing_mm, strict=True)]

@@ -14,10 +14,10 @@ Box = np.ndarray
 
 
 def bounding_box(mask: np.ndarray) -> Box:
-    """Return the half-open box of the voxels of a 3-D mask or image that are not zero; (3, 2) zeros where there is none."""
+    """Return the half-open box of the non-zero voxels of a 3-D mask or image; (3, 2) zeros if there are none."""
     occupied = mask if mask.dtype.kind in "biu" else mask != 0
     box = np.zeros((3, 2), int)
-    # From both ends along the axis that is slowest in memory, then whole planes of what is left laid over one another.
+    # From both ends along the axis slowest in memory; the planes left are then projected onto one.
     slowest = int(np.argmax(np.abs(occupied.strides)))
     planes = np.moveaxis(occupied, slowest, 0)
     first = next((i for i in range(len(planes)) if planes[i].any()), None)
@@ -33,7 +33,7 @@ def bounding_box(mask: np.ndarray) -> Box:
 
 
 def united_box(boxes: Iterable[Box]) -> Box:
-    """Return the smallest box that holds boxes; those that hold nothing count for nothing."""
+    """Return the smallest box that contains all boxes; empty boxes are ignored."""
     some = np.array([box for box in boxes if (box[:, 1] > box[:, 0]).all()])
     return np.stack([some[:, :, 0].min(0), some[:, :, 1].max(0)], 1) if len(some) else np.zeros((3, 2), int)
 
@@ -45,27 +45,27 @@ def box_slices(box: Box) -> tuple[slice, slice, slice]:
 
 
 def widen_box(box: Box, multiple: int | Sequence[int]) -> Box:
-    """Return the smallest box around ``box`` whose corners count in whole blocks of ``multiple`` voxels from the origin.
+    """Return the smallest box around ``box`` whose corners are whole blocks of ``multiple`` voxels from the origin.
 
-    The box may reach past the volume's end: what lies there is padding.
+    The box may reach past the end of the volume, into padding.
 
     Args:
         box: (3, 2) half-open.
-        multiple: voxels a block, one number or one an axis.
+        multiple: voxels per block, one number or one per axis.
     """
     block = np.asarray(multiple)
     return np.stack([box[:, 0] // block * block, -(-box[:, 1] // block) * block], 1)
 
 
 def box_at(corner: Sequence[int], size: Sequence[int]) -> Box:
-    """Return the box of a first voxel and a size; it may lie outside the volume.
+    """Return the box with a first voxel and a size; it may be outside the volume.
 
     Args:
-        corner: first voxel along each axis, may be negative.
+        corner: first voxel along each axis; may be negative.
         size: voxels along each axis.
 
     Raises:
-        ArrayError: not three whole numbers each, or a size below 1.
+        ArrayError: one of them is not three whole numbers, or a size is below 1.
     """
     first, sizes = np.asarray(corner), np.asarray(size)
     for name, numbers in (("corner", first), ("size", sizes)):
@@ -77,14 +77,14 @@ def box_at(corner: Sequence[int], size: Sequence[int]) -> Box:
 
 
 def crop_padded(array: np.ndarray, box: Box) -> np.ndarray:
-    """Return the part of an array inside a box that may overhang it; zeros stand outside.
+    """Return the part of an array inside a box that may extend beyond it; outside the array it is zero.
 
     Args:
         array: (..., X, Y, Z).
         box: (3, 2) half-open, in voxels of the last three axes; may be negative or past the end.
 
     Returns:
-        (..., x, y, z) of the box's size: a copy.
+        (..., x, y, z) of the box's size; a copy.
     """
     sizes = tuple(int(b - a) for a, b in box)
     out = np.zeros((*array.shape[:-3], *sizes), array.dtype)

@@ -1,4 +1,4 @@
-"""The voxel grid of a scan: how two of them differ, and the way to the stored orientation and back."""
+"""The voxel grid of a scan: how two grids differ, and the way to the stored orientation and back."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from brats3d.errors import ArrayError
 
 STORED_AXES = "LPS"
 AFFINE_TOLERANCE = 1e-3
-"""An affine that was written reads back within this, in any element (mm)."""
+"""An affine reads back as written to within this in every element (mm)."""
 CORNER_TOLERANCE = 0.1
-"""Grids are one where no corner moves further than this from one affine to the other, in voxels."""
+"""Grids are the same if no corner moves further than this from one affine to the other, in voxels."""
 SHEAR = 0.01
-"""Largest cosine between two axes that still counts as a right angle: lengths in mm are then off by 0.5% at most. Rounding
-leaves 1e-8 (measured on 217 real files), direction cosines of three digits 1e-3; a gantry tilted by 3 degrees gives 0.05."""
+"""Largest cosine between two axes that still counts as a right angle; lengths in mm are then off by at most 0.5%. Rounding
+gives 1e-8 (measured on 217 real files), direction cosines of three digits 1e-3, a gantry tilted by 3 degrees 0.05."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The voxel grid of a scan, with the header fields needed to write another file that lies on it.
+    """The voxel grid of a scan, with the header fields needed to write another file on it.
 
     Attributes:
         shape: voxels along the three axes.
-        affine: (4, 4) float64, voxel index → world mm, RAS+; what readers resolve from the two forms.
-        qform: (4, 4) the header's qform, or None where the file format has none.
+        affine: (4, 4) float64, voxel index → world mm, RAS+; the sform or qform, as readers resolve them.
+        qform: (4, 4) the header's qform, or None if the file format has none.
         sform: (4, 4) the header's sform, or None.
         qform_code: NIfTI code of the qform, 0 unknown.
         sform_code: NIfTI code of the sform, 0 unknown.
         xyzt_units: NIfTI units byte (2 = mm).
-        doubts: what is doubtful about the header that it was read from, as words that follow "the header".
+        doubts: what is doubtful about the header it was read from, as phrases that follow "the header".
     """
 
     shape: tuple[int, int, int]
@@ -62,7 +62,7 @@ class Grid:
     def _directions(self) -> list[tuple[int, int]]:
         """For each voxel axis: (world axis in L/R, P/A, S/I order, sign), with S positive as in ``LPS``."""
         rotation = np.asarray(self.affine, float)[:3, :3] / np.maximum(self.spacing_mm, 1e-12)
-        # The nearest signed permutation: give out world axes by largest cosine, so that each is used once.
+        # The nearest signed permutation: assign world axes by largest cosine, so that each is used once.
         left, result = np.abs(rotation), [(0, 1)] * 3
         for _ in range(3):
             world, axis = np.unravel_index(np.argmax(left), left.shape)
@@ -72,9 +72,9 @@ class Grid:
         return result
 
     def shear(self) -> str:
-        """Return how far the axes are from right angles, as words; empty if they stand upright on one another.
+        """Describe how far the axes are from right angles; empty if they are at right angles.
 
-        Lengths and volumes of sheared voxels are not those of their spacing.
+        Lengths and volumes of sheared voxels do not follow from their spacing.
         """
         steps = np.asarray(self.affine, float)[:3, :3]
         unit = steps / np.maximum(self.spacing_mm, 1e-12)
@@ -85,7 +85,7 @@ class Grid:
         return f"the axes {np.round(steps, 4).tolist()} are sheared, up to {angle:.1f} degrees from right angles"
 
     def differences(self, other: Grid) -> str:
-        """Return how another grid differs in shape or affine, as words; empty if they are one grid.
+        """Describe how another grid differs in shape or affine; empty if they are the same grid.
 
         Args:
             other: the grid to compare with; affines are equal if no corner moves by more than ``CORNER_TOLERANCE``.
@@ -99,7 +99,7 @@ class Grid:
         return ""
 
     def differs_in_origin_alone(self, other: Grid) -> bool:
-        """Return whether another grid has the same shape, directions and spacing, wherever its first voxel lies.
+        """Return whether another grid has the same shape, directions and spacing, wherever its first voxel is.
 
         Args:
             other: the grid to compare with.
@@ -110,7 +110,7 @@ class Grid:
 
 
 def corner_shift(shape: tuple[int, int, int], affine: np.ndarray, other: np.ndarray) -> float:
-    """Return how far the corners of a volume move from one affine to another, at most.
+    """Return the furthest that a corner of a volume moves from one affine to another.
 
     Args:
         shape: voxels along the three axes.
@@ -118,7 +118,7 @@ def corner_shift(shape: tuple[int, int, int], affine: np.ndarray, other: np.ndar
         other: (4, 4) the same.
 
     Returns:
-        The longest way of a corner voxel's centre, in voxels: as a multiple of the shortest voxel edge of the two.
+        The longest distance moved by a corner voxel's centre, in multiples of the shortest voxel edge of the two.
     """
     corners = np.array([(*place, 1) for place in product(*((0, n - 1) for n in shape))]).T
     moved = (np.asarray(affine, float) - other)[:3] @ corners
@@ -138,7 +138,7 @@ def to_stored(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
 
     Args:
         array: (..., X, Y, Z); the last three axes are the grid's.
-        grid: the grid it lies on.
+        grid: the grid it is on.
 
     Returns:
         A view of the array in orientation L, P, S, and its grid.
@@ -147,7 +147,7 @@ def to_stored(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
         ArrayError: the array's last three axes are not the grid's shape.
     """
     if array.shape[-3:] != grid.shape:
-        raise ArrayError(f"the array's last axes are {array.shape[-3:]}; the grid has {grid.shape}.")
+        raise ArrayError(f"the array's last axes are {array.shape[-3:]}; expected the grid's, {grid.shape}.")
     order, flips = _axis_plan(grid)
     lead = array.ndim - 3
     moved = np.transpose(array, [*range(lead), *(lead + i for i in order)])
@@ -162,7 +162,7 @@ def to_stored(array: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
 
 
 def from_stored(array: np.ndarray, source: Grid) -> np.ndarray:
-    """Undo `to_stored`: bring an array in the stored orientation back to the axes of its source.
+    """Undo `to_stored`: return an array from the stored orientation to the axes of its source.
 
     Args:
         array: (..., X, Y, Z) in orientation L, P, S.
@@ -179,17 +179,17 @@ def from_stored(array: np.ndarray, source: Grid) -> np.ndarray:
     moved = np.flip(array, tuple(lead + i for i, flip in enumerate(flips) if flip))
     moved = np.transpose(moved, [*range(lead), *(lead + int(i) for i in np.argsort(order))])
     if moved.shape[-3:] != source.shape:
-        raise ArrayError(f"the array brought back has shape {moved.shape[-3:]}; its source has {source.shape}.")
+        raise ArrayError(f"the array returned to its source's axes has shape {moved.shape[-3:]}; expected {source.shape}.")
     return moved
 
 
 def resample_label(label: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
-    """Return a label on another grid of the same world space: each voxel takes the value of the nearest one.
+    """Return a label on another grid in the same world space: each voxel takes the value of the nearest source voxel.
 
     Args:
         label: (X, Y, Z) whole numbers on the source grid. Not modified.
-        source: where it lies.
-        target: where it is wanted.
+        source: the grid it is on.
+        target: the grid to resample to.
 
     Returns:
         An array of the target's shape and the label's type; 0 where the source does not reach.

@@ -1,7 +1,7 @@
 """NIfTI, MetaImage and FreeSurfer's volumes in, NIfTI out.
 
-Every fault of a file is an `ImageError` that names it; nibabel's own exceptions never reach the user. Masks are written to a
-temporary name, read back, compared with the grid they should lie on, and only then get their name.
+Every fault of a file raises an `ImageError` that names the file; nibabel's own exceptions never reach the user. Masks are
+written under a temporary name, read back, compared with the grid they belong to, and only then renamed.
 """
 
 from brats3d.images.formats import READERS, read

@@ -1,4 +1,4 @@
-"""Which reader a file's name asks for."""
+"""Choose the reader from the file's name."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ READERS: Mapping[str, Callable[[Path, np.ndarray | None], Volume]] = MappingProx
         ".mgz": read_mgh, ".mgh": read_mgh,
     }
 )  # fmt: skip
-"""Suffix → reader. A name without one of them is tried as NIfTI."""
+"""Suffix → reader. A file with none of these suffixes is tried as NIfTI."""
 
 
 def read(path: Path | str, room: np.ndarray | None = None) -> Volume:
     """Read an image file with its grid; values as NIfTI defines them (``scl_slope`` 0 or NaN means none).
 
-    The file is read once and to its end: its checksum is compared where it has one, and what a damaged header would make of it
-    is refused.
+    The file is read once, to its end: its checksum is verified if it has one, and a header that does not match the rest of the
+    file is refused.
 
     Args:
-        path: a file whose name ends in one of `SUFFIXES`, of either byte order, gzipped whatever its name ends in; of a pair
-            either file, both are read.
-        room: memory that the volume's array may be, X fastest, where shape and type are the file's: it saves a copy.
+        path: a file whose name ends in one of `SUFFIXES`, of either byte order; gzip is recognised whatever the suffix. For a
+            pair, either file: both are read.
+        room: array to read into if its shape and type match the file's, X fastest in memory; saves a copy.
 
     Returns:
-        The volume; the array has the file's own type, in this machine's byte order, where no scaling applies, else a float
-        type.
+        The volume; its array has the file's type, in this machine's byte order, or a float type if scaling applies.
 
     Raises:
-        ImageError: the file is missing, empty, truncated, damaged, of another kind, or absurdly large, or its axes are sheared.
+        ImageError: the file is missing, empty, truncated, damaged, of another kind or absurdly large, or its axes are sheared.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,4 +53,4 @@ def read(path: Path | str, room: np.ndarray | None = None) -> Volume:
     except OSError as problem:
         if not problem.errno:
             raise
-        raise ImageError(f"{path}: cannot be read now ({os.strerror(problem.errno)}); try again.") from problem
+        raise ImageError(f"{path}: could not be read ({os.strerror(problem.errno)}); try again.") from problem

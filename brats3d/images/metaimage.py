@@ -1,7 +1,7 @@
-"""MetaImage (``.mha``, BraTS 2012 to 2016) in.
+"""Reads MetaImage (``.mha``, BraTS 2012 to 2016).
 
-A header of ``Key = value`` lines, then the voxels, raw or as one zlib stream. Read here and not by SimpleITK: a damaged file
-must give a sentence, and a base installation must read it.
+A header of ``Key = value`` lines, then the voxels, raw or as one zlib stream. Read here rather than by SimpleITK, so that a
+base installation can read it and a damaged file gives a clear message.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ ONE_NAME: Mapping[str, str] = MappingProxyType(
         "ElementByteOrderMSB": "BinaryDataByteOrderMSB",
     }
 )  # fmt: skip
-"""Names that mean the same."""
+"""Synonym → the name used here."""
 NOT_READ: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "NDims": ("3", "three axes"),
         "BinaryData": ("True", "binary voxels"),
-        "ElementNumberOfChannels": ("1", "one value a voxel"),
+        "ElementNumberOfChannels": ("1", "one value per voxel"),
         "ElementToIntensityFunctionSlope": ("1", "voxels that need no scaling"),
         "ElementToIntensityFunctionOffset": ("0", "voxels that need no scaling"),
         "ElementDataFile": ("LOCAL", "voxels in the same file"),
     }
 )
-"""Key → the one value that is read, and what it means."""
+"""Key → the only value supported, and what it means."""
 
 
 def read_metaimage(path: Path, room: np.ndarray | None = None) -> Volume:
@@ -54,7 +54,7 @@ def read_metaimage(path: Path, room: np.ndarray | None = None) -> Volume:
 
     Args:
         path: the file.
-        room: not used.
+        room: ignored.
 
     Raises:
         ImageError: the file is truncated, damaged, of another kind, or absurdly large.
@@ -72,7 +72,7 @@ def read_metaimage(path: Path, room: np.ndarray | None = None) -> Volume:
         count = prod(shape) * kind.itemsize
         voxels = _inflated(content[start:], count) if _true(fields, "CompressedData") else content[start:]
         if len(voxels) != count:
-            raise ValueError(f"{len(voxels)} bytes of voxels where the header says {count}")
+            raise ValueError(f"{len(voxels)} bytes of voxels; the header says {count}")
     except ImageError:
         raise
     except (ValueError, LookupError, OverflowError, EOFError, MemoryError, isal_zlib.error) as problem:  # type: ignore[misc]
@@ -85,7 +85,7 @@ def read_metaimage(path: Path, room: np.ndarray | None = None) -> Volume:
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], int]:
-    """Return the header's keys and values, and where the voxels begin."""
+    """Return the header's keys and values, and the offset of the voxels."""
     fields: dict[str, str] = {}
     start = 0
     while "ElementDataFile" not in fields:
@@ -125,7 +125,7 @@ def _affine(fields: Mapping[str, str]) -> np.ndarray:
     if not min(spacing) > 0:
         raise ValueError(f"ElementSpacing is {fields['ElementSpacing']!r}; expected distances above 0")
     affine = np.eye(4)
-    if "TransformMatrix" in fields:  # a row an axis of the array, in world coordinates
+    if "TransformMatrix" in fields:  # one row per array axis, in world coordinates
         affine[:3, :3] = np.reshape(_numbers(fields, "TransformMatrix", float, 9), (3, 3)).T
     affine[:3, :3] *= spacing
     if "Offset" in fields:
@@ -134,11 +134,11 @@ def _affine(fields: Mapping[str, str]) -> np.ndarray:
 
 
 def _inflated(packed: bytes, count: int) -> bytes:
-    """Return ``count`` bytes of a zlib stream, and one more where there is more, having compared its checksum."""
+    """Return ``count`` bytes of a zlib stream (one more if the stream is longer) after verifying its checksum."""
     if count > len(packed) * MOST_INFLATED:
-        raise EOFError(f"{count} bytes are expected, more than {len(packed)} bytes hold")
+        raise EOFError(f"{count} bytes expected, more than {len(packed)} compressed bytes can hold")
     inflate = isal_zlib.decompressobj()
     voxels = inflate.decompress(packed, count + 1)
     if len(voxels) <= count and not inflate.eof:
-        raise EOFError(f"the voxels end after {len(voxels)} bytes, before their checksum")
+        raise EOFError(f"the voxels end after {len(voxels)} bytes, before the checksum")
     return voxels

@@ -1,7 +1,7 @@
-"""FreeSurfer's volumes (``.mgz``, ``.mgh``) in.
+"""Reads FreeSurfer's volumes (``.mgz``, ``.mgh``).
 
-nibabel understands the header, of which 90 of 284 bytes are used; big-endian voxels follow, and behind them notes about the
-scan. What is packed is inflated to its end, so that gzip's checksum is compared.
+nibabel decodes the header, which uses 90 of its 284 bytes; big-endian voxels follow, then notes about the scan. Compressed
+files are inflated to the end, so that gzip's checksum is verified.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from brats3d.images.volume import MAX_BYTES, SourceFile, Volume, check_grid, che
 
 FIELDS, HEADER = 90, 284
 GOOD_RAS = slice(28, 30)
-"""Where the header says whether it knows how the scan lies; nibabel fills in a default if not."""
+"""Bytes of goodRASFlag: whether the header knows the scan's orientation; nibabel fills in a default if not."""
 MOST_NOTES = 1 << 24
-"""Bytes that may follow the voxels."""
+"""Bytes allowed after the voxels."""
 
 
 def read_mgh(path: Path, room: np.ndarray | None = None) -> Volume:
@@ -30,7 +30,7 @@ def read_mgh(path: Path, room: np.ndarray | None = None) -> Volume:
 
     Args:
         path: the file.
-        room: not used.
+        room: ignored.
 
     Raises:
         ImageError: the file is truncated, damaged, of another kind, or absurdly large.
@@ -50,12 +50,12 @@ def _decoded(path: Path, content: bytes) -> tuple[np.ndarray, Grid]:
     inflate = isal_zlib.decompressobj(zlib.MAX_WBITS | 16)
     start = inflate.decompress(content, HEADER) if packed else content[:HEADER]
     if len(start) < HEADER:
-        raise EOFError(f"{len(start)} bytes where a header has {HEADER}")
+        raise EOFError(f"{len(start)} bytes; a header has {HEADER}")
     header = MGHHeader(start[:FIELDS])
     if not any(start[GOOD_RAS]):
         raise ImageError(
-            f"{path}: does not say how the scan lies (goodRASFlag is 0), and so not which side is left; convert it again"
-            " from the scanner's files."
+            f"{path}: does not give the scan's orientation (goodRASFlag is 0), so left and right are unknown; convert it"
+            " again from the scanner's files."
         )
     shape = tuple(int(n) for n in header["dims"])
     while len(shape) > 3 and shape[-1] == 1:
@@ -66,9 +66,9 @@ def _decoded(path: Path, content: bytes) -> tuple[np.ndarray, Grid]:
     grid = check_grid(path, Grid((x, y, z), np.asarray(header.get_affine(), float)))
     count = prod(shape) * kind.itemsize
     if count > len(content) * MOST_INFLATED:
-        raise EOFError(f"{count} bytes are expected, more than a file of {len(content)} bytes holds")
+        raise EOFError(f"{count} bytes expected, more than a file of {len(content)} bytes can hold")
     rest = inflate.decompress(inflate.unconsumed_tail, count + MOST_NOTES) if packed else content[HEADER:]
     if len(rest) < count or (packed and not inflate.eof):
-        raise EOFError(f"the voxels end after {len(rest)} bytes of {count}, or before their checksum")
+        raise EOFError(f"the voxels end after {len(rest)} of {count} bytes, or before the checksum")
     array = np.frombuffer(rest[:count], kind).reshape(shape, order="F").astype(kind.newbyteorder("="))
     return array, grid

@@ -1,8 +1,8 @@
-"""NIfTI-1 and NIfTI-2 in and out.
+"""Reads and writes NIfTI-1 and NIfTI-2.
 
-nibabel understands the header; the voxels go from isal's inflate straight into the array, in about half the time of
-``nibabel.load``. Other than with nibabel, a file is read to its end, so that gzip's checksum is compared, and what follows the
-voxels is refused: a damaged header that asks for fewer would give a scrambled scan.
+nibabel decodes the header; isal inflates the voxels straight into the array, in about half the time of ``nibabel.load``.
+Unlike nibabel, this reads a file to its end, so that gzip's checksum is verified, and refuses anything after the voxels: a
+damaged header with too small a shape would give a scrambled scan.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read_nifti(path: Path, room: np.ndarray | None = None) -> Volume:
 
     Args:
         path: the file.
-        room: memory for the voxels, used where it fits.
+        room: memory for the voxels, used if it fits.
 
     Raises:
         ImageError: the file is truncated, damaged, of another kind, or absurdly large.
@@ -45,7 +45,7 @@ def read_nifti(path: Path, room: np.ndarray | None = None) -> Volume:
 
 
 def _header(stream: Stream) -> tuple[nib.Nifti1Header, list[str]]:
-    """Read the header and all up to the voxels; header extensions say nothing of where voxels lie.
+    """Read the header and everything up to the voxels; header extensions do not affect where voxels are.
 
     Returns:
         The header as nibabel corrects it, and what it corrected.
@@ -61,32 +61,33 @@ def _header(stream: Stream) -> tuple[nib.Nifti1Header, list[str]]:
     header.check_fix(faults, TOO_BAD)
     start = header.get_data_offset()
     if header["magic"].item() != kind.single_magic or start < len(block):
-        raise ValueError(f"the voxels begin at byte {start}, or in another file (.img)")
+        raise ValueError(f"the voxels start at byte {start}, or are in another file (.img)")
     stream.skip(start - len(block))
     return header, faults
 
 
 def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
-    """Write an array as NIfTI that lies on a grid: affine, qform, sform, their codes and units are the grid's.
+    """Write an array as NIfTI on a grid: affine, qform, sform, their codes and the units are the grid's.
 
-    A header without a qform gets the affine's, with the code 0 it had: some readers look at the qform alone, whatever its code.
-    The file is written under a temporary name, read back, compared with the grid and the array, and renamed: what has the
-    right name is whole.
+    If the header has no qform, the affine is written as its qform with code 0: some readers use only the qform, whatever its
+    code. The file is written under a temporary name, read back, compared with the grid and the array, and renamed: a file of
+    that name is always complete.
 
     Args:
         path: target, ``.nii`` or ``.nii.gz``.
-        array: (X, Y, Z), or (R, X, Y, Z) which is written as a 4-D file with the channels last.
-        grid: where it lies.
+        array: (X, Y, Z), or (R, X, Y, Z), which is written as a 4-D file with the channels last.
+        grid: the grid it is on.
 
     Raises:
-        ArrayError: the array has not the grid's shape.
-        ImageError: the grid's axes are singular or sheared, or what was written does not read back as what was meant (a
-            failing disk).
+        ArrayError: the array's shape is not the grid's.
+        ImageError: the grid's axes are singular or sheared, or the file does not read back as written (a failing disk).
         SpaceError: the disk is full.
     """
     path = Path(path)
     if array.ndim not in (3, 4) or array.shape[-3:] != grid.shape:
-        raise ArrayError(f"{path}: the array has shape {array.shape}; expected the grid's, {grid.shape}, regions before it.")
+        raise ArrayError(
+            f"{path}: the array has shape {array.shape}; expected the grid's, {grid.shape}, after any region axis."
+        )
     check_grid(path, grid)
     if array.ndim == 4:
         array = np.moveaxis(array, 0, -1)
@@ -95,11 +96,11 @@ def write(path: Path | str, array: np.ndarray, grid: Grid) -> None:
         written = read_nifti(temporary)
         different = _not_as_meant(written.grid, grid)
         if different or not np.array_equal(written.array.reshape(array.shape), array):
-            raise ImageError(f"{path}: what was written reads back differently ({different or 'voxels'}); check the disk.")
+            raise ImageError(f"{path}: the file does not read back as written ({different or 'voxels'}); check the disk.")
 
 
 def _not_as_meant(written: Grid, grid: Grid) -> str:
-    """Return how a grid that was read back differs from what was written, as words: less is forgiven than between scans."""
+    """Describe how a grid that was read back differs from the one written; stricter than the comparison of two scans."""
     if written.shape == grid.shape and np.abs(written.affine - grid.affine).max() <= AFFINE_TOLERANCE:
         return ""
     shown = [np.round(affine, 4).tolist() for affine in (written.affine, grid.affine)]
@@ -111,10 +112,10 @@ def nifti_bytes(array: np.ndarray, grid: Grid) -> bytes:
 
     Args:
         array: (X, Y, Z).
-        grid: where it lies.
+        grid: the grid it is on.
 
     Raises:
-        ArrayError: the array has not the grid's shape.
+        ArrayError: the array's shape is not the grid's.
     """
     if array.shape != grid.shape:
         raise ArrayError(f"the array has shape {array.shape}; expected the grid's, {grid.shape}.")
@@ -124,7 +125,7 @@ def nifti_bytes(array: np.ndarray, grid: Grid) -> bytes:
 
 
 def _image(array: np.ndarray, grid: Grid) -> nib.Nifti1Image:
-    """Return an array, (X, Y, Z) or with channels last, as an image that lies on a grid."""
+    """Return an array, (X, Y, Z) or with channels last, as an image on a grid."""
     import nibabel as nib
 
     header = nib.Nifti1Header()
@@ -147,6 +148,6 @@ def _write_bytes(path: Path, content: bytes) -> None:
 def _compress(target: IO[bytes], content: bytes) -> None:
     from isal import igzip
 
-    # mtime 0 and no name, so that the same mask is the same bytes
+    # mtime 0 and no name, so that equal masks give equal bytes
     with igzip.IGzipFile(filename="", fileobj=target, mode="wb", compresslevel=2, mtime=0) as stream:
         stream.write(content)

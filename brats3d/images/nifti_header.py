@@ -1,4 +1,4 @@
-"""What the headers of NIfTI files and of NIfTI pairs say: shape, type, scaling, and where the voxels lie."""
+"""What the headers of NIfTI files and NIfTI pairs say: shape, type, scaling and grid of the voxels."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     import nibabel as nib
 
 FIRST = 348
-"""Bytes of a NIfTI-1 header; the first four of them say how many there are."""
+"""Bytes of a NIfTI-1 header; the first four hold this number."""
 WORTH_SAYING = 30
-"""nibabel's level of header faults that it reads around and shows; from `TOO_BAD` on it refuses the file."""
+"""nibabel's level of header faults that it works around and reports; from `TOO_BAD` on it refuses the file."""
 TOO_BAD = 40
 FORMS_APART = 0.5
-"""sform and qform contradict each other where a corner lies further apart by them, in voxels. Real files: 0.0006 at most."""
+"""sform and qform contradict each other if they put a corner further apart than this, in voxels. Real files: at most 0.0006."""
 
 
 class Faults(list[str]):
-    """What nibabel finds wrong in a header and reads around; stands in for its logger, which would write to the terminal."""
+    """Header faults that nibabel works around; takes the place of its logger, which would write to the terminal."""
 
     def log(self, level: int, message: str) -> None:
         """Keep what nibabel says, as its logger would show it."""
@@ -33,14 +33,14 @@ class Faults(list[str]):
 
 
 def is_nifti2(block: bytes) -> bool:
-    """Return whether a header that begins so is NIfTI-2's, in either byte order."""
+    """Return whether the first bytes are those of a NIfTI-2 header, in either byte order."""
     from nibabel.nifti2 import Nifti2Header
 
     return Nifti2Header.sizeof_hdr in sizes(block)
 
 
 def sizes(block: bytes) -> tuple[int, int]:
-    """Return how many bytes a header says it has, read in both byte orders."""
+    """Return the header size that the first four bytes give, read in both byte orders."""
     return int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")
 
 
@@ -52,7 +52,7 @@ def layout_of(path: Path, header: nib.Nifti1Header) -> tuple[tuple[int, ...], np
         header: its header.
 
     Raises:
-        ImageError: the shape is no scan's, or the voxels are not real numbers.
+        ImageError: the shape cannot be a scan's, or the voxels are not real numbers.
     """
     shape, kind = tuple(int(n) for n in header.get_data_shape()), header.get_data_dtype()
     while len(shape) > 3 and shape[-1] == 1:
@@ -64,7 +64,7 @@ def layout_of(path: Path, header: nib.Nifti1Header) -> tuple[tuple[int, ...], np
 
 
 def fitting_room(room: np.ndarray | None, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray | None:
-    """Return memory as (N,) uint8 if voxels of a shape and type fit it in the file's order; None if not.
+    """Return ``room`` as (N,) uint8 if its shape, type and memory order are those of the voxels; otherwise None.
 
     Args:
         room: memory for the voxels, or None.
@@ -93,7 +93,7 @@ def scaled(voxels: np.ndarray, header: nib.Nifti1Header) -> np.ndarray:
 
 
 def step_of(header: nib.Nifti1Header, kind: np.dtype) -> float:
-    """Return how far neighbouring values of scaled whole numbers lie apart; 0 for voxels that are not scaled, or floating.
+    """Return the distance between neighbouring values of scaled integers; 0 if the voxels are not scaled, or are floats.
 
     Args:
         header: of the file.
@@ -106,7 +106,7 @@ def step_of(header: nib.Nifti1Header, kind: np.dtype) -> float:
 
 
 def grid_of(path: Path, header: nib.Nifti1Header, shape: tuple[int, ...], faults: list[str]) -> Grid:
-    """Return where the voxels lie, with both forms of the header and what is doubtful about it.
+    """Return the grid of the voxels, with both forms of the header and its doubts.
 
     Args:
         path: the file, for messages.
@@ -127,18 +127,18 @@ def grid_of(path: Path, header: nib.Nifti1Header, shape: tuple[int, ...], faults
     for name, form in (("qform", qform), ("sform", sform)):
         if form is not None and not np.isfinite(form).all():
             raise ImageError(f"{path}: the {name} {np.round(form, 4).tolist()} is not finite; {AGAIN}")
-    doubts = [f"has a fault that was read around ({fault})" for fault in faults] + _forms_apart((x, y, z), qform, sform)
+    doubts = [f"has a fault that was worked around ({fault})" for fault in faults] + _forms_apart((x, y, z), qform, sform)
     return Grid((x, y, z), affine, qform, sform, int(qcode), int(scode), int(header["xyzt_units"]), tuple(doubts))
 
 
 def _forms_apart(shape: tuple[int, int, int], qform: np.ndarray | None, sform: np.ndarray | None) -> list[str]:
-    """Return how the two forms of a header contradict each other, as words; empty if they agree or one is not set."""
+    """Describe how the two forms of a header contradict each other; empty if they agree or one is not set."""
     if qform is None or sform is None:
         return []
     axes = [Grid(shape, form).axes for form in (sform, qform)]
     moved = corner_shift(shape, sform, qform)
     if axes[0] != axes[1]:
-        return [f"says {axes[0]} (sform) and {axes[1]} (qform); the sform is taken"]
+        return [f"says {axes[0]} (sform) and {axes[1]} (qform); the sform is used"]
     if not moved <= FORMS_APART:
-        return [f"has an sform and a qform that put corners {moved:.3g} voxels apart; the sform is taken"]
+        return [f"has an sform and a qform that put corners {moved:.3g} voxels apart; the sform is used"]
     return []

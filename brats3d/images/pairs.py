@@ -1,7 +1,7 @@
-"""NIfTI pairs (``.hdr`` with ``.img``) in.
+"""Reads NIfTI pairs (``.hdr`` with ``.img``).
 
-Both files together are the image: either may be named, and what identifies it covers the bytes of both. Analyze 7.5, which has
-the same two suffixes, is refused: its header has no room to say which side is left, and programs disagree about it.
+Both files together are the image: either may be named, and its fingerprint covers the bytes of both. Analyze 7.5, which has
+the same two suffixes, is refused: its header cannot say which side is left, and programs disagree about it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ HEADERS, VOXELS = (".hdr", ".hdr.gz"), (".img", ".img.gz")
 
 
 def parts_of(path: Path | str) -> tuple[Path, ...]:
-    """Return the files that an image consists of: of a pair, header and voxels as far as they are there; else the file itself.
+    """Return the files of an image: header and voxels of a pair, as far as they exist, otherwise the file itself.
 
     Args:
-        path: the image, or one file of it.
+        path: the image, or one file of a pair.
     """
     path = Path(path)
     suffix = next((s for s in (*HEADERS, *VOXELS) if path.name.lower().endswith(s)), None)
@@ -51,10 +51,10 @@ def parts_of(path: Path | str) -> tuple[Path, ...]:
 
 
 def fingerprint(path: Path | str) -> SourceFile:
-    """Return what identifies an image's content, the same as reading it does, without understanding anything of it.
+    """Return what identifies an image's content, as `read` does, without decoding it.
 
     Args:
-        path: the image; every byte of it is read, and of a pair both files.
+        path: the image; every byte is read, for a pair those of both files.
 
     Raises:
         OSError: a file cannot be read.
@@ -63,11 +63,11 @@ def fingerprint(path: Path | str) -> SourceFile:
 
 
 def content_of(name: str, files: Iterable[Path]) -> SourceFile:
-    """Return what identifies the content of files that make one image, in their order.
+    """Return what identifies the content of the files that make up one image, in their order.
 
     Args:
-        name: what to call it.
-        files: every byte of them is read.
+        name: the image's name.
+        files: its files; every byte is read.
 
     Raises:
         OSError: a file cannot be read.
@@ -81,22 +81,22 @@ def content_of(name: str, files: Iterable[Path]) -> SourceFile:
 
 
 def size_of(path: Path | str) -> int:
-    """Return an image's bytes on the disk, of a pair those of both files.
+    """Return an image's size on disk in bytes, for a pair that of both files.
 
     Raises:
-        OSError: a file cannot be looked at.
+        OSError: a file cannot be examined.
     """
     return sum(part.stat().st_size for part in parts_of(path))
 
 
 def is_voxel_file(path: Path | str) -> bool:
-    """Return whether a file only holds the voxels of a header beside it, so that the header stands for both."""
+    """Return whether a file holds only the voxels of a header beside it, so that the header represents both."""
     parts = parts_of(path)
     return len(parts) == 2 and parts[1] == Path(path)
 
 
 def _beside(path: Path, suffix: str, others: tuple[str, ...]) -> Path | None:
-    """Return the other file of a pair; its suffix is in the letter case of the one given, else in small or capital letters."""
+    """Return the other file of a pair; its suffix may be in lower or upper case, the case of the given one first."""
     stem, written = path.name[: -len(suffix)], path.name[-len(suffix) :]
     order = sorted(others, key=lambda other: other.endswith(".gz") != suffix.endswith(".gz"))
     cases = (str.upper, str.lower) if written.isupper() else (str.lower, str.upper)
@@ -112,7 +112,7 @@ def read_pair(path: Path, room: np.ndarray | None = None) -> Volume:
         room: memory for the voxels, used if it fits.
 
     Raises:
-        ImageError: one of the two is missing, truncated or damaged, the header is Analyze's, or absurdly large.
+        ImageError: one of the two is missing, truncated, damaged or absurdly large, or the header is Analyze's.
     """
     parts = parts_of(path)
     if len(parts) < 2:
@@ -137,7 +137,7 @@ def _read(path: Path, header_file: Path, voxel_file: Path, room: np.ndarray | No
 
 
 def _pair_header(path: Path, stream: Stream) -> tuple[Nifti1PairHeader, list[str]]:
-    """Read the header and the extensions behind it, which say nothing of where voxels lie.
+    """Read the header and the extensions after it, which do not affect where voxels are.
 
     Returns:
         The header as nibabel corrects it, and what it corrected.
@@ -153,10 +153,10 @@ def _pair_header(path: Path, stream: Stream) -> tuple[Nifti1PairHeader, list[str
         raise ImageError(f"{path}: the header says that its voxels are in the same file; rename it to .nii.")
     if magic not in (b"ni1", b"ni2"):
         if FIRST not in sizes(block):
-            raise ValueError(f"its first bytes {block[:4]!r} begin no header of NIfTI or Analyze")
+            raise ValueError(f"its first bytes {block[:4]!r} are not those of a NIfTI or Analyze header")
         raise ImageError(
-            f"{path}: a header of Analyze 7.5 (no ni1 at its end), which does not say which side is left; expected a NIfTI"
-            " pair: convert it with the program that wrote it, and compare left and right."
+            f"{path}: an Analyze 7.5 header (no ni1 at its end), which does not say which side is left; expected a NIfTI"
+            " pair: convert it with the program that wrote it, and check left and right."
         )
     block += stream.take(kind.sizeof_hdr - FIRST).tobytes()
     stream.skip_rest()

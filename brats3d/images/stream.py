@@ -1,7 +1,7 @@
-"""A file read once from end to end: inflated on the way, its own bytes summed, its end looked at.
+"""Reads a file once from start to end: inflates it on the way, sums its bytes and checks its end.
 
-The bytes go from isal's inflate straight into the array that keeps them. Reading to the very end matters: only there does gzip
-compare its checksum, and only there can it be seen that a header asks for less than the file holds.
+isal inflates the bytes straight into the array that keeps them. Reading to the very end matters: only there does gzip verify
+its checksum, and only there does it show that a header declares less than the file holds.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from isal import igzip, isal_zlib
 from brats3d.images.volume import SourceFile
 
 BUFFER = 1 << 19
-"""Bytes read at once."""
+"""Bytes read at a time."""
 GZIP = b"\x1f\x8b"
 """The first bytes of every gzip file, and of no image."""
 MOST_INFLATED = 1032
-"""Deflate makes no byte into more than these (RFC 1951: 258 bytes of two bits, at the most)."""
+"""Deflate expands a byte to at most this many (RFC 1951: 258 bytes from two bits)."""
 
 
 class _Summed(io.RawIOBase):
@@ -56,59 +56,59 @@ class Stream:
         self._packed = raw.read(len(GZIP)) == GZIP
         raw.seek(0)
         self._summed = _Summed(raw)
-        inflated: Any = igzip._IGzipReader  # IGzipFile.readinto would copy what this puts into place
+        inflated: Any = igzip._IGzipReader  # IGzipFile.readinto would copy what this reads in place
         self._content = inflated(self._summed, BUFFER) if self._packed else self._summed
 
     def take(self, count: int, room: np.ndarray | None = None) -> np.ndarray:
-        """Return the next bytes, (count,) uint8, of which none is missing.
+        """Return exactly the next ``count`` bytes, (count,) uint8.
 
         Args:
             count: how many.
-            room: (count,) uint8 to put them into.
+            room: (count,) uint8 array to read into.
 
         Raises:
-            EOFError: the file ends before.
+            EOFError: the file ends too early.
         """
         if count > self._size * (MOST_INFLATED if self._packed else 1):
-            raise EOFError(f"{count} bytes are expected, more than a file of {self._size} bytes holds")
-        taken = np.empty(count, np.uint8) if room is None else room  # memory that nothing is read into is never really taken
+            raise EOFError(f"{count} bytes expected, more than a file of {self._size} bytes can hold")
+        taken = np.empty(count, np.uint8) if room is None else room  # memory that is never written to is never really allocated
         got = 0
         while got < count:
             more = self._content.readinto(taken[got:])
             if not more:
-                raise EOFError(f"{count} bytes are expected where {got} are left")
+                raise EOFError(f"{count} bytes expected, {got} left")
             got += more
         return taken
 
     def skip(self, count: int) -> None:
-        """Pass over bytes.
+        """Skip bytes.
 
         Raises:
-            EOFError: the file ends before.
+            EOFError: the file ends too early.
         """
         while count > 0:
             count -= len(self.take(min(count, 1 << 20)))
 
     def skip_rest(self) -> None:
-        """Pass over all that is left."""
+        """Skip the rest."""
         buffer = bytearray(1 << 16)
         while self._content.readinto(buffer):
             pass
 
     def finish(self) -> SourceFile:
-        """Return what tells the file from others, having seen its end.
+        """Check that the file has ended, and return what identifies it.
 
         Raises:
             ValueError: more bytes follow.
         """
         if self._content.readinto(bytearray(1)):
-            raise ValueError(f"more bytes follow the voxels than the header says, in a file of {self._size}")
+            raise ValueError(f"there are more bytes after the voxels than the header says, in a file of {self._size} bytes")
         return SourceFile(self._path.name, self._size, self._summed.crc32)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Stream]:
-    """Open an image file to read it once; gzip's and zlib's own exceptions pass through.
+    """Open an image file to read it once; exceptions of gzip and zlib are not translated.
 
     Args:
         path: the file.

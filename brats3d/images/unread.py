@@ -1,4 +1,4 @@
-"""Image files that are not read here, known by their names or first bytes, so that none is passed over without a word."""
+"""Image files that cannot be read, recognised by name or first bytes, so that none is skipped silently."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ UNREAD: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys((".dcm", ".ima", ".dicom"), AS_DICOM),
     }
 )  # fmt: skip
-"""Suffix of an image → what is to be done with it."""
+"""Suffix of an image → what to do with it."""
 
 
 def why_unread(name: str) -> str | None:
-    """Return why an image is not read by its suffix, and what to do; None if the name is not that of such an image.
+    """Return why an image of this name is not read, and what to do; None if the name is not that of such an image.
 
     Args:
         name: file name.
@@ -29,10 +29,10 @@ def why_unread(name: str) -> str | None:
 
 
 def is_dicom(path: Path | str) -> bool:
-    """Return whether a file begins as DICOM files do: 128 bytes of anything, then ``DICM``.
+    """Return whether a file starts as DICOM files do: 128 arbitrary bytes, then ``DICM``; False if it cannot be read.
 
     Args:
-        path: the file; False if it cannot be read.
+        path: the file.
     """
     try:
         with open(path, "rb") as stream:

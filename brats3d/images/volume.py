@@ -1,4 +1,4 @@
-"""A volume, the names its files have, and what every reader refuses."""
+"""A volume, the suffixes of image files, and what every reader refuses."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from brats3d.errors import ImageError, first_line, system_error
 from brats3d.geometry import Grid
 
 SUFFIXES = (".nii.gz", ".nii", ".mha", ".hdr", ".img", ".hdr.gz", ".img.gz", ".mgz", ".mgh")
-"""What the names of images end in; if a scan is there several times, the first of these is taken."""
+"""Suffixes of images; if a scan exists in several formats, the first of these is used."""
 MAX_VOXELS = 1 << 29
-"""Larger volumes are refused before memory is asked for: headers can be damaged (a scan has some 10 million voxels)."""
+"""Larger volumes are refused before memory is allocated: headers can be damaged (a scan has some 10 million voxels)."""
 MAX_BYTES = 1 << 31
-"""The same for the voxels' bytes: 512 × 512 × 512 of 16 bytes, or four modalities of 4."""
+"""The same in bytes: 512 × 512 × 512 voxels of 16 bytes, or four modalities of 4."""
 AGAIN = "the header is damaged: copy the file again from its source."
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """What tells one file's content from another's, without saying where it lies.
+    """Identifies a file's content, without its folder.
 
     Attributes:
         name: file name without folders.
@@ -39,14 +39,14 @@ class SourceFile:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """An array and where it lies.
+    """An array and its grid.
 
     Attributes:
-        array: (X, Y, Z), or (X, Y, Z, C) for a 4-D file; in memory X runs fastest, as in the files.
-        grid: the `Grid` it lies on.
+        array: (X, Y, Z), or (X, Y, Z, C) for a 4-D file; X runs fastest in memory, as in the files.
+        grid: the `Grid` it is on.
         source: the file it was read from; None if it comes from elsewhere.
-        step: distance between neighbouring values that the file can hold, if it keeps whole numbers and multiplies them by a
-            scale factor (the factor, without its sign); 0 if values are not scaled.
+        step: distance between neighbouring values in a file that stores integers and a scale factor (the factor's absolute
+            value); 0 if values are not scaled.
     """
 
     array: np.ndarray
@@ -56,7 +56,7 @@ class Volume:
 
 
 def strip_suffix(name: str) -> str:
-    """Return a file name without its image suffix; unchanged where it has none. Case is ignored."""
+    """Return a file name without its image suffix (in any case); unchanged if it has none."""
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
@@ -65,15 +65,15 @@ def strip_suffix(name: str) -> str:
 
 @contextmanager
 def decoding(path: Path, kind: str, files: str = "the file is") -> Iterator[None]:
-    """Turn whatever nibabel, zlib and isal raise of a damaged file, which is of many kinds, into an `ImageError` that names it.
+    """Turn the various exceptions that nibabel, zlib and isal raise for a damaged file into an `ImageError` that names it.
 
     Args:
         path: the file.
-        kind: what it should be, such as NIfTI.
+        kind: the expected format, such as NIfTI.
         files: what is damaged, with its verb.
 
     Raises:
-        ImageError: the file is damaged; names what was raised.
+        ImageError: the file is damaged; the message includes the exception.
     """
     try:
         yield
@@ -92,28 +92,28 @@ def check_finite(path: Path | str, array: np.ndarray) -> None:
     """Refuse an image with NaN or infinite voxels.
 
     Raises:
-        ImageError: counts the voxels and names the file.
+        ImageError: the message gives their number and the file.
     """
     if np.issubdtype(array.dtype, np.floating):
         bad = array.size - int(np.isfinite(array).sum())
         if bad:
-            raise ImageError(f"{path}: {bad} voxels are NaN or infinite; expected finite ones: repair or leave out the scan.")
+            raise ImageError(f"{path}: {bad} voxels are NaN or infinite; expected finite values: fix the scan or leave it out.")
 
 
 def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int) -> None:
-    """Refuse a shape that no scan has, before memory is asked for.
+    """Refuse a shape that no scan has, before memory is allocated.
 
     Args:
         path: the file.
-        shape: as its header says.
-        voxel_bytes: bytes of a voxel in the file.
+        shape: as given in its header.
+        voxel_bytes: bytes per voxel in the file.
 
     Raises:
-        ImageError: an axis has no voxel, there are too many, or too few or many axes.
+        ImageError: an axis has no voxels, there are too many voxels, or not 3 or 4 axes.
     """
-    asked = f"{path}: the header asks for shape {shape}"
+    asked = f"{path}: the header gives shape {shape}"
     if not shape or min(shape) < 1:
-        raise ImageError(f"{asked}, an axis of 0 voxels; {AGAIN}")
+        raise ImageError(f"{asked}, which has an axis of 0 voxels; {AGAIN}")
     if prod(shape) > MAX_VOXELS or prod(shape) * voxel_bytes > MAX_BYTES:
         raise ImageError(f"{asked}; expected a brain scan of at most {MAX_VOXELS} voxels: copy it again, or crop it.")
     if len(shape) not in (3, 4):
@@ -121,14 +121,14 @@ def check_size(path: Path, shape: tuple[int, ...], voxel_bytes: int) -> None:
 
 
 def check_grid(path: Path, grid: Grid) -> Grid:
-    """Return a grid whose affine can be inverted and has its axes at right angles: others have no spacing and no volumes.
+    """Return the grid if its affine can be inverted and its axes are at right angles: spacing and volumes need both.
 
     Args:
         path: the file.
-        grid: as its header says.
+        grid: as given in its header.
 
     Raises:
-        ImageError: the affine is singular or sheared; it is shown.
+        ImageError: the affine is singular or sheared; the message shows it.
     """
     affine = grid.affine
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
@@ -136,7 +136,6 @@ def check_grid(path: Path, grid: Grid) -> Grid:
     sheared = grid.shear()
     if sheared:
         raise ImageError(
-            f"{path}: {sheared}, so that millimetres and millilitres would be wrong; resample the image to a grid of right"
-            " angles first."
+            f"{path}: {sheared}, so lengths and volumes would be wrong; resample the image to a grid with right angles first."
         )
     return grid

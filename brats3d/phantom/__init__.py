@@ -1,6 +1,6 @@
 """Analytic heads: synthetic brains with tumours in four MR contrasts, for tests, demonstrations and teaching.
 
-They resemble BraTS cases in kind (four contrasts, skull stripped, label set L17), not in statistics: a network trained on
+They resemble BraTS cases in kind (four contrasts, skull-stripped, label set L17), not in statistics: a network trained on
 them knows nothing about patients.
 """
 

@@ -18,7 +18,7 @@ from brats3d.regions import MODALITIES
 
 
 def phantom_grid(shape: tuple[int, int, int] = BRATS_SHAPE) -> Grid:
-    """Return the grid of a phantom: BraTS's own where the shape is BraTS's, else the same physical box in other voxels.
+    """Return the grid of a phantom: the BraTS grid for the BraTS shape, otherwise the same physical box in other voxels.
 
     Args:
         shape: voxels along the axes left, posterior, superior.
@@ -28,7 +28,7 @@ def phantom_grid(shape: tuple[int, int, int] = BRATS_SHAPE) -> Grid:
     """
     spacing = np.array(BOX_MM) / shape
     affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
-    # BraTS: the first voxel's centre is at (0, 239, 0); a larger voxel's lies further inside the box
+    # BraTS: the first voxel's centre is at (0, 239, 0); that of a larger voxel is further inside the box
     inside = (spacing - 1) / 2
     affine[:3, 3] = -inside[0], 239 - inside[1], inside[2]
     return Grid(shape, affine, affine.copy(), affine.copy())
@@ -44,24 +44,24 @@ def write_cohort(
 ) -> list[Path]:
     """Write synthetic cases as BraTS folders, ``Phantom_000/Phantom_000_t1.nii.gz`` to ``…_seg.nii.gz``.
 
-    Case k depends on (seed, k, shape) only, so a larger cohort begins with the smaller one's cases. A folder gets its name
-    when it is complete.
+    Case k depends only on (seed, k, shape), so a larger cohort begins with the cases of a smaller one. A folder gets its
+    final name when it is complete.
 
     Args:
-        out: folder to write into; made where it is missing.
+        out: folder to write into; created if missing.
         cases: number of cases.
         shape: voxels along the axes left, posterior, superior.
-        seed: of the cohort.
-        progress: told after each case.
+        seed: the cohort's seed.
+        progress: called after each case.
 
     Returns:
         The case folders, in order.
 
     Raises:
         OptionError: fewer than one case, or the seed is not a whole number of at least 0; nothing is written.
-        OutputExistsError: a case folder is there already; nothing is written.
-        ArrayError: the shape has not three axes of at least 16 voxels; nothing is written.
-        SpaceError: the disk is full; cases finished before stay.
+        OutputExistsError: a case folder already exists; nothing is written.
+        ArrayError: the shape is not three axes of at least 16 voxels; nothing is written.
+        SpaceError: the disk is full; finished cases are kept.
         ImageError: a file does not read back as written (a failing disk).
     """
     check_whole("cases", cases, 1)
@@ -70,7 +70,7 @@ def write_cohort(
     folders = [Path(out) / f"Phantom_{number:03d}" for number in range(cases)]
     present = [folder for folder in folders if folder.exists()]
     if present:
-        raise OutputExistsError(f"{present[0]} is there already; choose another folder for the phantoms, or delete it.")
+        raise OutputExistsError(f"{present[0]} already exists; choose another folder for the phantoms, or delete it.")
     Path(out).mkdir(parents=True, exist_ok=True)
     for number, folder in enumerate(folders):
         _write_case(folder, np.random.default_rng([seed, number]), shape)

@@ -1,4 +1,4 @@
-"""Tumours: a core partly solid, partly liquid, an enhancing rim of uneven thickness, and oedema that spares the ventricles.
+"""Tumours: a partly solid, partly liquid core, an enhancing rim of uneven thickness, and oedema that spares the ventricles.
 
 A lesion is a deformed ellipsoid given by a few numbers and smooth random functions. Low-grade-like tumours have no rim: all
 of their core is label 1 (necrosis and non-enhancing tumour).
@@ -22,7 +22,7 @@ LOW_GRADE_SHARE = 0.18
 """Share of cases without enhancing tumour."""
 RIM_VOXELS = 2.3
 CORE_VOXELS = 1.5
-"""On coarse grids the rim and the radius of the core within it are at least so many voxels, or nothing of them would stay."""
+"""On coarse grids, rim and inner core radius are at least this many voxels, so that they do not vanish."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +33,12 @@ class Lesion:
         centre_mm: in the phantom's box.
         to_unit: (3, 3) from mm in the box to mm along axes in which the lesion is a ball: turn and stretch, volume kept.
         radius_mm: of the tumour core, rim included.
-        rim_mm: mean thickness of the enhancing rim; 0 where nothing enhances.
-        gap_level: the rim is missing where ``gaps`` is below: -2 is a complete rim, 0 half of one.
+        rim_mm: mean thickness of the enhancing rim; 0 if nothing enhances.
+        gap_level: the rim is missing where ``gaps`` is below this: -2 is a complete rim, 0 half of one.
         gaps: where the rim is open.
-        wall_mm: mean thickness of the solid, non-enhancing part around the liquid one; negative where most of it is liquid.
-        oedema_mm: mean distance from the core's edge to that of the oedema.
-        shape: (core, rim, oedema, detail) deform the surfaces, the last one all of them.
+        wall_mm: mean thickness of the solid, non-enhancing part around the liquid one; negative if most of it is liquid.
+        oedema_mm: mean distance from the core's edge to the oedema's.
+        shape: (core, rim, oedema, detail): functions that deform the surfaces, the last one all of them.
     """
 
     centre_mm: np.ndarray
@@ -53,7 +53,7 @@ class Lesion:
 
 
 def draw_lesions(rng: np.random.Generator, head: Head) -> tuple[Lesion, ...]:
-    """Draw one to three lesions in the cerebrum of a head, apart from one another where a few tries find room."""
+    """Draw one to three lesions in the cerebrum of a head, separate if a few tries find room."""
     count = int(rng.choice(len(COUNT_SHARES), p=COUNT_SHARES)) + 1
     enhancing = bool(rng.random() >= LOW_GRADE_SHARE)
     lesions: list[Lesion] = []
@@ -98,7 +98,7 @@ class Tumour:
     Attributes:
         whole: core and oedema.
         core: necrosis, non-enhancing tumour and rim.
-        inner: what of the core does not enhance, solid or liquid; nowhere less than ``core``, and equal where nothing does.
+        inner: the non-enhancing part of the core, solid or liquid; nowhere less than ``core``, equal to it if nothing enhances.
         cavity: the liquid part of ``inner``.
     """
 
@@ -109,7 +109,7 @@ class Tumour:
 
 
 def tumour(lesions: tuple[Lesion, ...], lattice: Lattice) -> Tumour:
-    """Return the distances to the union of the lesions, as if nothing stood in their way."""
+    """Return the distances to the union of the lesions, ignoring the anatomy."""
     parts = [_surfaces(lesion, lattice) for lesion in lesions]
     return Tumour(*(np.minimum.reduce(surfaces) for surfaces in zip(*parts, strict=True)))
 
@@ -120,7 +120,7 @@ def _surfaces(lesion: Lesion, lattice: Lattice) -> tuple[np.ndarray, ...]:
     thinnest = RIM_VOXELS * voxel if lesion.rim_mm else 0.0
     radius = np.float32(max(lesion.radius_mm, max(lesion.rim_mm, thinnest) + CORE_VOXELS * voxel))
     distance = np.sqrt((offset**2).sum(0))
-    # the stretched distance grows this much a millimetre: without it, rims would be thin along the short axes
+    # growth of the stretched distance per millimetre: without it, rims would be thin along the short axes
     slope = np.sqrt(((offset * np.linalg.norm(lesion.to_unit, axis=1)[:, None, None, None].astype(np.float32)) ** 2).sum(0))
     slope /= np.maximum(distance, np.float32(1e-6))
     bumps, thickness, spread, detail = (waves.on(lattice) for waves in lesion.shape)
@@ -133,7 +133,7 @@ def _surfaces(lesion: Lesion, lattice: Lattice) -> tuple[np.ndarray, ...]:
 
 
 def confine(tissue: Tumour, healthy: Anatomy, depth: np.ndarray) -> tuple[Tumour, Anatomy]:
-    """Return tumour and anatomy as they shape each other: ventricles give way to the core, oedema to them and to grey matter.
+    """Fit tumour and anatomy to each other: ventricles give way to the core, oedema to ventricles and grey matter.
 
     Args:
         tissue: the tumour alone.
@@ -153,7 +153,7 @@ def confine(tissue: Tumour, healthy: Anatomy, depth: np.ndarray) -> tuple[Tumour
 
 
 def label_of(tissue: Tumour) -> np.ndarray:
-    """Return the label that confined tumour surfaces mean: (X, Y, Z) uint8 of label set L17."""
+    """Return the label of confined tumour surfaces: (X, Y, Z) uint8 in label set L17."""
     label = np.zeros(tissue.whole.shape, np.uint8)
     label[tissue.whole < 0] = OEDEMA
     label[tissue.core < 0] = ENHANCING

@@ -1,7 +1,7 @@
 """Smooth random functions of space, and the lattice of points they are sampled on.
 
-A function is a sum of cosine waves with random vectors, so it is given by a few numbers and exists at every point: the same
-head can be sampled on any grid, which interpolated random noise does not offer. Because cos(a + b) = cos a cos b − sin a
+A function is a sum of cosine waves with random vectors, so a few numbers define it at every point: unlike interpolated random
+noise, the same head can be sampled on any grid. Because cos(a + b) = cos a cos b − sin a
 sin b, a sum of M waves over a whole lattice is one matrix product; 40 waves on 240×240×155 points take about 0.1 s.
 """
 
@@ -86,7 +86,7 @@ def draw_blobs(rng: np.random.Generator, scale_mm: float, waves: int = 40) -> Wa
 
     Args:
         rng: source of the draw.
-        scale_mm: length over which values stay alike.
+        scale_mm: length over which values stay similar.
         waves: number of cosines.
 
     References:
@@ -96,11 +96,11 @@ def draw_blobs(rng: np.random.Generator, scale_mm: float, waves: int = 40) -> Wa
 
 
 def draw_folds(rng: np.random.Generator, wavelength_mm: float, waves: int = 40) -> Waves:
-    """Draw a function of ridges of one width: waves of one length in random directions.
+    """Draw a function of ridges of uniform width: waves of one length in random directions.
 
     Args:
         rng: source of the draw.
-        wavelength_mm: length of every wave; folds lie about half of it apart.
+        wavelength_mm: length of every wave; folds are about half of it apart.
         waves: number of cosines.
     """
     directions = rng.standard_normal((waves, 3))
@@ -109,7 +109,7 @@ def draw_folds(rng: np.random.Generator, wavelength_mm: float, waves: int = 40) 
 
 
 def draw_rotation(rng: np.random.Generator, degrees: float) -> np.ndarray:
-    """Draw a rotation by normal angles of that standard deviation about each axis: (3, 3) float64."""
+    """Draw a rotation by normally distributed angles about each axis, sd in degrees: (3, 3) float64."""
     result = np.eye(3)
     for axis, angle in enumerate(np.deg2rad(rng.normal(0, degrees, 3))):
         first, second = (axis + 1) % 3, (axis + 2) % 3

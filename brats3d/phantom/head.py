@@ -1,7 +1,7 @@
-"""The healthy head: where brain, cortex, ventricles, vessels and harmless bright spots lie.
+"""The healthy head: brain, cortex, ventricles, vessels and harmless bright spots.
 
-Everything is a *distance* in mm, negative inside, approximated from implicit functions (exact distances would cost a
-distance transform a structure and buy nothing visible). Head coordinates are mm from the centre of the brain towards the
+Everything is a *distance* in mm, negative inside, approximated from implicit functions (exact distances would need a
+distance transform per structure, without visible benefit). Head coordinates are mm from the centre of the brain towards the
 patient's left, back and top.
 """
 
@@ -15,7 +15,7 @@ from brats3d.phantom.fields import Lattice, Waves, draw_blobs, draw_folds, draw_
 
 CENTRE_MM = (119.5, 128.0, 70.0)
 SEMI_AXES_MM = (67.0, 84.0, 66.0)
-"""Of the cerebrum: half its width, length and the height above its centre."""
+"""Cerebrum: half its width, half its length, and its height above the centre."""
 BELOW_MM = 46.0
 """Height of the cerebrum below its centre."""
 CEREBELLUM = ((0.0, 47.0, -40.0), (50.0, 34.0, 25.0))
@@ -24,7 +24,7 @@ THALAMUS = ((11.0, 10.0, 2.0), (8.0, 13.0, 8.0))
 LENTIFORM = ((24.0, -6.0, 0.0), (7.0, 16.0, 9.0))
 THIRD_VENTRICLE = ((0.0, 4.0, 0.0), (2.5, 13.0, 9.0))
 CHOROID_PLEXUS = ((19.0, 24.0, 8.0), (3.5, 8.0, 4.0))
-"""Centre and semi-axes in head coordinates; those away from the midline stand for both sides."""
+"""Centre and semi-axes in head coordinates; those off the midline are mirrored to both sides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +36,14 @@ class Head:
         to_head: (3, 3) from box directions to head coordinates: tilt and size.
         outline: bulges of the brain's surface.
         bulge_mm: their standard deviation.
-        folds: the cortex' folds; sulci run where the function is 0.
+        folds: the folds of the cortex; sulci run where the function is 0.
         fold_mm: wavelength of the folds.
         sulcus_depth_mm: how far sulci reach below the surface.
         sulcus_mm: half the width of a sulcus.
         cortex_mm: thickness of the grey matter.
         ventricle_scale: size of the ventricles, 1 is ordinary.
         band_mm: thickness of the bright bands along the ventricles.
-        spots: white matter hyperintensities lie where this function exceeds ``spot_level``.
+        spots: white matter hyperintensities are where this function exceeds ``spot_level``.
         spot_level: 2 is a few spots, 3 none.
         vessels: vessels run where both functions are 0.
         vessel_mm: radius of a vessel.
@@ -102,7 +102,7 @@ class Anatomy:
         nuclei: deep grey matter.
         ventricles: lateral and third.
         choroid: choroid plexus, which takes up contrast agent.
-        hyperintensities: bright bands and spots in FLAIR that are no tumour.
+        hyperintensities: bright bands and spots in FLAIR that are not tumour.
         vessels: vessels and the sagittal sinus.
     """
 
@@ -116,7 +116,7 @@ class Anatomy:
 
 
 def brain_depth(head: Head, lattice: Lattice) -> np.ndarray:
-    """Return how deep each point lies below the brain's surface, in mm; negative outside: (X, Y, Z) float32."""
+    """Return each point's depth below the brain's surface in mm, negative outside: (X, Y, Z) float32."""
     x, y, z = lattice.coordinates(head.centre_mm, head.to_head)
     half_width, half_length, above = SEMI_AXES_MM
     # narrower towards the forehead, flatter below
@@ -169,7 +169,7 @@ def _to_fluid(head: Head, lattice: Lattice, depth: np.ndarray, side: np.ndarray)
 
 
 def _ventricles(side: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the distance to the lateral ventricles, whose back horns bend outwards and down, and to the third."""
+    """Return the distance to the lateral ventricles, whose posterior horns bend outwards and down, and to the third."""
     back = np.clip(y / 34, 0, 1.2) ** 2
     lateral = _ellipsoid(side - 11 * back, y, z + 14 * back, (9.0, -2.0, 15.0), (5.0, 34.0, 8.0))
     third: np.ndarray = _ellipsoid(side, y, z, *THIRD_VENTRICLE)

@@ -15,7 +15,7 @@ from brats3d.phantom.scanner import acquire, draw_scan, layers
 
 BRATS_SHAPE = (240, 240, 155)
 MIN_VOXELS = 16
-"""Along each axis; with fewer nothing of a head is left."""
+"""Along each axis; fewer cannot show a head."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,10 @@ class Phantom:
 
 
 def check_shape(shape: tuple[int, int, int]) -> None:
-    """Refuse a shape in which nothing of a head is left.
+    """Refuse a shape too small to show a head.
 
     Raises:
-        ArrayError: the shape has not three axes of at least 16 voxels.
+        ArrayError: the shape is not three axes of at least 16 voxels.
     """
     if not are_whole(shape, MIN_VOXELS, count=3):
         raise ArrayError(f"the phantom's shape is {shape!r}; expected three axes of at least {MIN_VOXELS} voxels.")
@@ -44,7 +44,7 @@ def check_shape(shape: tuple[int, int, int]) -> None:
 def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_SHAPE) -> Phantom:
     """Make a synthetic head in four contrasts with one to three tumours.
 
-    The head fills the same physical box (240 × 240 × 155 mm) at every shape, so fewer voxels are a coarser scan of the same
+    The head fills the same physical box (240 × 240 × 155 mm) at every shape, so fewer voxels give a coarser scan of the same
     head; only the noise differs, and rims thinner than about two voxels are thickened. About one case in six has no
     enhancing tumour.
 
@@ -56,7 +56,7 @@ def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_S
         The phantom, in the stored orientation L, P, S.
 
     Raises:
-        ArrayError: the shape has not three axes of at least 16 voxels.
+        ArrayError: the shape is not three axes of at least 16 voxels.
 
     Example:
         >>> phantom = make_phantom(np.random.default_rng(0), (48, 48, 31))
@@ -69,7 +69,7 @@ def make_phantom(rng: np.random.Generator, shape: tuple[int, int, int] = BRATS_S
     scan = draw_scan(rng)
     lattice = Lattice.of_shape(shape)
     depth = brain_depth(head, lattice)
-    # only the brain's own box is worth computing: less than half of the volume
+    # only the brain's box needs computing: less than half of the volume
     box = bounding_box(depth > 0)
     slices = box_slices(box)
     lattice, depth = lattice.crop(box), depth[slices]

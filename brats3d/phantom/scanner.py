@@ -1,7 +1,7 @@
 """From anatomy to intensities: what four MR contrasts make of the tissues, and what scanners add.
 
-Voxels mix the tissues they contain (partial volume), so that the same head at another resolution looks as another scan of it
-would. Contrasts vary from case to case: gain, gamma, each tissue's signal, a smooth bias field a modality, texture, noise.
+Voxels mix the tissues they contain (partial volume), so the same head at another resolution looks like another scan of it.
+Contrasts vary from case to case: gain, gamma, each tissue's signal, a smooth bias field per modality, texture and noise.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Scan:
         noise: (4,) sd of the noise, in signal.
         bias: four fields; the logarithm of the brightness they cause has sd ``bias_sd``.
         bias_sd: (4,).
-        rim_light: (4,) logarithm of how much brighter the brain's surface is than its middle (receive coils lie around it).
+        rim_light: (4,) logarithm of how much brighter the brain's surface is than its middle (receive coils surround it).
         texture: uneven tissue, stronger in tumours.
     """
 
@@ -77,7 +77,7 @@ def draw_scan(rng: np.random.Generator) -> Scan:
 
 
 def layers(healthy: Anatomy, tissue: Tumour, lattice: Lattice) -> list[tuple[str, np.ndarray]]:
-    """Return (tissue, share of each voxel it covers) from the bottom up; white matter lies under all of them.
+    """Return (tissue, share of each voxel it covers) from the bottom up; white matter is below all of them.
 
     Args:
         healthy: anatomy, shaped by the tumour.

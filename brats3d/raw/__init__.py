@@ -1,7 +1,7 @@
-"""Clinical scans with skull, as DICOM or NIfTI on any grids, brought to the BraTS grid; each step is of use alone.
+"""Brings clinical scans with skull, as DICOM or NIfTI on any grids, to the BraTS grid; each step can be used alone.
 
-`find_studies` recognises, `choose_series` picks, `correct_bias`, `coregister`, `align_atlas` and `brain_by_atlas` are the
-steps, and `prepare_study` is all of them in order. SimpleITK and nilearn (extra ``raw``) are imported when a step needs them.
+`find_studies` recognises scans, `choose_series` picks them, `correct_bias`, `coregister`, `align_atlas` and `brain_by_atlas`
+are the steps, and `prepare_study` runs them all. SimpleITK and nilearn (extra ``raw``) are imported when a step needs them.
 """
 
 from brats3d.raw.atlas import BRATS_GRID, Atlas, load_atlas, make_atlas

@@ -1,4 +1,4 @@
-"""N4 bias correction: the slow brightening that receive coils leave on a scan, taken off before anything is compared.
+"""N4 bias correction: removes the smooth shading by the receive coils before scans are compared.
 
 References:
     Tustison et al., N4ITK: improved N3 bias correction, IEEE TMI 29(6), 2010.
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     import SimpleITK
 
 COARSE_MM = 4.0
-"""The field is estimated on voxels of about this size, as if a scan of 1 mm were shrunk by 4: at full resolution it takes many
-times as long and is as smooth."""
+"""The field is estimated on voxels of about this size (a 1 mm scan shrunk by 4): full resolution takes many times as long and
+gives as smooth a field."""
 ITERATIONS = (30, 25, 20)
-"""At most so many on each of the fitting levels, coarse to fine."""
+"""Most iterations at each fitting level, coarse to fine."""
 
 
 def correct_bias(array: np.ndarray, grid: Grid) -> np.ndarray:
     """Divide a scan by its bias field.
 
     Args:
-        array: (X, Y, Z) magnitudes; below zero counts as zero. Not modified.
-        grid: where it lies.
+        array: (X, Y, Z) magnitudes; negative values count as zero. Not modified.
+        grid: the grid it is on.
 
     Returns:
-        (X, Y, Z) float32; zeros stay zero, and the mean inside the head stays what it was.
+        (X, Y, Z) float32; zeros stay zero, and the mean inside the head does not change.
 
     Raises:
         ImageError: all voxels are zero.
@@ -45,13 +45,13 @@ def correct_bias(array: np.ndarray, grid: Grid) -> np.ndarray:
     whole = image_of(image, grid)
     head = sitk.OtsuThreshold(whole, 0, 1, 200)
     sizes = zip(whole.GetSpacing(), whole.GetSize(), strict=True)
-    factors = [max(1, min(round(COARSE_MM / mm), n // 8)) for mm, n in sizes]  # thick slices keep their number
+    factors = [max(1, min(round(COARSE_MM / mm), n // 8)) for mm, n in sizes]  # thick slices are not merged
     small, small_head = sitk.Shrink(whole, factors), sitk.Shrink(head, factors)
     filter_ = sitk.N4BiasFieldCorrectionImageFilter()
-    filter_.SetNumberOfThreads(1)  # the same field however many processors there are
+    filter_.SetNumberOfThreads(1)  # the same field whatever the number of processors
     filter_.SetMaximumNumberOfIterations(ITERATIONS)
     filter_.Execute(small, small_head)
-    # the field is smooth: evaluated on the small grid it is interpolated in a tenth of the time, and no less exactly
+    # the field is smooth: interpolating it from the small grid takes a tenth of the time and is as exact
     coarse = filter_.GetLogBiasFieldAsImage(small)
     field = sitk.GetArrayFromImage(_interpolated(coarse, whole)).T
     inside = sitk.GetArrayFromImage(head).T > 0

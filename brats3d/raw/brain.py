@@ -1,7 +1,6 @@
 """Brain extraction: which voxels of a head are brain.
 
-The built-in method (`brain_atlas`) needs no download. Where HD-BET or SynthStrip is installed on the machine, its command is
-used instead.
+The built-in method (`brain_atlas`) needs no download. If HD-BET or SynthStrip is installed, its command is used instead.
 
 References:
     Isensee et al., Automated brain extraction of multisequence MRI using artificial neural networks, HBM 40(17), 2019.
@@ -27,13 +26,13 @@ from brats3d.images import Volume
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 3600
-"""A program that takes longer than this on one head hangs."""
+"""A program that takes longer than this for one head is considered hung."""
 
 
 def _hd_bet(program: str, scan: Path, folder: Path) -> list[tuple[list[str], Path]]:
     stripped = folder / "stripped.nii.gz"
     plain = [program, "-i", str(scan), "-o", str(stripped)]
-    return [(plain, stripped), ([*plain, "-device", "cpu"], stripped)]  # it wants a GPU unless told otherwise
+    return [(plain, stripped), ([*plain, "-device", "cpu"], stripped)]  # it uses a GPU unless told otherwise
 
 
 def _synthstrip(program: str, scan: Path, folder: Path) -> list[tuple[list[str], Path]]:
@@ -51,25 +50,25 @@ METHODS = ("auto", "atlas", *PROGRAMS)
 
 
 def choose_method(method: str) -> str:
-    """Return the method to use: ``auto`` takes the first program that is installed, and the atlas where none is.
+    """Return the method to use: ``auto`` is the first program that is installed, or the atlas if none is.
 
     Args:
         method: one of `METHODS`.
 
     Raises:
-        OptionError: no such method, or its program is not installed.
+        OptionError: there is no such method, or its program is not installed.
     """
     check_option("brain", method, METHODS)
     if method == "auto":
         return next((name for name, (program, _) in PROGRAMS.items() if shutil.which(program)), "atlas")
     if method in PROGRAMS and not shutil.which(PROGRAMS[method][0]):
         program = PROGRAMS[method][0]
-        raise OptionError(f"brain is {method!r}, and there is no {program} on the PATH; install it, or use 'atlas'.")
+        raise OptionError(f"brain is {method!r}, but {program} is not on the PATH; install it, or use 'atlas'.")
     return method
 
 
 def brain_by_program(method: str, head: Volume) -> np.ndarray:
-    """Return the brain that an installed program finds.
+    """Return the brain mask of an installed program.
 
     Args:
         method: a key of `PROGRAMS`, whose program is on the PATH.
@@ -79,7 +78,7 @@ def brain_by_program(method: str, head: Volume) -> np.ndarray:
         (X, Y, Z) bool.
 
     Raises:
-        CaseError: the program fails, or writes no brain.
+        CaseError: the program fails, or finds no brain.
         OptionError: no such method, or its program is not installed.
     """
     method = choose_method(method)
@@ -94,11 +93,11 @@ def brain_by_program(method: str, head: Volume) -> np.ndarray:
             if not said and result.is_file():
                 return _checked(program, images.read(result), head)
             log.info("%s: %s", " ".join(command), said or f"wrote no {result.name}")
-    raise CaseError(f"{program} found no brain ({said or 'it wrote no file'}); see what it needs, or use --brain atlas.")
+    raise CaseError(f"{program} found no brain ({said or 'it wrote no file'}); check its requirements, or use --brain atlas.")
 
 
 def _call(command: list[str]) -> str:
-    """Run a program and return what went wrong, as words; empty where nothing did."""
+    """Run a program and describe what went wrong; empty if nothing did."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as problem:
@@ -114,5 +113,5 @@ def _checked(program: str, found: Volume, head: Volume) -> np.ndarray:
         raise CaseError(f"{program} wrote a mask of shape {found.array.shape}; expected the head's, {head.array.shape}.")
     brain = ndimage.binary_fill_holes(found.array > 0)
     if not brain.any():
-        raise CaseError(f"{program} found no brain: its mask is empty; look at the scan, or use --brain atlas.")
+        raise CaseError(f"{program} found no brain: its mask is empty; inspect the scan, or use --brain atlas.")
     return np.asarray(brain)

@@ -1,12 +1,12 @@
-"""The built-in brain extraction: the atlas' brain, laid on a head and pulled to its edge. No download, no network of weights.
+"""The built-in brain extraction: the atlas's brain, registered to a head and fitted to its edge. No downloads, no network.
 
-1. A rigid registration lays the atlas (without skull) on the head; the atlas' brain and a rim around it are compared, in which
-   the atlas is dark as fluid and bone are.
-2. The atlas' brain is the first guess. Along rays from its middle, each part of its surface is moved to where bright tissue
+1. A rigid registration aligns the skull-stripped atlas to the head. It compares the atlas's brain and a rim around it, where
+   the atlas is as dark as fluid and bone.
+2. The atlas's brain is the first guess. Along rays from its centre, each part of its surface moves to where bright tissue
    ends and something dark begins, as far as its neighbours agree.
 
-An affine registration and a B-spline instead of the second step were tried on real scans: mutual information pulls them out to
-the scalp (2.7 litres of brain), since nothing in the atlas looks like bone and scalp.
+An affine registration and a B-spline were tried instead of the second step on real scans: mutual information pulls them out to
+the scalp (a brain of 2.7 litres), since nothing in the atlas looks like bone and scalp.
 
 References:
     Smith, Fast robust automated brain extraction, HBM 17(3), 2002: profiles along the surface's normals.
@@ -27,32 +27,32 @@ from brats3d.raw.registration import Stage, register
 from brats3d.transforms import resample
 
 RIM_MM = 8.0
-"""Around the atlas' brain, so much of the head is compared too."""
+"""Rim around the atlas's brain that is compared too."""
 POSE = (Stage(8, 8), Stage(5, 6), Stage(3, 3))
 RAYS = 3000
 REACH_MM = 8.0
-"""The surface may move by so much from the first guess."""
+"""The furthest that the surface may move from the first guess."""
 INSIDE_MM, OUTSIDE_MM = 8, 4
-"""What is compared on either side of the surface."""
+"""Depth that is compared on either side of the surface."""
 STIFF = 0.012
-"""How much a step of 1 mm away from the neighbours costs, against a brightness of 1 for healthy tissue; squared mm."""
+"""Cost of being 1 mm away from the neighbours, squared, where healthy tissue has brightness 1."""
 ROUNDS = 25
 DOWN = -0.45
-"""Rays that point lower than this (cosine) meet brain stem and neck: there the first guess moves as its neighbours do."""
+"""Rays that point lower than this (cosine) hit the brain stem and neck: there the surface moves as its neighbours do."""
 
 
 def align_atlas(atlas: Atlas, head: Volume) -> np.ndarray:
-    """Return the rigid matrix that brings an atlas to a head.
+    """Return the rigid matrix that registers an atlas to a head.
 
     Args:
-        atlas: without skull.
-        head: a scan with skull, corrected for bias.
+        atlas: skull-stripped.
+        head: a bias-corrected scan with skull.
 
     Returns:
-        (4, 4) float64, the atlas' world → the head's world, in mm RAS+; its inverse brings the head to the atlas.
+        (4, 4) float64, the atlas's world → the head's world, in mm RAS+; its inverse takes the head to the atlas.
 
     Raises:
-        GridError: the two do not overlap, or there is no head in the scan.
+        GridError: the two do not overlap, or the scan shows no head.
         MissingExtraError: SimpleITK is not installed.
     """
     near = near_mask(atlas.brain, atlas.grid, RIM_MM)
@@ -64,7 +64,7 @@ def _middle(atlas: Atlas) -> np.ndarray:
 
 
 def _starts(middle: np.ndarray, centre: np.ndarray) -> list[np.ndarray]:
-    """Return matrices that lay the atlas' middle near a head's, nodded by as much as heads in scanners are."""
+    """Return matrices that place the atlas's centre near a head's, nodded as heads in scanners are."""
     starts = []
     for nod in np.radians((0.0, -20.0, 15.0, 30.0, 45.0)):
         turn = np.eye(4)
@@ -77,40 +77,38 @@ def _starts(middle: np.ndarray, centre: np.ndarray) -> list[np.ndarray]:
 
 
 def brain_by_atlas(images: Mapping[str, np.ndarray], grid: Grid, atlas: Atlas, to_grid: np.ndarray) -> np.ndarray:
-    """Return the brain of a head: the atlas' own, pulled to the head's edge.
+    """Return the brain of a head: the atlas's brain, fitted to the head's edge.
 
     Args:
-        images: modality → (X, Y, Z) with skull on one grid, corrected for bias; one is enough, several see more.
-        grid: where they lie.
-        atlas: without skull.
-        to_grid: (4, 4) rigid matrix, the atlas' world → the grid's world in mm RAS+.
+        images: modality → (X, Y, Z) bias-corrected with skull on one grid; one is enough, several show more.
+        grid: the grid they are on.
+        atlas: skull-stripped.
+        to_grid: (4, 4) rigid matrix, the atlas's world → the grid's world in mm RAS+.
 
     Returns:
         (X, Y, Z) bool.
 
     Raises:
-        GridError: the atlas lies outside the head's grid, or no scan shows anything there.
+        GridError: the atlas is outside the head's grid, or no scan shows anything there.
     """
     guess = resample(atlas.brain.astype(np.float32), atlas.grid, grid, to_grid) > 0.5
     if not guess.any():
-        raise GridError(
-            f"the atlas' brain lies outside the scan's {grid.shape} voxels; the registration to it failed: look at the scan."
-        )
+        raise GridError(f"the atlas's brain is outside the scan's {grid.shape} voxels; registration failed: inspect the scan.")
     total, count = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
     for image in images.values():
-        seen = image > 0  # a slab shows a part of the head alone: outside it the others count
+        seen = image > 0  # a slab shows only part of the head: outside it the others count
         if (seen & guess).any():
             total += image / np.median(image[seen & guess])
             count += seen
     if not count.any():
         raise GridError(
-            f"no scan ({', '.join(images)}) shows anything where the atlas' brain lies; the registration failed: look at them."
+            f"no scan ({', '.join(images)}) shows anything inside the atlas's brain; registration failed: inspect them."
         )
     return _pull(np.minimum(total / np.maximum(count, 1), 1.5), guess, grid)
 
 
 def _pull(bright: np.ndarray, guess: np.ndarray, grid: Grid) -> np.ndarray:
-    """Return the guess with its surface moved along rays to the brain's edge in an image whose healthy tissue is about 1."""
+    """Move the guess's surface along rays to the brain's edge in an image whose healthy tissue is about 1."""
     from scipy import ndimage, spatial
 
     centre = (grid.affine @ [*np.argwhere(guess).mean(0), 1])[:3]
@@ -129,7 +127,7 @@ def _pull(bright: np.ndarray, guess: np.ndarray, grid: Grid) -> np.ndarray:
     profile = sample(bright, first[:, None] + np.arange(-REACH_MM - INSIDE_MM, REACH_MM + OUTSIDE_MM + 1), 1)
     total = np.cumsum(np.pad(profile, ((0, 0), (1, 0))), 1)
     edge = np.arange(len(steps)) + INSIDE_MM
-    # the darkest 3 mm below the surface: where bone lies under it, the scalp's bright edge is no brain's
+    # the darkest 3 mm below the surface: if there is bone, the bright edge is the scalp's, not the brain's
     thin = ndimage.uniform_filter1d(profile, 3, axis=1)
     inner = np.minimum.reduce([thin[:, edge - back] for back in range(2, INSIDE_MM + 1)])
     outer = (total[:, edge + OUTSIDE_MM] - total[:, edge]) / OUTSIDE_MM
@@ -152,12 +150,12 @@ def _directions(count: int) -> np.ndarray:
 
 
 def _stretched(guess: np.ndarray, grid: Grid, centre: np.ndarray, rays: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Return a mask stretched from its centre by a factor for each direction."""
+    """Return a mask stretched from its centre by one factor per direction."""
     from scipy import ndimage, spatial
 
     box = box_slices(bounding_box(near_mask(guess, grid, REACH_MM)))
     found = np.zeros(grid.shape, bool)
-    # deeper inside than the surface can move, all is brain
+    # deeper than the surface can move, everything is brain
     found[box] = ndimage.distance_transform_edt(guess[box], sampling=grid.spacing_mm) > REACH_MM + 2
     voxels = np.argwhere(near_mask(guess, grid, REACH_MM + 1) & ~found)
     offset = voxels @ grid.affine[:3, :3].T + grid.affine[:3, 3] - centre

@@ -1,8 +1,8 @@
-"""DICOM files: which of them make a series, what each series is, and its voxels.
+"""DICOM files: which of them form a series, what each series is, and its voxels.
 
-Tags are read by SimpleITK's GDCM, and only those of `TAGS` and `PATIENT`: a patient's number and name are needed to tell two
-patients apart, and are forgotten at once; what is kept in their place means nothing outside this process. Files of several
-frames (enhanced MR) are left out by name; dcm2niix turns them into NIfTI.
+SimpleITK's GDCM reads the tags, and only those in `TAGS` and `PATIENT`: a patient's id and name are needed to tell patients
+apart, and are replaced at once by digests that mean nothing outside this process. Multi-frame files (enhanced MR) are left
+out and named; dcm2niix converts them to NIfTI.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ TAGS: Mapping[str, str] = MappingProxyType({
     "inversion_ms": "0018|0082", "position": "0020|0032", "orientation": "0020|0037", "spacing": "0028|0030",
     "samples": "0028|0002", "frames": "0028|0008", "rows": "0028|0010", "columns": "0028|0011", "instance": "0008|0018",
 })  # fmt: skip
-"""What is read of a file. Only sizes and places are stored."""
+"""The tags read. Only sizes and positions are stored."""
 PATIENT = ("0010|0020", "0010|0010")
-"""Number and name of the patient."""
+"""Id and name of the patient."""
 _KEY = os.urandom(16)
-"""Makes digests of patients worthless to other processes: too few names exist for a plain digest to hide one."""
+"""Makes patients' digests useless to other processes: there are too few names for a plain digest to hide one."""
 SCAN_VALUES = 16
-"""A slice from the middle of a scan has more different values than this; one of a drawing has fewer."""
+"""A slice from the middle of a scan has more distinct values than this; one of a drawing has fewer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class DicomFile:
     Attributes:
         path: the file.
         tags: those of `TAGS` that it has, as text.
-        patient: digests of the patient's number and name, to be compared within this process; empty if it has none.
+        patient: digests of the patient's id and name, comparable within this process; empty if it has none.
     """
 
     path: Path
@@ -56,12 +56,12 @@ class DicomFile:
     patient: tuple[str, str] = ("", "")
 
     def number(self, tag: str) -> float | None:
-        """Return a tag's first number, or None where it has none."""
+        """Return a tag's first number, or None if it has none."""
         numbers = self.numbers(tag)
         return numbers[0] if numbers else None
 
     def numbers(self, tag: str) -> list[float]:
-        """Return a tag's numbers; empty where it has none."""
+        """Return a tag's numbers; empty if it has none."""
         try:
             return [float(part) for part in self.tags.get(tag, "").split("\\") if part.strip()]
         except ValueError:
@@ -69,7 +69,7 @@ class DicomFile:
 
 
 def read_tags(path: Path) -> DicomFile | None:
-    """Return a DICOM image's tags; None, and a message in the log, where it holds no image that can be read.
+    """Return a DICOM image's tags; None, with a log message, if the file contains no readable image.
 
     Args:
         path: a file for which `is_dicom` holds.
@@ -83,7 +83,7 @@ def read_tags(path: Path) -> DicomFile | None:
     try:
         reader.ReadImageInformation()
     except RuntimeError:
-        log.info("%s: no image in this DICOM file; passed over.", path)
+        log.info("%s: no image in this DICOM file; skipped.", path)
         return None
     there = {name: reader.GetMetaData(tag).strip() for name, tag in TAGS.items() if reader.HasMetaDataKey(tag)}
     number, name = (_digest(reader.GetMetaData(tag)) if reader.HasMetaDataKey(tag) else "" for tag in PATIENT)
@@ -91,18 +91,18 @@ def read_tags(path: Path) -> DicomFile | None:
 
 
 def _digest(text: str) -> str:
-    """Return what stands for a patient's number or name, however it is spaced and capitalised; empty for none."""
+    """Return the digest of a patient's id or name, ignoring spacing and case; empty if it is empty."""
     plain = " ".join(re.sub(r"[\^=\s\0]+", " ", text).split()).upper()
     return blake2b(plain.encode("utf-8", "surrogateescape"), key=_KEY, digest_size=16).hexdigest() if plain else ""
 
 
 def by_patient(files: Iterable[DicomFile]) -> list[list[DicomFile]]:
-    """Return files in groups of one patient each: some programs give all patients' studies one number.
+    """Return files grouped by patient: some programs give the studies of all patients the same UID.
 
-    A file whose header lacks the patient's number or name belongs to the only patient that it does not contradict.
+    A file whose header lacks the patient's id or name belongs to the only patient that it does not contradict.
 
     Args:
-        files: of one study, as their headers say.
+        files: the files of one study according to their headers.
     """
     groups: dict[tuple[str, str], list[DicomFile]] = defaultdict(list)
     for file in files:
@@ -123,10 +123,10 @@ def group_series(files: Iterable[DicomFile]) -> list[list[DicomFile]]:
 
 
 def without_copies(files: Sequence[DicomFile]) -> list[DicomFile]:
-    """Return the files of a series with one of each image, if it was exported more than once.
+    """Return the files of a series without the copies of images that were exported more than once.
 
-    Copies are images at one place with the same voxels, whatever their numbers: programs that anonymise give new ones. If
-    images at one place differ, as echoes and time points do, all files are returned.
+    Copies are images at the same position with the same voxels, whatever their UIDs: anonymisers assign new ones. If images
+    at one position differ, as echoes and time points do, all files are returned.
 
     Args:
         files: all files of one series.
@@ -147,12 +147,12 @@ def without_copies(files: Sequence[DicomFile]) -> list[DicomFile]:
 def _same_voxels(one: DicomFile, other: DicomFile) -> bool:
     try:
         return np.array_equal(_pixels([one.path]), _pixels([other.path]))
-    except ImageError:  # whoever reads the series refuses it by name
+    except ImageError:  # reading the series will report it
         return False
 
 
 def why_no_scan(files: Sequence[DicomFile]) -> str:
-    """Return why a series is no stack of slices of a head, as words; empty where nothing speaks against it.
+    """Describe why a series is not a stack of slices of a head; empty if it may be one.
 
     Args:
         files: all files of one series.
@@ -160,11 +160,11 @@ def why_no_scan(files: Sequence[DicomFile]) -> str:
     first = files[0]
     kind = first.tags.get("kind", "MR")
     if kind != "MR":
-        return f"no MR image ({kind})"
+        return f"not an MR image ({kind})"
     if (first.number("samples") or 1) != 1:
         return "a colour picture"
     if (first.number("frames") or 1) > 1:
-        return "several frames in a file (convert it with dcm2niix and give the NIfTI)"
+        return "a multi-frame file (convert it to NIfTI with dcm2niix)"
     if "LOCALIZER" in first.tags.get("image_type", "").upper():
         return "a localiser (image type)"
     orientations = {tuple(np.round(f.numbers("orientation"), 2)) for f in files}
@@ -175,14 +175,14 @@ def why_no_scan(files: Sequence[DicomFile]) -> str:
         return "multi-echo (TE " + ", ".join(f"{e:g}" for e in echoes) + " ms)"
     if "DERIVED" in first.tags.get("image_type", "").upper() and "SECONDARY" in first.tags.get("image_type", "").upper():
         return "derived from other images (image type)"
-    return f"{len(files)} slices only" if len(files) < 8 else ""
+    return f"only {len(files)} slices" if len(files) < 8 else ""
 
 
 def is_drawing(files: Sequence[DicomFile]) -> bool:
-    """Return whether the slices of a series have so few values that it is a drawn mask, no scan.
+    """Return whether the slices of a series have so few values that it is a drawn mask, not a scan.
 
-    Three slices are looked at: in the order of their paths any one may show air alone. One that cannot be read is no drawing;
-    whoever reads the series refuses it by name.
+    Three slices are examined, since any one may show only air. An unreadable slice does not count as a drawing; reading the
+    series will report it.
 
     Args:
         files: all files of one series.
@@ -197,22 +197,22 @@ def is_drawing(files: Sequence[DicomFile]) -> bool:
 
 
 def slices_of(name: str, files: Sequence[DicomFile]) -> list[Slice]:
-    """Return where the slices of a series lie.
+    """Return the positions of the slices of a series.
 
     Args:
         name: the series, for messages.
         files: all files of one series.
 
     Raises:
-        GridError: a file does not say its position, orientation or spacing.
+        GridError: a file lacks its position, orientation or spacing.
     """
     found = []
     for file in files:
         position, orientation, spacing = (file.numbers(tag) for tag in ("position", "orientation", "spacing"))
         if len(position) != 3 or len(orientation) != 6 or len(spacing) != 2 or min(spacing) <= 0:
             raise GridError(
-                f"series {name!r}: a slice does not say where it lies (position {position}, orientation {orientation}, spacing"
-                f" {spacing}); convert the series again from its source."
+                f"series {name!r}: a slice has no place (position {position}, orientation {orientation}, spacing {spacing});"
+                " convert the series again from its source."
             )
         rows, columns = int(file.number("rows") or 0), int(file.number("columns") or 0)
         place = np.array(position), np.array(orientation)
@@ -221,23 +221,23 @@ def slices_of(name: str, files: Sequence[DicomFile]) -> list[Slice]:
 
 
 def read_series(name: str, files: Sequence[DicomFile]) -> Volume:
-    """Return the voxels of a series and the grid they lie on.
+    """Return the voxels of a series and their grid.
 
     Args:
         name: the series, for messages.
         files: all files of one series, in any order.
 
     Returns:
-        The volume, (columns, rows, slices): rescaled as the files say.
+        The volume, (columns, rows, slices), rescaled as the files say.
 
     Raises:
-        GridError: the slices make no grid; see `stack`.
+        GridError: the slices do not form a grid; see `stack`.
         ImageError: a file cannot be read.
     """
     ordered, grid = stack(name, slices_of(name, files))
     array = _pixels([s.path for s in ordered])
     if array.shape != grid.shape:
-        raise ImageError(f"series {name!r}: its voxels have shape {array.shape}; its tags say {grid.shape}: copy it again.")
+        raise ImageError(f"series {name!r}: the voxels have shape {array.shape}; the tags say {grid.shape}: copy it again.")
     return Volume(array, grid)
 
 

@@ -1,4 +1,4 @@
-"""Where the head is in a scan, and what lies near a mask: what registration begins from."""
+"""Where the head is in a scan, and what is near a mask: the starting point of registration."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from brats3d.images import Volume
 from brats3d.raw.itk import image_of, toolkit
 
 CENTRE_BELOW_TOP_MM = 85.0
-"""How far the middle of a brain lies below the top of the scalp."""
+"""Distance from the top of the scalp down to the centre of the brain."""
 HEAD_MM = 170.0
-"""Below the top of the scalp by more than this lies the neck."""
+"""Further below the top of the scalp than this is the neck."""
 
 
 def head_centre(head: Volume) -> np.ndarray:
-    """Return about where the middle of the brain is, (3,) in the scan's world mm, from the outline of the head.
+    """Return the approximate centre of the brain, (3,) in the scan's world mm, from the outline of the head.
 
     Args:
         head: a scan with skull; the neck does not matter.
 
     Raises:
-        GridError: there is nothing but background.
+        GridError: the scan is all background.
     """
     image = image_of(head.array, head.grid)
     inside = toolkit().GetArrayFromImage(toolkit().OtsuThreshold(image, 0, 1, 200)).T > 0
     voxels = np.argwhere(inside)
     if len(voxels) == 0:
-        raise GridError(f"the scan {head.array.shape} shows no head: all of it is background; look at the scan.")
+        raise GridError(f"the scan {head.array.shape} shows no head, only background; inspect the scan.")
     step, origin = np.array(image.GetSpacing()), image.TransformIndexToPhysicalPoint((0, 0, 0))
     turn = np.reshape(image.GetDirection(), (3, 3))
     places = (voxels[:: max(1, len(voxels) // 200_000)] * step) @ turn.T + np.array(origin)
@@ -36,12 +36,12 @@ def head_centre(head: Volume) -> np.ndarray:
     top = np.percentile(places[:, 2], 99.8)
     upper = places[places[:, 2] > top - HEAD_MM]
     bottom = np.percentile(upper[:, 2], 0.5)
-    height = max(top - CENTRE_BELOW_TOP_MM, (top + bottom) / 2)  # a scan cut off at the top, or of few slices
+    height = max(top - CENTRE_BELOW_TOP_MM, (top + bottom) / 2)  # a scan cut off at the top, or with few slices
     return np.array([*upper[:, :2].mean(0), height])
 
 
 def near_mask(mask: np.ndarray, grid: Grid, rim_mm: float) -> np.ndarray:
-    """Return a mask with a rim of so many millimetres around it."""
+    """Return a mask widened by ``rim_mm``."""
     from scipy import ndimage
 
     box = _padded(bounding_box(mask), grid, rim_mm)
@@ -57,6 +57,6 @@ def _padded(box: Box, grid: Grid, rim_mm: float) -> Box:
 
 
 def without_peaks(array: np.ndarray) -> np.ndarray:
-    """Return a scan clipped above its brightest two hundredth: fat and vessels would take up the histogram's bins."""
+    """Return a scan clipped at its 99.5th percentile: fat and vessels would take up the histogram's bins."""
     values = array[array > 0]
     return np.clip(array, 0, np.percentile(values, 99.5)) if values.size else np.asarray(array)

@@ -1,6 +1,6 @@
-"""Between arrays with their grids and SimpleITK's images and transforms.
+"""Converts between arrays with grids and SimpleITK's images and transforms.
 
-ITK's world is LPS, NIfTI's RAS: every conversion is here. SimpleITK (extra ``raw``) is imported when a function is called.
+ITK's world is LPS, NIfTI's is RAS: every conversion is here. SimpleITK (extra ``raw``) is imported when a function is called.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from brats3d.errors import GridError, MissingExtraError
+from brats3d.errors import GridError, MissingExtraError, first_line
 from brats3d.geometry import Grid, to_stored
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 """LPS ↔ RAS."""
 SCALED = 0.01
-"""Voxel sizes of sform and qform may differ by this share."""
+"""Largest relative difference between the voxel sizes of sform and qform."""
 
 
 def toolkit() -> Any:
@@ -30,19 +30,21 @@ def toolkit() -> Any:
     try:
         import SimpleITK
     except ImportError as missing:
-        raise MissingExtraError("raw clinical scans need SimpleITK; run: pip install 'brats3d[raw]'.") from missing
+        raise MissingExtraError(
+            f"raw clinical scans need SimpleITK ({first_line(missing)}); run: pip install 'brats3d[raw]'."
+        ) from missing
     return SimpleITK
 
 
 def check_orientation(name: str, grid: Grid) -> None:
-    """Refuse a grid whose axes do not stand upright on one another, or that has no extent along one of them.
+    """Refuse a grid whose axes are not at right angles, or that has no extent along one of them.
 
     Args:
         name: whose grid it is, for the message.
         grid: the grid.
 
     Raises:
-        GridError: shows the orientation.
+        GridError: the message shows the orientation.
     """
     steps = np.asarray(grid.affine, float)[:3, :3]
     lengths = np.linalg.norm(steps, axis=0)
@@ -55,13 +57,13 @@ def check_orientation(name: str, grid: Grid) -> None:
             sizes = [np.round(size, 3).tolist() for size in (lengths, scanner)]
             raise GridError(
                 f"{name}: the sform says voxels of {sizes[0]} mm, the qform of {sizes[1]} mm;"
-                " expected one size: take out the transform that an sform to a template is."
+                " expected one size: remove the sform if it maps to a template."
             )
     sheared = grid.shear()
     if sheared:
         raise GridError(
-            f"{name}: {sheared} (a tilted gantry, or a resampled header); expected right angles: bring the scan to a grid of"
-            " right angles first."
+            f"{name}: {sheared} (a tilted gantry, or a resampled header); expected right angles: resample the scan to a grid"
+            " with right angles first."
         )
 
 
@@ -70,19 +72,19 @@ def image_of(array: np.ndarray, grid: Grid) -> SimpleITK.Image:
 
     Args:
         array: (X, Y, Z).
-        grid: where it lies; its axes at right angles (`check_orientation`).
+        grid: the grid it is on; its axes are at right angles (`check_orientation`).
 
     Raises:
         MissingExtraError: SimpleITK is not installed.
-        ArrayError: the array has not the grid's shape.
+        ArrayError: the array's shape is not the grid's.
     """
     sitk = toolkit()
-    turned, grid = to_stored(array, grid)  # ITK wants right-handed directions; no voxel is resampled
+    turned, grid = to_stored(array, grid)  # ITK requires right-handed directions; nothing is resampled
     kind = np.uint8 if turned.dtype == bool else np.float32
     image = sitk.GetImageFromArray(np.ascontiguousarray(turned.T, kind))
     affine = FLIP @ grid.affine
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    # The nearest rotation: what rounding has left of a shear would make ITK refuse the direction.
+    # The nearest rotation: ITK would refuse a direction with a shear left by rounding.
     left, _, right = np.linalg.svd(affine[:3, :3] / lengths)
     image.SetSpacing(lengths.tolist())
     image.SetDirection((left @ right).ravel().tolist())
@@ -91,13 +93,13 @@ def image_of(array: np.ndarray, grid: Grid) -> SimpleITK.Image:
 
 
 def matrix_of(transform: SimpleITK.Transform) -> np.ndarray:
-    """Return a linear transform as a (4, 4) matrix of worlds in mm, RAS+; it takes the fixed image's points to the moving's.
+    """Return a linear transform as a (4, 4) matrix between worlds in mm, RAS+, from the fixed image's points to the moving's.
 
     Args:
-        transform: any linear transform, also a composite of such.
+        transform: any linear transform, or a composite of linear transforms.
     """
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
-    # 100 mm apart: differences of near points would lose digits
+    # 100 mm apart: differences of close points would lose digits
     columns = [np.array(transform.TransformPoint(tuple(100.0 * axis))) - origin for axis in np.eye(3)]
     matrix = np.eye(4)
     matrix[:3, :3] = np.stack(columns, 1) / 100
@@ -106,7 +108,7 @@ def matrix_of(transform: SimpleITK.Transform) -> np.ndarray:
 
 
 def affine_of(matrix: np.ndarray) -> SimpleITK.AffineTransform:
-    """Return a (4, 4) matrix of worlds in mm, RAS+, as a SimpleITK transform."""
+    """Return a (4, 4) matrix between worlds in mm, RAS+, as a SimpleITK transform."""
     turned = FLIP @ matrix @ FLIP
     return toolkit().AffineTransform(turned[:3, :3].ravel().tolist(), turned[:3, 3].tolist())
 

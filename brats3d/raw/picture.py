@@ -1,4 +1,4 @@
-"""The picture of a prepared study for quality control: every scan against the reference before and after, and the brain."""
+"""The quality control picture of a prepared study: every scan against the reference before and after, and the brain."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def study_figure(study: RawStudy) -> Figure:
-    """Draw a prepared study with its numbers and flags; `figures.save` writes it.
+    """Draw a prepared study with its measurements and flags; `figures.save` writes it.
 
     Args:
         study: from `prepare_study`.
 
     Returns:
-        A figure of its own.
+        A new figure.
     """
     name, quality = study.transforms.reference, study.quality
     pairs = {m: (study.before[m], image) for m, image in study.images.items() if m != name}
@@ -27,13 +27,13 @@ def study_figure(study: RawStudy) -> Figure:
     ]
     notes = [
         f"brain {quality.brain_ml:.0f} ml, found by {quality.brain_method}",
-        "mutual information before → after:" if information else "one scan: nothing to bring together",
+        "mutual information before → after:" if information else "one scan: nothing to register",
         *information,
         *(
-            f"{m} moved {quality.moved_mm[m]:.1f} mm, turned {quality.turned_degrees[m]:.1f}°, shows {quality.covered[m]:.0%}"
+            f"{m} moved {quality.moved_mm[m]:.1f} mm, rotated {quality.turned_degrees[m]:.1f}°, shows {quality.covered[m]:.0%}"
             for m in study.images
         ),
-        *(f"LOOK: {flag}" for flag in quality.flags),
+        *(f"CHECK: {flag}" for flag in quality.flags),
     ]
     reference = name, study.images[name]
     return alignment_figure(AlignmentPicture(study.id, reference, pairs, study.brain, study.grid.spacing_mm, notes))

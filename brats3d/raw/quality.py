@@ -1,6 +1,6 @@
-"""Numbers that say whether a prepared study is right, and flags where they look wrong.
+"""Measurements that show whether a prepared study is right, and flags if they look wrong.
 
-Mutual information is counted here by NumPy from a joint histogram, apart from the registration's own estimate.
+NumPy computes the mutual information here from a joint histogram, independently of the registration's own estimate.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from brats3d.geometry import Grid
 
 BINS = 48
 BRAIN_ML = (700.0, 2100.0)
-"""Brains with their fluid are smaller and larger only where the mask is wrong, infants aside."""
+"""A brain with its fluid outside this range has a wrong mask, except in infants."""
 COVERED = 0.85
 """A scan that shows less than this share of the brain is flagged."""
 FAR_MM, FAR_DEGREES = 30.0, 25.0
-"""Scans of one visit lie nearer to one another than this, by their headers."""
+"""By their headers, scans of one visit are closer to each other than this."""
 LOST = 0.02
-"""A pair that shares this much less information than before, in nats, was not brought together."""
+"""A pair whose mutual information fell by this much, in nats, was not registered."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What can be measured of a prepared study.
+    """Measurements of a prepared study.
 
     Attributes:
         brain_method: how the brain was found.
         brain_ml: volume of the brain mask.
-        information_before: pair of modalities, as ``t1ce-t2`` → mutual information within the brain in nats, where the
-            scans are laid on one another by their headers alone.
+        information_before: pair of modalities, as ``t1ce-t2`` → mutual information within the brain in nats, with the scans
+            aligned only by their headers.
         information_after: the same after registration.
         covered: modality → share of the brain that its scan shows.
-        moved_mm: modality → how far the brain's middle moved against the reference scan.
-        turned_degrees: modality → by how much it was turned.
-        flags: what looks wrong, a sentence each; empty where nothing does.
+        moved_mm: modality → how far the brain's centre moved relative to the reference scan.
+        turned_degrees: modality → its rotation.
+        flags: what looks wrong, one sentence each; empty if nothing does.
     """
 
     brain_method: str
@@ -52,12 +52,12 @@ class Quality:
     flags: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers as plain values."""
+        """Return the measurements as plain values."""
         return asdict(self)
 
 
 def mutual_information(one: np.ndarray, other: np.ndarray, mask: np.ndarray) -> float:
-    """Return how much one image tells of another within a mask, in nats; 0 where the mask is empty.
+    """Return the mutual information of two images within a mask, in nats; 0 if the mask is empty.
 
     Each image is cut into `BINS` bins of equal width between its 0.5th and 99.5th percentile.
 
@@ -94,14 +94,14 @@ def measure(
     *,
     brain_method: str,
 ) -> Quality:
-    """Return the numbers of a prepared study with their flags.
+    """Return the measurements of a prepared study with their flags.
 
     Args:
         images: modality → (X, Y, Z) on the stored grid, 0 where the scan does not reach.
-        before: the same as the headers lay them.
+        before: the same, aligned by the headers.
         brain: (X, Y, Z) bool.
         grid: the stored grid.
-        moves: modality → (4, 4) rigid matrix, what registration did to it in the world of the stored grid.
+        moves: modality → (4, 4) rigid matrix by which registration moved it in the world of the stored grid.
         brain_method: how the brain was found.
 
     Raises:
@@ -127,11 +127,11 @@ def pair_information(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the mutual information of each pair of modalities before and after registration.
 
-    Both count the same voxels: those of the brain that all four images of a pair show.
+    Both use the same voxels: those of the brain shown by all four images of a pair.
 
     Args:
         images: modality → (X, Y, Z) after registration.
-        before: modality → (X, Y, Z) as the headers lay it.
+        before: modality → (X, Y, Z) aligned by the headers.
         brain: (X, Y, Z) bool.
 
     Returns:
@@ -146,15 +146,15 @@ def pair_information(
 
 
 def turn_degrees(matrix: np.ndarray) -> float:
-    """Return the angle by which a rigid (4, 4) matrix turns."""
+    """Return the rotation angle of a rigid (4, 4) matrix."""
     return float(np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1))))
 
 
 def flags_of(quality: Quality) -> tuple[str, ...]:
-    """Return a sentence for each number that looks wrong.
+    """Return one sentence per measurement that looks wrong.
 
     Args:
-        quality: the numbers; its own flags are not looked at.
+        quality: the measurements; its own flags are ignored.
     """
     flags = []
     if not BRAIN_ML[0] <= quality.brain_ml <= BRAIN_ML[1]:
@@ -162,12 +162,12 @@ def flags_of(quality: Quality) -> tuple[str, ...]:
     for pair, now in quality.information_after.items():
         was = quality.information_before[pair]
         if now < was - LOST:
-            flags.append(f"{pair} shared {was:.3f} nats by their headers and {now:.3f} after registration")
+            flags.append(f"{pair}: mutual information fell from {was:.3f} nats by the headers to {now:.3f} after registration")
     for modality, share in quality.covered.items():
         if share < COVERED:
             flags.append(f"{modality} shows {share:.0%} of the brain")
     for modality, moved in quality.moved_mm.items():
         turned = quality.turned_degrees[modality]
         if moved > FAR_MM or turned > FAR_DEGREES:
-            flags.append(f"{modality} was moved by {moved:.0f} mm and turned by {turned:.0f} degrees")
+            flags.append(f"{modality} was moved by {moved:.0f} mm and rotated by {turned:.0f} degrees")
     return tuple(flags)

@@ -1,10 +1,10 @@
 """Rigid registration by mutual information, coarse to fine, from the best of several starts.
 
-The optimiser is Powell's, which needs no derivatives. Measured on seven real scans with slices of 5.5 and 6 mm, brought to an
-atlas without skull: it found the pose from every one of the best three starts (brain Dice 0.94 to 0.95 against given masks),
-where steepest descent, L-BFGS and the simplex stayed in local optima on four (0.77 to 0.89).
+The optimiser is Powell's, which needs no derivatives. Registering seven real scans with slices of 5.5 and 6 mm to a
+skull-stripped atlas, it found the pose from each of the best three starts (brain Dice 0.94 to 0.95 against given masks),
+while steepest descent, L-BFGS and the simplex method stayed in local optima on four (0.77 to 0.89).
 
-Everything random is drawn with one seed and everything runs on one thread, so that the same scans give the same matrix.
+Everything random uses one seed and everything runs on one thread, so that the same scans give the same matrix.
 
 References:
     Mattes et al., PET-CT image registration in the chest using free-form deformations, IEEE TMI 22(1), 2003.
@@ -33,19 +33,19 @@ SAMPLES = 30_000
 """Points at which the two scans are compared."""
 SEED = 1
 KEPT = 3
-"""So many of the best starts are gone on with at the coarsest stage."""
+"""How many of the best starts are refined at the coarsest stage."""
 UNIT_MM = 60.0
-"""Lengths are counted in this unit while optimising, so that a turn by one radian and a shift by one unit move the brain about
-equally far."""
+"""Unit of length while optimising, so that a rotation by one radian and a shift by one unit move the brain about equally
+far."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step from coarse to fine.
+    """One coarse-to-fine step.
 
     Attributes:
         level_mm: size of the voxels that are compared.
-        rounds: so often, at most, each direction is searched.
+        rounds: how many times at most each direction is searched.
     """
 
     level_mm: float
@@ -64,17 +64,17 @@ def register(
     mask: np.ndarray | None = None,
     starts: Sequence[np.ndarray] = (np.eye(4),),
 ) -> np.ndarray:
-    """Return the rigid matrix that takes points of one scan's world to the same points of the head in another's.
+    """Return the rigid matrix that takes points in one scan's world to the same points of the head in another's.
 
     Args:
         fixed: the scan that stays, (X, Y, Z).
-        moving: the scan to bring to it; on any grid.
+        moving: the scan to register to it; on any grid.
         stages: coarse to fine.
         mask: (X, Y, Z) bool on the fixed scan's grid: where the scans are compared; None is everywhere.
-        starts: (4, 4) matrices, fixed world → moving world, to begin from; the best few are gone on with, then the best.
+        starts: (4, 4) matrices, fixed world → moving world, to start from; the best few are refined, then the best of them.
 
     Returns:
-        (4, 4) float64, world of ``fixed`` → world of ``moving``, in mm RAS+; its inverse brings ``moving`` to ``fixed``.
+        (4, 4) float64, world of ``fixed`` → world of ``moving``, in mm RAS+; its inverse takes ``moving`` to ``fixed``.
 
     Raises:
         GridError: the two do not overlap from any start.
@@ -85,7 +85,7 @@ def register(
     kept = [starts[i] for cost, i in ranked[:KEPT] if np.isfinite(cost)]
     if not kept:
         raise GridError(
-            f"the two scans overlap from none of {len(starts)} starts; check that they are of one head, and their headers."
+            f"the two scans overlap from none of {len(starts)} starts; check their headers, and that they show the same head."
         )
     first, *others = stages
     begun = [pair.improve(start, first) for start in kept]
@@ -96,14 +96,14 @@ def register(
 
 
 def coregister(fixed: Volume, moving: Volume, mask: np.ndarray | None = None) -> np.ndarray:
-    """Return the rigid matrix that brings one scan of a head to another.
+    """Return the rigid matrix that registers one scan of a head to another.
 
-    Begins from what the headers say and from the middles of the two heads. Where nothing found shares more information than the
-    headers' own place, that is kept.
+    Starts from the headers and from the centres of the two heads. If no result has a higher mutual information than the
+    headers' alignment, that is kept.
 
     Args:
         fixed: the scan that stays, (X, Y, Z).
-        moving: the scan to bring to it; on any grid.
+        moving: the scan to register to it; on any grid.
         mask: (X, Y, Z) bool on the fixed scan's grid: where they are compared; None is everywhere.
 
     Returns:
@@ -124,7 +124,7 @@ def coregister(fixed: Volume, moving: Volume, mask: np.ndarray | None = None) ->
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """Two scans as SimpleITK has them."""
+    """Two scans as SimpleITK images."""
 
     fixed: SimpleITK.Image
     moving: SimpleITK.Image
@@ -138,14 +138,14 @@ class _Pair:
         inside = np.ones(fixed.grid.shape, bool) if mask is None else mask
         voxels = np.argwhere(inside)
         if len(voxels) == 0:
-            raise GridError(f"the mask of what to compare is empty (0 of {inside.size} voxels); the brain was not found.")
+            raise GridError(f"the mask of the region to compare is empty (0 of {inside.size} voxels); the brain was not found.")
         x, y, z = (fixed.grid.affine @ [*voxels.mean(0), 1])[:3] / UNIT_MM
         one, other = (image_of(without_peaks(v.array), _in_units(v.grid)) for v in (fixed, moving))
         mask_image, volume_mm3 = image_of(inside, _in_units(fixed.grid)), len(voxels) * fixed.grid.voxel_ml * 1000
         return cls(one, other, mask_image, (-x, -y, z), volume_mm3)
 
     def cost(self, matrix: np.ndarray, level_mm: float) -> float:
-        """Return the negative mutual information from a start; infinite where the scans do not overlap."""
+        """Return the negative mutual information at a start; infinite if the scans do not overlap."""
         method = self._method(level_mm)
         method.SetInitialTransform(affine_of(_scaled(matrix, 1 / UNIT_MM)))
         try:
@@ -154,7 +154,7 @@ class _Pair:
             return np.inf
 
     def improve(self, matrix: np.ndarray, stage: Stage) -> np.ndarray:
-        """Return the matrix of a stage that begins at another."""
+        """Return a matrix refined by one stage."""
         sitk = toolkit()
         method = self._method(stage.level_mm)
         step = stage.level_mm / UNIT_MM
@@ -172,7 +172,9 @@ class _Pair:
         try:
             method.Execute(*self._at(stage.level_mm))
         except RuntimeError as problem:
-            raise GridError(f"registration failed ({first_line(problem)}); check that the scans are of one head.") from problem
+            raise GridError(
+                f"registration failed ({first_line(problem)}); check that the scans show the same head."
+            ) from problem
         found = matrix @ _scaled(matrix_of(change), UNIT_MM)
         return found if self.cost(found, stage.level_mm) < self.cost(matrix, stage.level_mm) else matrix
 
@@ -200,7 +202,7 @@ def _in_units(grid: Grid) -> Grid:
 
 
 def _scaled(matrix: np.ndarray, factor: float) -> np.ndarray:
-    """Return a matrix between worlds whose unit of length is another."""
+    """Return a matrix between worlds with another unit of length."""
     changed = matrix.copy()
     changed[:3, 3] *= factor
     return changed

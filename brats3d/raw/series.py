@@ -18,11 +18,11 @@ from brats3d.raw.slices import stack
 from brats3d.regions import MODALITIES
 
 _PLANES = {"S": 0, "I": 0, "L": 1, "R": 1, "P": 2, "A": 2}
-"""Axial series come before sagittal ones, those before coronal ones, where slices are equally thick."""
+"""Among equally thick slices, axial series come before sagittal ones, and those before coronal ones."""
 
 FEWEST_SLICES = 8
 WHOLE_HEAD_MM = 100
-"""Series that cover less along an axis come after those that cover a head."""
+"""Series that cover less than this along an axis come after those that cover a whole head."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,8 @@ class Series:
     """One scan of a study, before its voxels are read.
 
     Attributes:
-        name: its description or file name; shown, and never stored.
-        modality: what it is.
+        name: its description or file name; shown, never stored.
+        modality: its modality.
         why: the words or the timing that say so.
         files: its files.
         dicom: the same with their tags; empty for NIfTI.
@@ -44,27 +44,27 @@ class Series:
     dicom: tuple[DicomFile, ...] = ()
 
     def grid(self) -> Grid:
-        """Return where its voxels lie.
+        """Return the grid of its voxels.
 
         Raises:
-            GridError: the slices make no grid.
+            GridError: the slices do not form a grid.
             ImageError: the file cannot be read.
         """
         return stack(self.name, slices_of(self.name, self.dicom))[1] if self.dicom else images.read(self.files[0]).grid
 
     def read(self) -> Volume:
-        """Return its voxels and where they lie.
+        """Return its voxels and their grid.
 
         Raises:
-            GridError: the slices make no grid, or its axes are singular or sheared.
-            ImageError: a file is damaged, holds NaN, or is no 3-D image.
+            GridError: the slices do not form a grid, or its axes are singular or sheared.
+            ImageError: a file is damaged, contains NaN, or is not a 3-D image.
         """
         volume = read_series(self.name, self.dicom) if self.dicom else images.read(self.files[0])
         if volume.array.ndim != 3:
             raise ImageError(f"{self.files[0]}: the image has shape {volume.array.shape}; expected one 3-D volume.")
         if min(volume.array.shape) < FEWEST_SLICES:
             raise ImageError(
-                f"{self.files[0]}: the image has shape {volume.array.shape}; expected {FEWEST_SLICES} slices or more."
+                f"{self.files[0]}: the image has shape {volume.array.shape}; expected at least {FEWEST_SLICES} slices."
             )
         images.check_finite(self.name, volume.array)
         check_orientation(self.name, volume.grid)
@@ -77,7 +77,7 @@ class Study:
 
     Attributes:
         id: name of the case.
-        series: the scans recognised, several of one modality perhaps; `choose_series` picks.
+        series: the scans recognised, perhaps several of one modality; `choose_series` picks.
         left_out: (name, why) of the scans that are not used.
         problem: why the study cannot be used at all, or empty.
     """
@@ -88,7 +88,7 @@ class Study:
     problem: str = ""
 
     def describe(self) -> str:
-        """Return what was recognised and what was left out, as words."""
+        """Describe what was recognised and what was left out."""
         found = "; ".join(f"{s.modality}: {s.name!r} by {s.why}" for s in self.series) or "no series"
         left = "; ".join(f"{name!r} is {why}" for name, why in self.left_out)
         return f"{self.id}: {found}" + (f"; left out: {left}" if left else "")
@@ -98,14 +98,14 @@ def choose_series(study: Study) -> tuple[dict[str, Series], list[tuple[str, str]
     """Pick one series for each modality: the one with the thinnest slices, axial before sagittal before coronal.
 
     Args:
-        study: from `find_studies`, or of one's own making.
+        study: from `find_studies`, or built by the caller.
 
     Returns:
-        Modality → series, in the order of `MODALITIES`, only those at hand; and (name, why) of all that were left out.
+        Modality → series, in the order of `MODALITIES`, only those present; and (name, why) of all that were left out.
 
     Raises:
-        CaseError: the study cannot be used, no series is recognised, or two series are alike for one modality.
-        GridError: the only series of a modality make no grid.
+        CaseError: the study cannot be used, no series is recognised, or two series fit one modality equally well.
+        GridError: the only series of a modality do not form a grid.
         ImageError: the only files of a modality cannot be read.
     """
     if study.problem:
@@ -114,7 +114,7 @@ def choose_series(study: Study) -> tuple[dict[str, Series], list[tuple[str, str]
     if not study.series:
         there = "; ".join(f"{name!r} is {why}" for name, why in left_out) or "nothing"
         raise CaseError(
-            f"case {study.id}: no series recognised as {', '.join(MODALITIES)} (found: {there}); name the series so, or leave"
+            f"case {study.id}: no series recognised as {', '.join(MODALITIES)} (found: {there}); rename the series, or leave"
             " out the study."
         )
     chosen = {}
@@ -145,7 +145,7 @@ def _best(case: str, modality: str, rivals: Sequence[Series], left_out: list[tup
         if other_rank == rank:
             raise CaseError(
                 f"case {case} has two series for {modality}, {best.name!r} ({best.files[0].parent.name}) and {other.name!r}"
-                f" ({other.files[0].parent.name}), alike in slices ({rank[2]:g} mm) and direction; leave one of them out."
+                f" ({other.files[0].parent.name}), with equal slices ({rank[2]:g} mm) and direction; leave one of them out."
             )
         slices = f"with slices of {other_rank[2]:g} mm ({best.name!r}: {rank[2]:g} mm)"
         left_out.append((other.name, f"{modality} as well, {slices}"))
@@ -153,19 +153,19 @@ def _best(case: str, modality: str, rivals: Sequence[Series], left_out: list[tup
 
 
 def _same_scan(one: Series, other: Series) -> bool:
-    """Return whether two series are one scan that was exported twice: the same voxels at the same place."""
+    """Return whether two series are the same scan exported twice: the same voxels at the same position."""
     try:
         first, second = one.read(), other.read()
-    except CaseError:  # whoever reads the series chosen refuses it by name
+    except CaseError:  # reading the chosen series will report it
         return False
     return not first.grid.differences(second.grid) and np.array_equal(first.array, second.array)
 
 
 def _rank(series: Series) -> tuple[bool, bool, float, int]:
-    """Return how a series compares, the smaller the better.
+    """Return a series' rank, smaller is better.
 
-    Whether it is told by its timing alone, whether it covers a part of a head alone, its thickest axis in mm, the direction of
-    its slices.
+    Whether only its timing identifies it, whether it covers only part of a head, its thickest axis in mm, and the direction
+    of its slices.
     """
     grid = series.grid()
     spacing = grid.spacing_mm

@@ -1,4 +1,4 @@
-"""From the positions of DICOM slices to one grid, or a sentence that says why there is none. Nothing is opened here."""
+"""From the positions of DICOM slices to one grid, or an error that says why there is none. No files are opened here."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from brats3d.geometry import Grid
 from brats3d.raw.itk import FLIP
 
 SPACING_TOLERANCE = 0.02
-"""Slices are equally spaced where no step differs from the median one by more than this share of it."""
+"""Slices are equally spaced if no step differs from the median step by more than this share of it."""
 SIDEWAYS_MM = 1.0
-"""Slices may be shifted against the stack's normal by so much in all; more is a tilted gantry."""
+"""Largest total shift of slices away from the stack's normal; more is a tilted gantry."""
 ONE_PLACE_MM = 1e-3
-"""Slices no further apart than this lie at one place."""
+"""Slices no further apart than this are at the same position."""
 TURN_TOLERANCE = 1e-3
-"""Slices whose direction cosines differ by more are not parallel."""
+"""Slices whose direction cosines differ by more than this are not parallel."""
 
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Where one DICOM image lies, in DICOM's own terms (LPS world, mm).
+    """The position of one DICOM image, in DICOM's own terms (LPS world, mm).
 
     Attributes:
         path: its file.
@@ -47,14 +47,14 @@ class Slice:
 
     @property
     def normal(self) -> np.ndarray:
-        """The unit vector across the slice; zeros where the orientation is singular."""
+        """The unit vector normal to the slice; zeros if the orientation is singular."""
         across = np.cross(self.orientation[:3], self.orientation[3:])
         length = float(np.linalg.norm(across))
         return across / length if length > 0.5 else np.zeros(3)
 
 
 def stack(name: str, slices: Sequence[Slice]) -> tuple[list[Slice], Grid]:
-    """Return slices in order along their normal, and the grid that they make.
+    """Return slices in order along their normal, and the grid they form.
 
     Args:
         name: the series, for messages.
@@ -64,8 +64,8 @@ def stack(name: str, slices: Sequence[Slice]) -> tuple[list[Slice], Grid]:
         The slices from the first to the last, and the grid of the array (columns, rows, slices): affine in mm, RAS+.
 
     Raises:
-        GridError: there are fewer than two slices, their orientation is singular, sizes or directions differ, two lie at
-            one place, some are missing, or their spacing is unequal.
+        GridError: there are fewer than two slices, their orientation is singular, sizes or directions differ, two are at the
+            same position, some are missing, or their spacing is unequal.
     """
     if len(slices) < 2:
         raise GridError(f"series {name!r} has {len(slices)} slice; expected a stack of at least two: copy the series again.")
@@ -81,7 +81,7 @@ def stack(name: str, slices: Sequence[Slice]) -> tuple[list[Slice], Grid]:
                 f" different spacing ({first.spacing_mm} and {other.spacing_mm} mm); expected one size: split the series."
             )
         if np.abs(other.orientation - first.orientation).max() > TURN_TOLERANCE:
-            raise GridError(f"series {name!r} has slices in different directions (a localiser?); expected parallel ones.")
+            raise GridError(f"series {name!r} has slices in different directions (a localiser?); expected parallel slices.")
     ordered = sorted(slices, key=lambda s: float(s.position @ first.normal))
     _check_twins(name, ordered)
     _check_steps(name, np.array([s.position @ first.normal for s in ordered]))
@@ -90,13 +90,13 @@ def stack(name: str, slices: Sequence[Slice]) -> tuple[list[Slice], Grid]:
     if sideways > SIDEWAYS_MM:
         raise GridError(
             f"series {name!r}: its slices are shifted sideways by {sideways:.1f} mm over the stack (a tilted gantry); expected"
-            " a straight stack: straighten it first."
+            " a straight stack: resample it first."
         )
     return ordered, _grid(ordered, span)
 
 
 def _check_twins(name: str, ordered: Sequence[Slice]) -> None:
-    """Refuse a stack with two images at one place."""
+    """Refuse a stack with two images at the same position."""
     normal = ordered[0].normal
     twins = [(a, b) for a, b in pairwise(ordered) if (b.position - a.position) @ normal <= ONE_PLACE_MM]
     if not twins:
@@ -104,11 +104,11 @@ def _check_twins(name: str, ordered: Sequence[Slice]) -> None:
     one, other = next(((a, b) for a, b in twins if a.instance and a.instance == b.instance), twins[0])
     if one.instance and one.instance == other.instance:
         raise GridError(
-            f"series {name!r} has two images with one SOP instance UID at one place ({len(twins)} times), but with other voxels"
-            f" (in {one.path.parent.name} and {other.path.parent.name}); expected one: leave out what was exported wrongly."
+            f"series {name!r} has two images with the same SOP instance UID and position ({len(twins)} times) but different"
+            f" voxels (in {one.path.parent.name} and {other.path.parent.name}); expected one: leave out the wrong export."
         )
     raise GridError(
-        f"series {name!r} has two images at one place ({len(twins)} times: echoes or time points); expected one image per"
+        f"series {name!r} has two images at the same position ({len(twins)} times: echoes or time points); expected one per"
         " slice: split the series."
     )
 
@@ -124,7 +124,7 @@ def _check_steps(name: str, heights: np.ndarray) -> None:
     if np.abs(counts - np.rint(counts)).max() < 0.1 and counts.min() > 1.5:
         missing = int(np.rint(counts).sum()) - len(gaps)
         raise GridError(
-            f"series {name!r} lacks {missing} slices (the first gap is after slice {gaps[0] + 1} of {len(heights)}); copy the"
+            f"series {name!r} lacks {missing} slices (first gap after slice {gaps[0] + 1} of {len(heights)}); copy the"
             " series again from its source."
         )
     raise GridError(

@@ -1,8 +1,8 @@
-"""Finding clinical studies in a folder.
+"""Finds clinical studies in a folder.
 
-A study is what lies in one folder: NIfTI files whose names say what they are, or the series of one DICOM study of one patient,
-nested in any way. Its id is the folder's path below the source, so that nothing of a DICOM file's header gets into a name; a
-folder that is named after a person gives the case that name.
+A study is the content of one folder: NIfTI files whose names say what they are, or the series of one DICOM study of one
+patient, nested in any way. Its id is the folder's path below the source, so that nothing from a DICOM header gets into a name;
+a folder named after a person gives the case that name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from brats3d.raw.words import by_timing, by_words
 from brats3d.spellings import is_plain
 
 _DAY = re.compile(r"(?<!\d)(?:(?:19|20)\d\d[-._]?[01]\d[-._]?[0-3]\d|[0-3]?\d[-._][0-3]?\d[-._](?:19|20)\d\d)(?!\d)")
-"""A date in a folder's name, which stays out of the case's."""
+"""A date in a folder's name, which is left out of the case's."""
 
 
 def find_studies(source: Path | str) -> list[Study]:
@@ -41,7 +41,7 @@ def find_studies(source: Path | str) -> list[Study]:
         source: a folder of studies, or one study.
 
     Returns:
-        All studies, sorted by id; also those in which no series of the four modalities is recognised but others are.
+        All studies, sorted by id, including those in which only series of other kinds were found.
 
     Raises:
         NoCasesError: the folder does not exist, or holds neither NIfTI files nor DICOM images.
@@ -57,13 +57,13 @@ def find_studies(source: Path | str) -> list[Study]:
     dicom: dict[str, list[DicomFile]] = defaultdict(list)
     for path in map(Path, files_below([root])):
         if is_voxel_file(path):
-            continue  # its header stands for both
+            continue  # its header represents both
         if strip_suffix(path.name) != path.name:
             _add_nifti(path, root, scans, strangers)
         elif path.name != "DICOMDIR" and is_dicom(path):
             tags = read_tags(path)
             if tags is not None:
-                # without a number of their own, files of one study lie in one folder, or in folders of one folder
+                # without a UID, files of one study are in one folder, or in subfolders of one folder
                 dicom[tags.tags.get("study") or f"below {path.parent.parent if path.parent != root else root}"].append(tags)
     found = [
         (folder, Study(_name(folder, root), tuple(series), tuple(strangers.get(folder, ()))))
@@ -79,7 +79,7 @@ def find_studies(source: Path | str) -> list[Study]:
 
 
 def _add_nifti(path: Path, root: Path, scans: dict[Path, list[Series]], strangers: dict[Path, list[tuple[str, str]]]) -> None:
-    """Add a file to the study of its folder, or of the folder above where only its own folder says what it is."""
+    """Add a file to the study of its folder, or of the parent folder if only its own folder says what it is."""
     folder = path.parent
     modality, why = by_words(strip_suffix(path.name))
     if not modality and not why and folder != root:
@@ -92,7 +92,7 @@ def _add_nifti(path: Path, root: Path, scans: dict[Path, list[Series]], stranger
 
 
 def _dicom_study(files: Sequence[DicomFile], root: Path) -> tuple[Path, Study]:
-    """Return the folder and the study of the files of one study of one patient."""
+    """Return the folder and the study for the files of one study of one patient."""
     folder, copied = _common_folder(files), 0
     scans, left_out = [], []
     for exported in group_series(files):
@@ -110,7 +110,7 @@ def _dicom_study(files: Sequence[DicomFile], root: Path) -> tuple[Path, Study]:
             if len(series) < len(exported):
                 copied += len(exported) - len(series)
                 left_out.append((name, f"exported more than once ({len(exported) - len(series)} images are copies)"))
-    if folder == root and copied:  # they may lie beside the study's own folder
+    if folder == root and copied:  # they may be beside the study's own folder
         folder = _common_folder([file for series in scans for file in series.dicom])
     return folder, Study(_name(folder, root), tuple(scans), tuple(left_out))
 
@@ -120,7 +120,7 @@ def _common_folder(files: Sequence[DicomFile]) -> Path:
 
 
 def _recognise(file: DicomFile) -> tuple[str | None, str]:
-    """Return what a DICOM series is: by its description, else its protocol, its folder's name, or its timing."""
+    """Identify a DICOM series by its description, else its protocol, its folder's name, or its timing."""
     for text in (file.tags.get("description", ""), file.tags.get("protocol", ""), file.path.parent.name):
         modality, why = by_words(text)
         if modality or why:
@@ -129,7 +129,7 @@ def _recognise(file: DicomFile) -> tuple[str | None, str]:
         modality, why = by_timing(*(file.number(tag) for tag in ("echo_ms", "repetition_ms", "inversion_ms")))
     agent = file.tags.get("contrast", "").strip().lower()
     if modality == "t1" and agent and not agent.startswith(("no", "without")) and not is_plain(text):
-        return "t1ce", f"{why} and the contrast agent that its header names"
+        return "t1ce", f"{why} and the contrast agent named in its header"
     return modality, why
 
 
@@ -140,10 +140,10 @@ def _name(folder: Path, root: Path) -> str:
 
 
 def _apart(found: Sequence[tuple[Path, Study]]) -> list[Study]:
-    """Return studies with one of each id.
+    """Return studies with unique ids.
 
-    Studies whose folders differ in a date or in letters that ids leave out are numbered in the order of their folders. Where
-    several lie in one folder, they stand once, with the problem: which files belong together is not to be seen there.
+    Studies whose folders differ only in a date or in characters left out of ids are numbered in the order of their folders.
+    Several studies in one folder become one with a problem, since it is not clear which files belong together.
     """
     by_id: dict[str, dict[Path, list[Study]]] = defaultdict(lambda: defaultdict(list))
     for folder, study in found:
@@ -152,13 +152,13 @@ def _apart(found: Sequence[tuple[Path, Study]]) -> list[Study]:
     for name, folders in by_id.items():
         for number, folder in enumerate(sorted(folders), 1):
             own = name if len(folders) == 1 else _free(f"{name}_{number}", by_id)
-            many = f"{own} holds {len(folders[folder])} studies in one folder; put each into a folder of its own."
+            many = f"{own} has {len(folders[folder])} studies in one folder; put each into its own folder."
             studies.append(Study(own, (), (), many) if len(folders[folder]) > 1 else replace(folders[folder][0], id=own))
     return studies
 
 
 def _free(name: str, taken: Container[str]) -> str:
-    """Return a name, lengthened until it is nobody else's."""
+    """Return a name, lengthened until it is unique."""
     while name in taken:
         name += "_"
     return name

@@ -1,7 +1,7 @@
-"""One clinical study, from its scans as they came to images on the stored grid.
+"""One clinical study, from its original scans to images on the stored grid.
 
 N4, registration of the other scans to the reference and of the reference to the atlas, one interpolation through the composed
-transforms, brain extraction. Each step is a function of its own; this is their order.
+transforms, brain extraction. Each step is a separate function; this module is their order.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from brats3d.raw.series import Series, Study, choose_series
 from brats3d.transforms import Transforms, resample
 
 REFERENCES = ("t1ce", "t1", "t2", "flair")
-"""The first of these at hand is the scan that the others are brought to, and that masks go back to."""
+"""The first of these present is the scan that the others are registered to and masks are returned to."""
 COMPARE_MM = 10.0
-"""Scans of one head are compared in the atlas' brain and so far around it."""
+"""Scans of one head are compared in the atlas's brain and this far around it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +37,15 @@ class RawStudy:
 
     Attributes:
         id: name of the case.
-        images: modality → (X, Y, Z) float32 with skull, corrected for bias, interpolated once; those at hand, in the order of
+        images: modality → (X, Y, Z) float32 with skull, bias-corrected, interpolated once; those present, in the order of
             `regions.MODALITIES`; 0 where the scan does not reach.
-        before: the same as the headers alone would lay the scans on one another.
+        before: the same, with the scans aligned only by their headers.
         brain: (X, Y, Z) bool.
         grid: the stored grid.
-        transforms: the scans' grids and where they lie; the reference's grid is that of masks.
-        series: modality → the series chosen.
+        transforms: the scans' grids and their transforms; masks are on the reference's grid.
+        series: modality → the chosen series.
         left_out: (name, why) of the others.
-        quality: numbers and flags.
+        quality: measurements and flags.
     """
 
     id: str
@@ -64,7 +64,7 @@ class RawStudy:
         return self.transforms.scans[self.transforms.reference]
 
     def describe_choice(self) -> str:
-        """Return which series was taken for each modality and why, and which were left out, as words."""
+        """Describe which series was chosen for each modality and why, and which were left out."""
         taken = "; ".join(f"{m} is {s.name!r} by {s.why}" for m, s in self.series.items())
         left = "; ".join(f"{name!r} is {why}" for name, why in self.left_out)
         return taken + (f"; left out: {left}" if left else "")
@@ -73,22 +73,22 @@ class RawStudy:
 def prepare_study(
     study: Study, *, atlas: Atlas | Path | str | None = None, brain: str = "auto", grid: Grid = BRATS_GRID
 ) -> RawStudy:
-    """Bring the scans of a study to one another, to the atlas and to the stored grid, and find the brain.
+    """Register the scans of a study to one another, to the atlas and to the stored grid, and find the brain.
 
     Args:
-        study: from `find_studies`, or of one's own making.
-        atlas: a T1-weighted head without skull, as a file or from `load_atlas`; None is MNI152 as nilearn ships it.
-        brain: how the brain is found, one of `brain.METHODS`; ``auto`` takes an installed program, else the atlas.
-        grid: the grid to bring it to.
+        study: from `find_studies`, or built by the caller.
+        atlas: a skull-stripped T1-weighted head, as a file or from `load_atlas`; None is MNI152 as shipped with nilearn.
+        brain: how to find the brain, one of `brain.METHODS`; ``auto`` uses an installed program, else the atlas.
+        grid: the grid to resample to.
 
     Returns:
-        Images, brain mask, transforms, the choice of series, and numbers that say whether it is right.
+        Images, brain mask, transforms, the choice of series, and measurements that show whether it is right.
 
     Raises:
-        CaseError: no series is recognised, two are alike for one modality, or an installed program finds no brain.
-        ImageError: a scan or the atlas is damaged, empty, or no 3-D volume.
+        CaseError: no series is recognised, two fit one modality equally well, or an installed program finds no brain.
+        ImageError: a scan or the atlas is damaged, empty, or not a 3-D volume.
         GridError: a series has missing or unequal slices or a singular orientation, or a registration fails.
-        OptionError: no such method, or its program is not installed.
+        OptionError: there is no such method, or its program is not installed.
         MissingExtraError: SimpleITK or nilearn is not installed.
     """
     method = choose_method(brain)
@@ -102,9 +102,9 @@ def prepare_study(
         to_stored = _rigid_chain(heads, reference, template, to_head)
     except CaseError as problem:
         raise type(problem)(f"case {study.id}: {problem}") from problem
-    except RuntimeError as problem:  # SimpleITK's own; what it says is meant for programmers
+    except RuntimeError as problem:  # from SimpleITK; its message is meant for programmers
         raise ImageError(
-            f"case {study.id}: a scan cannot be worked on ({first_line(problem)}); look at the scans."
+            f"case {study.id}: a scan cannot be processed ({first_line(problem)}); inspect the scans."
         ) from problem
     straight = to_stored[reference]
     images = {m: resample(head.array, head.grid, grid, to_stored[m]) for m, head in heads.items()}

@@ -1,7 +1,7 @@
-"""What a series' description, or a file's name, says about it: its modality, or why it is left out.
+"""What a series description or a file name says: the modality, or why the series is left out.
 
 Descriptions are free text that differs between vendors, sites and languages, so the rules look for words that scanners and
-people put there; those of the modalities are `brats3d.spellings`. A series whose words say nothing may still be identified by
+people use; those of the modalities are in `brats3d.spellings`. A series whose words say nothing may still be identified by
 its timing (`by_timing`).
 """
 
@@ -45,18 +45,18 @@ LEFT_OUT: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     ("proton density", _words("pd\\w*", "proton")),
 )
-"""Why a series is left out → the words that say so; the first that fits counts."""
+"""Why a series is left out → the words that say so; the first match counts."""
 
 
 def by_words(text: str) -> tuple[str | None, str]:
-    """Return the modality that a description names, and why; None with the reason where it is none of the four.
+    """Return the modality that a description names, and why; None with the reason if it is none of the four.
 
     Args:
-        text: series description, protocol or file name, as it came.
+        text: series description, protocol or file name, unchanged.
 
     Returns:
         One of ``t1, t1ce, t2, flair`` and the words that say so; or None and why the series is left out. The reason is empty
-        where the words say nothing at all.
+        if the words say nothing at all.
     """
     words = normalise(text)
     for reason, pattern in LEFT_OUT:
@@ -67,7 +67,7 @@ def by_words(text: str) -> tuple[str | None, str]:
 
 
 def by_timing(echo_ms: float | None, repetition_ms: float | None, inversion_ms: float | None) -> tuple[str | None, str]:
-    """Return the modality that a spin echo's timing suggests, and why; None where it suggests none.
+    """Return the modality that a spin echo's timing suggests, and why; None if it suggests none.
 
     Args:
         echo_ms: echo time, or None.

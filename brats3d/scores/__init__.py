@@ -1,7 +1,7 @@
-"""Every score of masks against a reference, on arrays: overlap, surfaces, volumes, lesions, by the rules of a named protocol.
+"""Scores of masks against a reference, on arrays: overlap, surfaces, volumes, lesions, by the rules of a named protocol.
 
-The one implementation in the library: `evaluate`, the choice of thresholds and the validation during training all call it,
-always on painted labels.
+This is the only implementation in the library: `evaluate`, the choice of thresholds and the validation during training all
+use it, always on painted labels.
 """
 
 from brats3d.scores.calibration import Reliability, reliability

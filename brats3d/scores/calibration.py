@@ -1,6 +1,6 @@
-"""Are probabilities what they say? Of the voxels given 0.8, 80 % should be tumour.
+"""Calibration of probabilities: of the voxels given 0.8, 80 % should be tumour.
 
-A `Reliability` is three numbers a bin of probability; two of them add up, so a cohort needs one case in memory.
+A `Reliability` has three numbers per bin of probability; two can be added, so a cohort needs only one case in memory.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often voxels of a probability belong to the region, a bin of probability; all bins are equally wide.
+    """How often voxels belong to the region, per bin of predicted probability; all bins have the same width.
 
-    A bin holds the probabilities from its lower limit up to, not including, the upper one; the last includes 1.
+    A bin includes its lower limit but not its upper one; the last bin includes 1.
     ``a + b`` is the reliability of all voxels of both.
 
     Attributes:
-        counts: voxels a bin.
+        counts: voxels per bin.
         positives: those of them that belong to the region.
-        probability_sums: sum of their probabilities.
+        probability_sums: sums of their probabilities.
     """
 
     counts: tuple[int, ...]
@@ -34,20 +34,20 @@ class Reliability:
 
     @classmethod
     def empty(cls, bins: int = BINS) -> Reliability:
-        """Return the reliability of no voxel, for a sum to start with.
+        """Return the reliability of no voxels, to start a sum.
 
         Args:
             bins: number of bins, 1 to 1000.
 
         Raises:
-            OptionError: so many bins cannot be.
+            OptionError: ``bins`` is out of range.
         """
         check_whole("bins", bins, 1, 1000)
         return cls((0,) * bins, (0,) * bins, (0.0,) * bins)
 
     def __add__(self, other: Reliability) -> Reliability:
         if len(self.counts) != len(other.counts):
-            raise ArrayError(f"found {len(self.counts)} and {len(other.counts)} bins; expected as many in both to add them.")
+            raise ArrayError(f"found {len(self.counts)} and {len(other.counts)} bins; expected equal numbers to add them.")
         return Reliability(
             tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
             tuple(a + b for a, b in zip(self.positives, other.positives, strict=True)),
@@ -61,20 +61,20 @@ class Reliability:
 
     @property
     def mean_probabilities(self) -> tuple[float | None, ...]:
-        """The mean probability of a bin's voxels; None of an empty bin."""
+        """The mean probability of each bin's voxels; None for an empty bin."""
         return tuple(s / n if n else None for s, n in zip(self.probability_sums, self.counts, strict=True))
 
     @property
     def observed_frequencies(self) -> tuple[float | None, ...]:
-        """The share of a bin's voxels that belong to the region; None of an empty bin."""
+        """The share of each bin's voxels that belong to the region; None for an empty bin."""
         return tuple(p / n if n else None for p, n in zip(self.positives, self.counts, strict=True))
 
     @property
     def ece(self) -> float | None:
         """Expected calibration error: mean over voxels of |observed frequency − mean probability| of their bin, 0 to 1.
 
-        None where there is no voxel. Background that is certainly background is nearly always right and makes it small:
-        compare numbers of the same part of the head only.
+        None if there are no voxels. Certain background is nearly always right and makes it small, so compare only values for
+        the same part of the head.
 
         References:
             Naeini, Cooper and Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning"; Guo et al.
@@ -107,21 +107,21 @@ class Reliability:
 def reliability(
     probabilities: np.ndarray, mask: np.ndarray, *, within: np.ndarray | None = None, bins: int = BINS
 ) -> Reliability:
-    """Return how far one case's probabilities of one region are what they say.
+    """Return the reliability of one case's probabilities for one region.
 
     Args:
         probabilities: (X, Y, Z), or any other shape, real, 0 to 1. Not modified.
-        mask: bool of the same shape: what belongs to the region. Not modified.
-        within: bool of the same shape: the voxels to look at, such as the brain; by default all.
+        mask: bool of the same shape, the region. Not modified.
+        within: bool of the same shape, the voxels to include, such as the brain; by default all.
         bins: number of equally wide bins, 1 to 1000.
 
     Returns:
-        The reliability; of no voxel where ``within`` is empty.
+        The reliability; of no voxels if ``within`` is empty.
 
     Raises:
-        ArrayError: the shapes differ, a mask is not bool, or a probability is NaN or not between 0 and 1 (outside ``within``
-            too).
-        OptionError: so many bins cannot be.
+        ArrayError: the shapes differ, a mask is not bool, or a probability is NaN or not between 0 and 1 (even outside
+            ``within``).
+        OptionError: ``bins`` is out of range.
     """
     check_whole("bins", bins, 1, 1000)
     probabilities, mask = np.asarray(probabilities), np.asarray(mask)
@@ -134,14 +134,14 @@ def reliability(
     inside = masks.get("within", ...)
     values = probabilities[inside].astype(np.float64).ravel()
     index = np.minimum((values * bins).astype(np.uint16), bins - 1)
-    # one number a voxel says bin and mask: bins 0 to bins − 1 of the background, then those of the region
+    # one number per voxel encodes bin and mask: bins 0 to bins − 1 of the background, then those of the region
     counts = np.bincount(index + np.multiply(mask[inside], bins, dtype=np.uint16).ravel(), minlength=2 * bins).reshape(2, bins)
     sums = np.bincount(index, weights=values, minlength=bins)
     return Reliability(tuple(counts.sum(0).tolist()), tuple(counts[1].tolist()), tuple(sums.tolist()))
 
 
 def _check_probabilities(probabilities: np.ndarray) -> None:
-    if probabilities.size == 0 or (probabilities.min() >= 0 and probabilities.max() <= 1):  # of NaN neither holds
+    if probabilities.size == 0 or (probabilities.min() >= 0 and probabilities.max() <= 1):  # false for NaN
         return
     wrong = ~((probabilities >= 0) & (probabilities <= 1))
     raise ArrayError(

@@ -1,7 +1,7 @@
-"""Paired comparison of several sets of predictions on the same cases: how large is the difference, and is it more than chance?
+"""Paired comparison of several sets of predictions on the same cases: how large the differences are, and whether by chance.
 
-Every pair of sets, region and metric is one test. The more tests, the likelier one of them looks good by chance, so p-values
-come with Holm's correction over all tests of the comparison; name the few metrics that matter instead of asking for all.
+Every pair of sets, region and metric is one test. With many tests some look significant by chance, so p-values are also given
+with Holm's correction over all tests of the comparison; compare only the few metrics that matter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from brats3d.scores.paired import DECIMALS, Sets, check_metrics, direction, shar
 from brats3d.scores.statistics import RESAMPLES, mean_interval, mean_of
 
 COMPARED = ("dice", "hd95_mm")
-"""What is compared and ranked where nobody says otherwise: the two scores that the challenge ranks by."""
+"""What is compared and ranked by default: the two scores that the challenge ranks by."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Difference:
         first: name of a set.
         second: name of another.
         region: the region.
-        metric: the metric; of ``volume_error_ml`` all numbers are about absolute values.
+        metric: the metric; for ``volume_error_ml`` all numbers are about absolute values.
         better: which way the metric is better: ``higher``, ``lower`` or ``nearer 0``.
         n: cases in which the metric is defined for both.
-        undefined: shared cases in which it is not defined for both; they do not count.
+        undefined: shared cases in which it is undefined for one or both; they do not count.
         mean_first: mean of the first set over the n cases.
         mean_second: mean of the second set.
-        difference: mean over the cases of first minus second.
-        low: lower end of its 95 % bootstrap interval; from 2 cases on.
+        difference: mean over the n cases of first minus second.
+        low: lower end of its 95 % bootstrap interval; needs 2 cases.
         high: its upper end.
         zeros: cases without a difference.
         p: of the two-sided Wilcoxon signed-rank test (see `signed_rank_p`).
         p_holm: the same, corrected for all tests of the comparison (see `holm`).
-        favours: the set that is better on average; None where neither is.
+        favours: the set that is better on average; None if neither is.
     """
 
     first: str
@@ -68,9 +68,9 @@ class Comparison:
 
     Attributes:
         sets: their names.
-        cases: cases that all sets have, sorted; only these are compared.
-        left_out: case → the sets that do not have it, for all others.
-        rows: a difference for each pair of sets, region and metric.
+        cases: cases in all sets, sorted; only these are compared.
+        left_out: case → the sets that lack it, for all others.
+        rows: one difference per pair of sets, region and metric.
         resamples: bootstrap samples of the intervals.
         seed: of the bootstrap.
     """
@@ -84,12 +84,12 @@ class Comparison:
 
     @property
     def tests(self) -> int:
-        """How many tests were done, which is what p-values are corrected for."""
+        """How many tests were done; p-values are corrected for this number."""
         return sum(row.p is not None for row in self.rows)
 
     @property
     def method(self) -> str:
-        """How the numbers came about, in words, for reports."""
+        """How the numbers were computed, in words, for reports."""
         return (
             f"paired over the {len(self.cases)} cases that all sets have; differences are first minus second; intervals: 95 %"
             f" percentile bootstrap over cases, {self.resamples} samples, seed {self.seed}; p: two-sided Wilcoxon signed-rank"
@@ -97,7 +97,7 @@ class Comparison:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as for a summary."""
+        """Return plain values, for summaries."""
         return {
             "sets": [*self.sets],
             "cases": [*self.cases],
@@ -118,23 +118,23 @@ def compare_sets(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Compare every two of several sets of predictions on the cases that all of them have.
+    """Compare each pair of several sets of predictions on the cases in all of them.
 
-    A case counts for a metric where both values are defined; how many do not is in `Difference.undefined`. (A set that leaves a
-    metric undefined where it fails looks better than it is; `rank_sets` counts such a case against it.)
+    A case counts for a metric if both values are defined; `Difference.undefined` is the number of those that do not. (A set
+    whose metric is undefined where it fails looks better than it is; `rank_sets` counts such a case against it.)
 
     Args:
-        sets: set → case → region → metric → value, None where it is undefined. Not modified.
-        regions: regions to compare; by default all that every set has.
+        sets: set → case → region → metric → value, None if undefined. Not modified.
+        regions: regions to compare; by default all that are in every set.
         metrics: metrics to compare, of `DIRECTIONS` or a surface Dice such as ``nsd_2mm``.
         resamples: bootstrap samples of the intervals.
         seed: of the bootstrap.
 
     Returns:
-        Rows by pair of sets (in the order given), region, metric. The order of the cases changes nothing.
+        Rows by pair of sets (in the order given), region, metric. The order of the cases does not matter.
 
     Raises:
-        OptionError: there are fewer than 2 sets, a region is nowhere in one of them, a metric cannot be compared, or
+        OptionError: there are fewer than 2 sets, a set has no scores of a region, a metric cannot be compared, or
             ``resamples`` is less than 1.
         NoCasesError: no case is in all sets.
         ArrayError: a value is infinite or NaN.
@@ -190,35 +190,35 @@ def _difference(names: tuple[str, str], cell: tuple[str, str], values: np.ndarra
 
 
 def signed_rank_p(differences: np.ndarray) -> float | None:
-    """Return the two-sided p of Wilcoxon's signed-rank test: could signs be tossed, how often were the ranks so one-sided?
+    """Return the two-sided p-value of Wilcoxon's signed-rank test.
 
-    Zero differences are dropped, as Wilcoxon did (1945) and as R and SciPy do by default; if nothing is left, p is 1. The null
-    distribution is exact up to 50 differences without ties and up to 13 with ties, else normal and corrected for ties.
+    Zero differences are dropped, as Wilcoxon did (1945) and as R and SciPy do by default; if none are left, p is 1. The null
+    distribution is exact up to 50 differences without ties and up to 13 with ties, otherwise normal with tie correction.
 
     Args:
-        differences: (N,) finite numbers, a case each. Not modified.
+        differences: (N,) finite numbers, one per case. Not modified.
 
     Returns:
-        p; None where there is no case.
+        p; None if there are no cases.
     """
     if len(differences) == 0:
         return None
     left = np.sort(differences[differences != 0])
     if len(left) == 0:
         return 1.0
-    from scipy.stats import wilcoxon  # loads for most of a second, and few who score compare
+    from scipy.stats import wilcoxon  # takes most of a second to import, and few users compare
 
     return min(1.0, float(wilcoxon(left).pvalue))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected for how many tests were done, by Holm's step-down method (1979).
+    """Return p-values corrected for the number of tests by Holm's step-down method (1979).
 
-    The tests may depend on each other. The smallest of m is multiplied by m, the next by m − 1, and so on; none falls below one
+    The tests may be dependent. The smallest of m is multiplied by m, the next by m − 1, and so on; none is smaller than the one
     before it, or exceeds 1.
 
     Args:
-        p_values: a p a test; None is a test that was not done, which stays None and does not count.
+        p_values: one per test; None is a test that was not done, which stays None and does not count.
 
     Raises:
         OptionError: a p is not between 0 and 1.

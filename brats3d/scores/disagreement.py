@@ -1,8 +1,8 @@
-"""How two masks of a region disagree: errors near a boundary, lesions missed or invented, and whether a move mends it.
+"""How two masks of a region disagree: errors near a boundary, lesions missed or invented, and whether a shift fixes it.
 
-An error voxel is one that only one of the masks has; it lies *near* where the other mask is at most `BOUNDARY_MM` (or a voxel,
-where voxels are larger) away, so that moving a boundary by as much would mend it. Shares of errors and the Dice of moved masks
-are estimated on at most `SAMPLE` voxels, evenly taken, the same ones every time.
+An error voxel is in only one of the masks; it is *near* if the other mask is at most `BOUNDARY_MM` (or one voxel, if voxels
+are larger) away, so that moving a boundary that far would fix it. Shares of errors and the Dice of moved masks are estimated
+on at most `SAMPLE` evenly spaced voxels, the same ones every time.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from brats3d.scores.pieces import components
 from brats3d.scores.surfaces import SHELL_VOXELS, border_surface
 
 SPECK_MM3 = 50.0
-"""Missed or invented lesions up to this volume count only where nothing larger is there (BraTS 2023's limit for gliomas)."""
+"""Missed or invented lesions up to this volume count only if there is nothing larger (BraTS 2023's limit for gliomas)."""
 BOUNDARY_MM = 2.0
-"""Errors up to this distance from the other mask are errors of the boundary."""
+"""Errors up to this distance from the other mask are boundary errors."""
 FAR_MM = 5.0
-"""Predicted lesions farther than this from the reference are invented."""
+"""Predicted lesions further than this from the reference are invented."""
 SAMPLE = 4000
 DIRECTIONS = ("left-right", "front-back", "top-bottom")
-"""What a mirrored axis is called in the stored orientation L, P, S, which is that of BraTS files."""
+"""Names of mirrored axes in the stored orientation L, P, S, that of BraTS files."""
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class ErrorVoxels:
-    """The error voxels of one side: at most `SAMPLE` of them, each standing for as many.
+    """The error voxels of one side: at most `SAMPLE` of them, each representing equally many.
 
     Attributes:
-        points: (N, 3) int, places in the box.
-        weight: how many voxels each stands for.
-        distances: (N,) to the other mask, in multiples of `BOUNDARY_MM` or of a larger voxel; infinite where that is empty.
+        points: (N, 3) int, positions in the box.
+        weight: how many voxels each represents.
+        distances: (N,) to the other mask, in multiples of `BOUNDARY_MM` or of a larger voxel; infinite if that is empty.
     """
 
     points: np.ndarray
@@ -46,7 +46,7 @@ class ErrorVoxels:
     distances: np.ndarray
 
     def voxels(self, chosen: np.ndarray) -> float:
-        """Return how many voxels some of the points stand for.
+        """Return how many voxels the chosen points represent.
 
         Args:
             chosen: (N,) bool.
@@ -55,23 +55,23 @@ class ErrorVoxels:
 
     @property
     def near(self) -> np.ndarray:
-        """Which points lie near the other mask, (N,) bool."""
+        """Which points are near the other mask, (N,) bool."""
         chosen: np.ndarray = self.distances <= 1 + ROUNDING
         return chosen
 
 
 @dataclass(frozen=True, eq=False)
 class Disagreement:
-    """Both masks of a region in their joint box, and what rules ask of them; each answer is found once.
+    """Both masks of a region in their joint box, and what the rules need of them; each answer is computed once.
 
     Attributes:
-        prediction: (X, Y, Z) bool, the box of the prediction.
-        reference: the same of the reference.
+        prediction: (X, Y, Z) bool, the prediction within the box.
+        reference: the same for the reference.
         start: the box's first voxel in the whole grid.
         grid: shape of the whole grid.
         spacing_mm: voxel spacing along each axis.
-        others: name → the box of the reference's tissues outside the region.
-        predicted_others: the same of the prediction.
+        others: name → the reference's tissues outside the region, within the box.
+        predicted_others: the same for the prediction.
     """
 
     prediction: np.ndarray
@@ -84,33 +84,33 @@ class Disagreement:
 
     @cached_property
     def counts(self) -> Overlap:
-        """Voxels in both masks and in one of them."""
+        """Voxels in both masks and in only one of them."""
         return count_overlap(self.prediction, self.reference)
 
     @property
     def errors(self) -> int:
-        """Voxels that only one of the masks has."""
+        """Voxels in only one of the masks."""
         return self.counts.false_positive + self.counts.false_negative
 
     def millilitres(self, voxels: float) -> float:
-        """Return the volume of so many voxels."""
+        """Return the volume of a number of voxels."""
         return voxels * float(np.prod(self.spacing_mm)) / 1000
 
     def dice_without(self, voxels: float) -> float:
-        """Return the Dice if so many error voxels were not there; both masks empty: 1."""
+        """Return the Dice without a number of error voxels; both masks empty: 1."""
         total = self.counts.predicted + self.counts.reference - voxels
         return 2 * self.counts.true_positive / total if total > 0 else 1.0
 
     @property
     def dice(self) -> float:
-        """The Dice as it is."""
+        """The Dice of the masks as they are."""
         return self.dice_without(0)
 
     @cached_property
     def lesions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sizes in voxels of the reference's 26-connected lesions of which something was found, and of those missed.
+        """Sizes in voxels of the reference's 26-connected lesions that were found, at least in part, and of those missed.
 
-        Missed specks are left out, unless nothing but specks is there to be missed and nothing was found.
+        Missed specks are left out, unless there are only specks and nothing was found.
         """
         _, _, sizes, hits = _lesions(self.reference, self.prediction)
         missed = sizes[hits == 0]
@@ -119,7 +119,7 @@ class Disagreement:
 
     @cached_property
     def invented(self) -> float:
-        """Voxels of predicted lesions that touch no reference and lie far from it; specks count where nothing was found."""
+        """Voxels of predicted lesions that do not touch the reference and are far from it; specks count if none was found."""
         places, ids, sizes, hits = _lesions(self.prediction, self.reference)
         alone = (hits == 0) & (sizes * np.prod(self.spacing_mm) > (SPECK_MM3 if self.counts.true_positive else 0))
         if not alone.any():
@@ -129,12 +129,12 @@ class Disagreement:
 
     @cached_property
     def extra(self) -> ErrorVoxels:
-        """What was predicted too much."""
+        """Error voxels of the prediction."""
         return self._voxels(np.flatnonzero(self.prediction & ~self.reference), self._reference_surface)
 
     @cached_property
     def missing(self) -> ErrorVoxels:
-        """What was not predicted."""
+        """Error voxels of the reference."""
         return self._voxels(np.flatnonzero(self.reference & ~self.prediction), self._predicted_surface)
 
     @cached_property
@@ -150,7 +150,7 @@ class Disagreement:
         return tuple(s / max(s, BOUNDARY_MM) for s in self.spacing_mm)
 
     def _surface(self, mask: np.ndarray) -> cKDTree | None:
-        """Return a tree of the voxels at a mask's surface; None where the mask is empty."""
+        """Return a tree of the voxels at a mask's surface; None if the mask is empty."""
         surface = border_surface(mask, self._unit)
         if len(surface.points) == 0:
             return None
@@ -163,7 +163,7 @@ class Disagreement:
         return ErrorVoxels(points, weight, other.query((points + SHELL_VOXELS) * self._unit)[0])
 
     def mirrored(self) -> tuple[float, str]:
-        """Return the best Dice of a prediction mirrored about the grid's middle, along any axes, and along which."""
+        """Return the best Dice of the prediction mirrored about the grid's middle along any axes, and those axes."""
         points = _sample(np.flatnonzero(self.prediction), self.prediction.shape)[0]
         last = np.array(self.grid) - 1 - 2 * np.array(self.start)
         tried = []
@@ -172,16 +172,16 @@ class Disagreement:
                 moved = points.copy()
                 moved[:, axes] = last[list(axes)] - points[:, axes]
                 found = self._dice_at(moved)
-                # of equal ones, that with the fewest axes: many tumours are nearly symmetric themselves
+                # among equals the fewest axes: many tumours are nearly symmetric themselves
                 tried.append((round(found, 2), -count, found, " and ".join(DIRECTIONS[axis] for axis in axes)))
         _, _, best, words = max(tried)
         return best, words
 
     def shifted(self) -> tuple[float, tuple[int, ...]]:
-        """Return the best Dice of a shifted prediction, and by how many voxels the prediction is off.
+        """Return the best Dice of the shifted prediction, and by how many voxels the prediction is off.
 
-        Looked for from where both centres of mass meet, voxel by voxel, while that helps; not where they lie together. No mask
-        may be empty.
+        Searches voxel by voxel, as long as that helps, from the shift that aligns the centres of mass; not if they coincide.
+        Neither mask may be empty.
         """
         points = _sample(np.flatnonzero(self.prediction), self.prediction.shape)[0]
         wanted = _sample(np.flatnonzero(self.reference), self.reference.shape)[0]
@@ -196,18 +196,18 @@ class Disagreement:
         return best, tuple((-shift).tolist())
 
     def _dice_at(self, points: np.ndarray) -> float:
-        """Return the Dice if the predicted voxels lay at these points of the box."""
+        """Return the Dice if the predicted voxels were at these points of the box."""
         inside = ((points >= 0) & (points < self.reference.shape)).all(1)
         hits = np.count_nonzero(self.reference[tuple(points[inside].T)]) / len(points)
         return 2 * hits * self.counts.predicted / (self.counts.predicted + self.counts.reference)
 
 
 def _sample(places: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, float]:
-    """Return at most `SAMPLE` of some voxels, evenly taken, and how many voxels each stands for.
+    """Return at most `SAMPLE` evenly spaced voxels, and how many voxels each represents.
 
     Args:
         places: positions in a flattened array.
-        shape: the array's.
+        shape: the array's shape.
     """
     count = min(SAMPLE, len(places))
     chosen = places[np.linspace(0, len(places) - 1, count).astype(int)] if count else places
@@ -215,9 +215,9 @@ def _sample(places: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, flo
 
 
 def _lesions(mask: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the places of a mask's voxels, the number of each one's lesion from 0, and of every lesion its size and hits.
+    """Return the positions of a mask's voxels, the lesion number of each from 0, and the size and hits of every lesion.
 
-    Lesions are 26-connected; hits are voxels that another mask of the same shape has too.
+    Lesions are 26-connected; hits are voxels that are also in the other mask of the same shape.
     """
     places = np.flatnonzero(mask)
     ids = components(mask).numbers.ravel()[places] - 1

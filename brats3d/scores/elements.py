@@ -1,10 +1,10 @@
-"""Surface elements at voxel corners: how much surface lies where voxels of a mask meet.
+"""Surface elements at voxel corners: how much surface there is where voxels of a mask meet.
 
-Around every voxel corner stand 2×2×2 voxels (2×2 in a plane); which of them belong to the mask is a *code* of 8 (4) bits. The
-element is what marching cubes (Lorensen and Cline 1987) cuts through the block at the middle of its edges. Two rules make it
-unambiguous, and reproduce the areas of the surface-distance package for all 256 codes and any spacing:
+Every voxel corner is surrounded by 2×2×2 voxels (2×2 in a plane); which of them belong to the mask is a *code* of 8 (4) bits.
+The element is the cut of marching cubes (Lorensen and Cline 1987) through the block at the middle of its edges. Two rules make
+it unambiguous, and reproduce the areas of the surface-distance package for all 256 codes and any spacing:
 
-- the smaller side is cut off: of more than half the voxels set, the complement is taken (a code and its complement have the
+- the smaller side is cut off: if more than half the voxels are set, the complement is used (a code and its complement have the
   same area);
 - voxels that touch by a face are one piece, voxels that touch by an edge or a corner only are separate pieces.
 

@@ -1,8 +1,8 @@
 """What went wrong in a region, told by rules: exactly one failure class a case and region.
 
-The rules stand in one table, `FAILURES`, and the first that fits gives the class: what would make the others meaningless (a
-mirrored mask) comes before what explains whole lesions, and that before what explains their edge. Every limit is a constant,
-here or in `brats3d.scores.disagreement`, which measures what the rules ask.
+The rules are in one table, `FAILURES`, and the first that fits gives the class: what would make the others meaningless (a
+mirrored mask) comes before what explains whole lesions, and that before what explains their edges. Every limit is a constant,
+here or in `brats3d.scores.disagreement`, which measures what the rules need.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from brats3d.scores.disagreement import BOUNDARY_MM, FAR_MM, SPECK_MM3, Disagree
 from brats3d.scores.overlap import check_masks, joint_box
 
 GOOD_DICE = 0.9
-"""From here on a region is good, unless a lesion was missed or invented; nothing else is looked for."""
+"""From this Dice on a region is good, unless a lesion was missed or invented; nothing else is examined."""
 ACCEPTABLE_DICE = 0.8
-"""Lesions missed or invented explain a score that would be at least this without them; a shift must give as much."""
+"""Missed or invented lesions explain a score that would be at least this without them; a shift must reach it too."""
 DOMINANT = 0.5
-"""Share of all error voxels from which on a kind of error explains the score."""
+"""A kind of error explains the score if it makes up at least this share of all error voxels."""
 SMALL_LESION_ML = 1.0
-"""Lesions up to this volume are small: a ball of 12 mm."""
+"""Lesions up to this volume are small: a ball of 12 mm diameter."""
 LEAP = 0.1
-"""Dice by which a moved prediction must be better, and its distance from 1 must halve, to be suspicious."""
+"""A moved prediction is suspicious if its Dice is better by this much and its distance from 1 is halved."""
 MIRROR_VOXELS, SHIFT_VOXELS = 50, 1000
-"""Both masks must have as many voxels for a mirrored, or a shifted, prediction to mean anything."""
+"""Voxels that both masks need for a mirrored, or a shifted, prediction to mean anything."""
 SMALLEST_SHIFT, FARTHEST_SHIFT = 2, 16
-"""Shifts that are suspicious, in voxels along the axis where they are largest."""
+"""Suspicious shifts, in voxels along the axis where they are largest."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,20 @@ def failure_class(
     others: Mapping[str, np.ndarray] | None = None,
     predicted_others: Mapping[str, np.ndarray] | None = None,
 ) -> Failure:
-    """Tell by rule what went wrong in one region.
+    """Determine by rule what went wrong in one region.
 
     Args:
         prediction: (X, Y, Z) mask of the region, bool or 0 and 1, on the whole grid, L, P, S. Not modified.
-        reference: the same of the reference.
+        reference: the same for the reference.
         spacing_mm: voxel spacing along each axis, in mm.
-        others: name → mask of the reference's tissues that are no part of the region: what was called the region though it is
-            another tissue.
-        predicted_others: name → mask of the prediction's tissues that are no part of the region: what parts of the region were
-            called.
+        others: name → mask of the reference's tissues outside the region: what may have been mistaken for it.
+        predicted_others: name → mask of the prediction's tissues outside the region: what it may have been mistaken for.
 
     Returns:
         The first row of `FAILURES` that fits. Two empty masks are ``good``.
 
     Raises:
-        ArrayError: shapes differ, a mask holds other values than 0 and 1, has not 3 axes, or the spacing does not fit it.
+        ArrayError: shapes differ, a mask has values other than 0 and 1 or not 3 axes, or the spacing does not fit it.
     """
     prediction, reference = check_masks(prediction, reference)
     spacing = _check_spacing(reference, spacing_mm)
@@ -95,7 +93,7 @@ def case_failures(
     label_set: LabelSet,
     reference_label_set: LabelSet | None = None,
 ) -> dict[str, Failure]:
-    """Tell by rule what went wrong in every region of a label.
+    """Determine by rule what went wrong in every region of a label.
 
     Args:
         prediction: (X, Y, Z) label of whole numbers, L, P, S. Not modified.
@@ -109,9 +107,9 @@ def case_failures(
         Region → what went wrong in it, as `failure_class` with all other tissues of both labels.
 
     Raises:
-        ArrayError: the shapes differ, a label has not 3 axes, or the spacing does not fit it.
-        LabelError: a label holds values that are no whole numbers.
-        OptionError: a label set does not define a region asked for.
+        ArrayError: the shapes differ, a label does not have 3 axes, or the spacing does not fit it.
+        LabelError: a label contains values that are not whole numbers.
+        OptionError: a label set does not define one of the regions.
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     check_shapes_equal(prediction=prediction.shape, reference=reference.shape)
@@ -130,7 +128,7 @@ def case_failures(
 
 
 def _outside(label: np.ndarray, coding: LabelSet, region: str) -> dict[str, np.ndarray]:
-    """Return tissue → mask for the tissues of a label that are no part of a region."""
+    """Return tissue → mask for the tissues of a label outside a region."""
     inside = coding.regions[region] if region in coding.regions else (int(region),)
     return {tissue: label == value for value, tissue in coding.tissues.items() if value not in inside}
 
@@ -138,7 +136,9 @@ def _outside(label: np.ndarray, coding: LabelSet, region: str) -> dict[str, np.n
 def _check_spacing(reference: np.ndarray, spacing_mm: Sequence[float]) -> tuple[float, ...]:
     spacing = tuple(float(s) for s in spacing_mm)
     if reference.ndim != 3 or len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
-        raise ArrayError(f"spacing_mm is {spacing} for masks of shape {reference.shape}; expected 3 axes, each with a spacing.")
+        raise ArrayError(
+            f"spacing_mm is {spacing} for masks of shape {reference.shape}; expected 3 axes and a positive spacing for each."
+        )
     return spacing
 
 
@@ -148,7 +148,7 @@ def _first(pair: Disagreement) -> Failure:
 
 
 def _explains(pair: Disagreement, voxels: float) -> bool:
-    """Whether so many error voxels explain the score."""
+    """Return whether that many error voxels explain the score."""
     return voxels > 0 and (voxels >= DOMINANT * pair.errors or pair.dice_without(voxels) >= ACCEPTABLE_DICE)
 
 
@@ -174,7 +174,7 @@ def _geometry(pair: Disagreement) -> str | None:
 
 
 def _confused(pair: Disagreement) -> str | None:
-    """Explain errors that lie in another tissue, the edge between both left out."""
+    """Explain errors that are in another tissue, except along the edge between both."""
     if not pair.counts.reference:
         return None
     total, words = 0.0, []
@@ -236,7 +236,7 @@ class FailureRule:
 
     Attributes:
         meaning: what it says, for reports.
-        test: two masks → the detail, or None where the class does not fit.
+        test: two masks → the detail, or None if the class does not fit.
     """
 
     meaning: str
@@ -247,9 +247,9 @@ FAILURES: Mapping[str, FailureRule] = MappingProxyType({
     "good": FailureRule(
         f"Dice of at least {GOOD_DICE:g}, no lesion over {SPECK_MM3:g} mm³ missed and none invented", _good),
     "geometry suspicious": FailureRule(
-        f"mirrored about the grid's middle, or shifted by up to {FARTHEST_SHIFT} voxels, it would be far better", _geometry),
+        f"it would be far better mirrored about the grid's middle, or shifted by up to {FARTHEST_SHIFT} voxels", _geometry),
     "region confused": FailureRule(
-        f"most errors lie more than {BOUNDARY_MM:g} mm from the boundary, where one tissue was called another", _confused),
+        f"most errors are more than {BOUNDARY_MM:g} mm from the boundary, where one tissue was taken for another", _confused),
     "false alarm": FailureRule(
         f"the reference is empty, or predicted lesions more than {FAR_MM:g} mm from it explain the score", _false_alarm),
     "small lesion missed": FailureRule(
@@ -257,8 +257,8 @@ FAILURES: Mapping[str, FailureRule] = MappingProxyType({
     "one of several lesions missed": FailureRule(
         "lesions without a predicted voxel explain the score; others were found", _some_lesions_missed),
     "lesion missed": FailureRule("nothing of the region was found", _lesions_missed),
-    "boundary": FailureRule(f"most errors lie within {BOUNDARY_MM:g} mm (or a voxel) of the other mask", _boundary),
-    "overgrown": FailureRule("too much is predicted, beyond the boundary", _overgrown),
-    "part missed": FailureRule("too little is predicted, inside the boundary", _part_missed),
+    "boundary": FailureRule(f"most errors are within {BOUNDARY_MM:g} mm (or one voxel) of the other mask", _boundary),
+    "overgrown": FailureRule("too much was predicted, beyond the boundary", _overgrown),
+    "part missed": FailureRule("too little was predicted, inside the boundary", _part_missed),
 })  # fmt: skip
-"""kind → rule, in the order in which they are tried; the last fits always."""
+"""kind → rule, in the order in which they are tried; the last always fits."""

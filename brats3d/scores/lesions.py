@@ -1,18 +1,19 @@
-"""Lesion-wise scores of the challenges from 2023 on: each lesion of the reference is found or missed, each false alarm counts.
+"""Lesion-wise scores of the challenges since 2023: each lesion of the reference is found or missed, each false alarm counts.
 
-The steps, on masks of one region (the numbers are those of the rules of the challenge's task, `LesionRules`):
+The steps, on masks of one region (the numbers come from the rules of the challenge's task, `LesionRules`):
 
 1. The reference is dilated with the 18-neighbour element; voxels whose dilations form one 26-connected piece are one lesion.
-2. The prediction falls into 26-connected components (2023), or into lesions as the reference does, small ones dropped (2024).
-3. A component matches a lesion when it reaches into the lesion's dilation: overlap is not needed. All components that match are
+2. The prediction is split into 26-connected components (2023), or into lesions like the reference, without small ones (2024).
+3. A component matches a lesion if it reaches into the lesion's dilation; overlap is not needed. All matching components are
    joined whole; one component may count for several lesions.
-4. A lesion scores the Dice and HD95 (surface-distance, mm) of itself against its joined components; 0 and the penalty where it
+4. A lesion's scores are the Dice and HD95 (surface-distance, mm) between it and its joined components; 0 and the penalty if it
    is missed.
-5. Lesions up to a size leave the average, but what matches them is used up; a component that matches nothing is a false alarm.
-6. Dice = ΣDice / (lesions + false alarms), HD95 = (ΣHD95 + penalty · false alarms) / (the same); nothing at all: 1 and 0.
+5. Lesions up to a size are left out of the average, but what matches them is used up; a component without a match is a false
+   alarm.
+6. Dice = ΣDice / (lesions + false alarms), HD95 = (ΣHD95 + penalty · false alarms) / (the same); both masks empty: 1 and 0.
 
-A dilated piece holds the dilations of its own lesion and of no other, so one labelling answers steps 1 and 3 for all lesions at
-once. All is done in the joint box of both masks, widened by the dilation but never past the volume, where dilation ends.
+A dilated piece contains the dilation of its own lesion and of no other, so one labelling answers steps 1 and 3 for all lesions
+at once. Everything is done in the joint box of both masks, widened by the dilation but not beyond the volume.
 
 References:
     rachitsaluja/BraTS-2023-Metrics 43c9052 and BraTS-2024-Metrics 9a0ab9c, the scripts the challenges pin.
@@ -44,13 +45,13 @@ class LesionRules:
     """How one region of a challenge's task is scored lesion by lesion.
 
     Attributes:
-        dilations: times the masks are dilated to merge pieces into lesions, and to match them.
-        smallest_mm3: lesions of the reference up to this volume leave the average.
-        merge_prediction: whether the prediction is merged into lesions too (2024 on), or taken by components (2023).
-        smallest_predicted: predicted lesions up to this size are deleted before anything is scored.
-        predicted_in_mm3: whether that size is a volume in mm³; else a number of voxels.
+        dilations: how often the masks are dilated to merge pieces into lesions, and to match them.
+        smallest_mm3: lesions of the reference up to this volume are left out of the average.
+        merge_prediction: whether the prediction is merged into lesions too (since 2024), or split into components (2023).
+        smallest_predicted: predicted lesions up to this size are deleted before scoring.
+        predicted_in_mm3: whether that size is a volume in mm³, not a number of voxels.
         count_false_alarms: whether false alarms lower the average (they are listed in any case).
-        through: regions through which lesions are joined: two that touch the same lesion of such a region become one.
+        through: regions that join lesions: two that touch the same lesion of such a region become one.
     """
 
     dilations: int
@@ -70,8 +71,8 @@ class Lesion:
         reference_mm3: volume of the lesion; 0 for a false alarm.
         predicted_mm3: volume of the predicted components that match it.
         components: numbers of those components, from 1.
-        dice: Dice of lesion and components; 0 where there are none.
-        hd95_mm: their HD95; the penalty where there are none.
+        dice: Dice of lesion and components; 0 if there are none.
+        hd95_mm: their HD95; the penalty if there are none.
         counted: whether it is part of the average.
     """
 
@@ -89,11 +90,11 @@ class LesionScores:
 
     Attributes:
         lesion_dice: average over lesions and false alarms, 0 to 1.
-        lesion_hd95_mm: the same of HD95.
+        lesion_hd95_mm: the same for HD95.
         lesions_tp: lesions of the reference that were found (of those above the size limit).
         lesions_fp: false alarms.
         lesions_fn: lesions that were missed (of those above the size limit).
-        lesions: what stands behind the numbers, in the order of the array.
+        lesions: the individual lesions, in the order of the array.
     """
 
     lesion_dice: float
@@ -110,10 +111,10 @@ def region_pieces(
     spacing_mm: Sequence[float],
     rules: Mapping[str, LesionRules],
 ) -> dict[str, tuple[Pieces, Pieces]]:
-    """Return, a region, the prediction's and the reference's pieces as a challenge counts them.
+    """Return, per region, the pieces of prediction and reference as a challenge counts them.
 
     Args:
-        predictions: region → (X, Y, Z) bool, on the whole grid or a part that dilations cannot leave. Not modified.
+        predictions: region → (X, Y, Z) bool, on the whole grid or a part that contains all dilations. Not modified.
         references: the same regions, on arrays of the same shape. Not modified.
         spacing_mm: voxel spacing along each axis, in mm.
         rules: region → its rules; regions of ``through`` must be among them.
@@ -124,7 +125,7 @@ def region_pieces(
     for region, row in rules.items():
         mask = predictions[region]
         numbers = (merged_lesions(mask, row.dilations) if row.merge_prediction else components(mask)).numbers
-        pieces = Pieces(numbers, numbers)  # nothing asks for the zones of predictions, and they are large
+        pieces = Pieces(numbers, numbers)  # the zones of predictions are not needed, and are large
         smallest = row.smallest_predicted / (voxel_mm3 if row.predicted_in_mm3 else 1)
         found[region] = without_small(pieces, smallest) if smallest else pieces
     return {
@@ -145,10 +146,10 @@ def score_lesions(
 
     Args:
         found: the prediction's pieces.
-        lesions: the reference's, with their zones; arrays of the same shape.
+        lesions: the reference's lesions with their zones; arrays of the same shape.
         spacing_mm: voxel spacing along each axis, in mm.
         rules: the region's rules.
-        penalty: HD95 of what has no match.
+        penalty: HD95 of a lesion or component without a match.
     """
     spacing = tuple(float(s) for s in spacing_mm)
     voxel_mm3 = float(np.prod(spacing))

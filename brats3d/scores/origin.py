@@ -1,7 +1,7 @@
-"""The two figures of the project this one began from, as its code defines them: for comparison only.
+"""The two scores of the project this one started from, as its code defines them; for comparison only.
 
 They are not region scores: the channels are the tissues of labels 1, 2 and 4 (not WT, TC, ET), and predictions are
-probabilities that nothing thresholds. Its "0.78" is the first figure, its "0.67" the second.
+probabilities without a threshold. Its "0.78" is the first score, its "0.67" the second.
 
 References:
     Jack-Etheredge/Brain-Tumor-Segmentation-3D-UNet-CNN, the metrics its model is compiled with.
@@ -41,7 +41,7 @@ def origin_mean_channel_dice(prediction: np.ndarray, reference: np.ndarray) -> f
         reference: masks of the same shape.
 
     Returns:
-        The mean of (2·ΣPR + 1e-5) / (ΣP + ΣR + 1e-5), sums over the last three axes. A channel empty in both counts 1.
+        The mean of (2·ΣPR + 1e-5) / (ΣP + ΣR + 1e-5), sums over the last three axes. A channel empty in both counts as 1.
 
     Raises:
         ArrayError: the shapes differ.

@@ -1,4 +1,4 @@
-"""Counting voxels: how far two masks agree, whatever their shape."""
+"""Voxel counts: how far two masks agree, whatever their shape."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Overlap:
 
     Attributes:
         true_positive: voxels in both.
-        false_positive: voxels of the prediction alone.
-        false_negative: voxels of the reference alone.
+        false_positive: voxels only in the prediction.
+        false_negative: voxels only in the reference.
         true_negative: voxels in neither.
     """
 
@@ -48,12 +48,12 @@ class Overlap:
 
 
 def count_overlap(prediction: np.ndarray, reference: np.ndarray, voxels: int | None = None) -> Overlap:
-    """Count where two masks agree and where not.
+    """Count the voxels where two masks agree and where they do not.
 
     Args:
         prediction: bool array of any shape.
         reference: bool array of the same shape.
-        voxels: how many voxels the whole grid has, where the arrays are a part of it that holds both masks.
+        voxels: number of voxels of the whole grid, if the arrays are a part of it that contains both masks.
     """
     both = int(np.count_nonzero(prediction & reference))
     predicted, wanted = int(np.count_nonzero(prediction)), int(np.count_nonzero(reference))
@@ -72,7 +72,7 @@ def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
         0 to 1. Both empty: 1. One empty: 0.
 
     Raises:
-        ArrayError: the shapes differ, or a mask holds other values than 0 and 1.
+        ArrayError: the shapes differ, or a mask has values other than 0 and 1.
     """
     overlap = count_overlap(*check_masks(prediction, reference))
     total = overlap.predicted + overlap.reference
@@ -80,14 +80,14 @@ def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
 
 
 def check_masks(prediction: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two masks as bool arrays, refusing what is no pair of masks.
+    """Return two masks as bool arrays, refusing anything that is not a pair of masks.
 
     Args:
-        prediction: bool, or any number type with 0 and 1 only.
+        prediction: bool, or any numeric type with only 0 and 1.
         reference: the same.
 
     Raises:
-        ArrayError: the shapes differ, or a mask holds other values than 0 and 1.
+        ArrayError: the shapes differ, or a mask has values other than 0 and 1.
     """
     prediction, reference = np.asarray(prediction), np.asarray(reference)
     check_shapes_equal(prediction=prediction.shape, reference=reference.shape)
@@ -98,7 +98,7 @@ def _binary(name: str, mask: np.ndarray) -> np.ndarray:
     if mask.dtype == bool:
         return mask
     as_bool = mask.astype(bool)
-    wrong = as_bool != mask  # also where it is NaN
+    wrong = as_bool != mask  # also true for NaN
     if wrong.any():
         raise ArrayError(
             f"the {name} holds {mask[wrong].flat[0]!s} in {int(wrong.sum())} of {mask.size} places; expected a mask of 0 and 1:"
@@ -108,16 +108,16 @@ def _binary(name: str, mask: np.ndarray) -> np.ndarray:
 
 
 def joint_box(*masks: np.ndarray) -> tuple[slice, ...]:
-    """Return the smallest box that holds every non-zero value of some arrays of one shape.
+    """Return the smallest box that contains every non-zero value of arrays of one shape.
 
     Args:
         masks: arrays of the same shape; non-zero counts.
 
     Returns:
-        A slice an axis; all empty (0 to 0) where every array is zero.
+        One slice per axis; all empty (0 to 0) if every array is zero.
     """
     box = [slice(None)] * masks[0].ndim
-    for axis in reversed(range(masks[0].ndim)):  # each axis looks only into what is left by those before
+    for axis in reversed(range(masks[0].ndim)):  # each axis examines only what the previous ones left
         others = tuple(a for a in range(masks[0].ndim) if a != axis)
         used = np.logical_or.reduce([(mask[tuple(box)] != 0).any(axis=others) for mask in masks])
         hits = np.flatnonzero(used)
@@ -128,7 +128,7 @@ def joint_box(*masks: np.ndarray) -> tuple[slice, ...]:
 
 
 def widened_box(masks: Sequence[np.ndarray], margin: int) -> tuple[slice, ...]:
-    """Return the joint box of masks, widened on every side, within the array.
+    """Return the joint box of masks, widened on every side within the array.
 
     Args:
         masks: arrays of one shape; non-zero counts.

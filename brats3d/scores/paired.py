@@ -1,4 +1,4 @@
-"""Several sets of predictions on the same cases: which cases they share, which way each score is better, tables of values."""
+"""Several sets of predictions on the same cases: shared cases, the direction of each score, and tables of values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from brats3d.errors import ArrayError, NoCasesError, OptionError, check_option
 
 Sets = Mapping[str, Mapping[str, Mapping[str, Mapping[str, float | None]]]]
-"""set → case → region → metric → value; the last two are region → ``RegionScores.as_row()``. None is undefined."""
+"""set → case → region → metric → value; from region on as ``RegionScores.as_row()``. None is undefined."""
 
 DECIMALS = 12
-"""Values are compared to so many decimals: 0.9 − 0.8 and 0.8 − 0.7 are one difference, whatever their last bits."""
+"""Decimals to which values are compared: 0.9 − 0.8 and 0.8 − 0.7 are equal differences, whatever their last bits."""
 
 DIRECTIONS: Mapping[str, str] = MappingProxyType({
     "dice": "higher",
@@ -33,17 +33,17 @@ DIRECTIONS: Mapping[str, str] = MappingProxyType({
     "lesions_fn": "lower",
     "volume_error_ml": "nearer 0",
 })  # fmt: skip
-"""Metric → what is better. Volumes by themselves are neither good nor bad, so they are not here."""
+"""Metric → what is better. Volumes by themselves are neither good nor bad, so they are not listed."""
 
 
 def direction(metric: str) -> str:
     """Return which way a metric is better: ``higher``, ``lower``, or ``nearer 0`` (then its absolute value is compared).
 
     Args:
-        metric: a key of `DIRECTIONS`, or a surface Dice such as ``nsd_2mm``, whose tolerance anybody may choose.
+        metric: a key of `DIRECTIONS`, or a surface Dice such as ``nsd_2mm`` with any tolerance.
 
     Raises:
-        OptionError: no such metric, or one that is neither good nor bad; the message lists those that can be compared.
+        OptionError: there is no such metric, or it has no direction; the message lists those that can be compared.
     """
     if metric.startswith("nsd_"):
         return "higher"
@@ -52,16 +52,16 @@ def direction(metric: str) -> str:
 
 
 def check_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Return the metrics as a tuple, refusing none, and any that cannot be compared.
+    """Return the metrics as a tuple; raise if there are none or one cannot be compared.
 
     Args:
         metrics: their names.
 
     Raises:
-        OptionError: there is none, or one has no direction.
+        OptionError: there are no metrics, or one has no direction.
     """
     if not metrics:
-        raise OptionError(f"there is no metric to compare; expected one or more of {', '.join(DIRECTIONS)}.")
+        raise OptionError(f"found {len(metrics)} metrics to compare; expected one or more of {', '.join(DIRECTIONS)}.")
     for metric in metrics:
         direction(metric)
     return tuple(dict.fromkeys(metrics))
@@ -73,8 +73,8 @@ class Shared:
 
     Attributes:
         names: the sets.
-        cases: cases that all sets have, sorted.
-        left_out: case → the sets that do not have it, for all others.
+        cases: cases in all sets, sorted.
+        left_out: case → the sets that lack it, for all others.
         regions: regions to compare.
     """
 
@@ -89,16 +89,16 @@ def shared_cases(sets: Sets, regions: Sequence[str] | None = None) -> Shared:
 
     Args:
         sets: set → case → region → metric → value.
-        regions: regions to compare; by default all that every set has, in the first set's order.
+        regions: regions to compare; by default all that are in every set, in the first set's order.
 
     Raises:
-        OptionError: there are fewer than 2 sets, or a region to compare is nowhere in one of them.
+        OptionError: there are fewer than 2 sets, or a set has no scores of a region to compare.
         NoCasesError: no case is in all sets.
     """
     names = tuple(sets)
     if len(names) < 2:
         found = f"1 set of predictions ({names[0]})" if names else "no set of predictions"
-        raise OptionError(f"found {found}; expected at least 2 to compare: give a further one with another name.")
+        raise OptionError(f"found {found}; expected at least 2 to compare: add one with another name.")
     cases = sorted(set.intersection(*(set(rows) for rows in sets.values())))
     if not cases:
         sizes = ", ".join(f"{name} ({len(rows)}{_example(rows)})" for name, rows in sets.items())
@@ -122,16 +122,16 @@ def _example(rows: Mapping[str, object]) -> str:
 
 
 def value_table(sets: Sets, shared: Shared, region: str, metric: str) -> np.ndarray:
-    """Return the values of one metric of one region; of a metric that is better near 0, the absolute values.
+    """Return the values of one metric for one region; absolute values if nearer 0 is better.
 
     Args:
         sets: set → case → region → metric → value.
         shared: what they have in common.
         region: one of its regions.
-        metric: a metric that has a direction.
+        metric: a metric with a direction.
 
     Returns:
-        (cases, sets) float64, rounded to `DECIMALS`; NaN where the score is undefined or was not computed.
+        (cases, sets) float64, rounded to `DECIMALS`; NaN if the score is undefined or was not computed.
 
     Raises:
         ArrayError: a value is infinite or NaN.
@@ -145,7 +145,7 @@ def value_table(sets: Sets, shared: Shared, region: str, metric: str) -> np.ndar
                 continue
             if not math.isfinite(value):
                 raise ArrayError(
-                    f"{metric} of {region} of case {case} in the set {name} is {value}; expected a number, or None where it is"
+                    f"{metric} of {region} of case {case} in the set {name} is {value}; expected a number, or None if"
                     " undefined."
                 )
             table[row, column] = value

@@ -1,7 +1,7 @@
-"""Masks in numbered pieces: components, lesions merged by dilation, and pieces joined through other tissues.
+"""Masks split into numbered pieces: components, lesions merged by dilation, and pieces joined through other tissues.
 
-The element of all dilations is the one with 18 neighbours, components touch by faces, edges or corners (26 neighbours), and
-numbers follow the order of the array, as in the challenges' scripts.
+All dilations use the 18-neighbour element, components touch by faces, edges or corners (26 neighbours), and numbers follow
+the order of the array, as in the challenges' scripts.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """A mask in numbered pieces.
+    """A mask split into numbered pieces.
 
     Attributes:
-        numbers: (X, Y, Z) int16 or int32, 0 where nothing is, else the number of a piece.
-        zones: (X, Y, Z), the same numbers on the dilated mask; ``numbers`` itself where nothing was dilated.
+        numbers: (X, Y, Z) int16 or int32, 0 outside the mask, else the number of a piece.
+        zones: (X, Y, Z), the same numbers on the dilated mask; ``numbers`` itself if nothing was dilated.
     """
 
     numbers: np.ndarray
@@ -31,11 +31,11 @@ class Pieces:
 
 
 def dilate(mask: np.ndarray, times: int) -> np.ndarray:
-    """Return a mask dilated with the 18-neighbour element (faces and edges, no corners), as often as asked.
+    """Return a mask dilated a number of times with the 18-neighbour element (faces and edges, no corners).
 
     Args:
         mask: (X, Y, Z) bool. Not modified.
-        times: how often; the mask grows by offsets with max |·| ≤ times and |dx| + |dy| + |dz| ≤ 2 · times, and ends at the
+        times: how often; the mask grows by offsets with max |·| ≤ times and |dx| + |dy| + |dz| ≤ 2 · times, up to the
             array's border.
     """
     for _ in range(times):
@@ -67,18 +67,18 @@ def components(mask: np.ndarray) -> Pieces:
 
 
 def _kind_of(highest: int) -> type[np.signedinteger]:
-    """Return the smaller type that holds a number: maps of numbers are the largest arrays here."""
+    """Return the smallest type that can hold a number: maps of numbers are the largest arrays here."""
     return np.int16 if highest <= np.iinfo(np.int16).max else np.int32
 
 
 def merged_lesions(mask: np.ndarray, dilations: int) -> Pieces:
-    """Return a mask's lesions: the parts of it inside the 26-connected components of its dilation.
+    """Return a mask's lesions: its parts inside the 26-connected components of its dilation.
 
-    Along an axis two parts merge where at most 2 · dilations empty voxels lie between them.
+    Along an axis two parts merge if there are at most 2 · dilations empty voxels between them.
 
     Args:
         mask: (X, Y, Z) bool. Not modified.
-        dilations: times the mask is dilated.
+        dilations: how often the mask is dilated.
     """
     box = widened_box((mask,), dilations + 1)
     found, count = ndimage.label(dilate(mask[box], dilations), EVERY_NEIGHBOUR)
@@ -88,11 +88,11 @@ def merged_lesions(mask: np.ndarray, dilations: int) -> Pieces:
 
 
 def without_small(pieces: Pieces, largest_dropped: float) -> Pieces:
-    """Return pieces without those of at most so many voxels; the others keep their numbers.
+    """Return pieces without the small ones; the others keep their numbers.
 
     Args:
-        pieces: what to sift. Not modified.
-        largest_dropped: size in voxels up to which a piece goes.
+        pieces: what to filter. Not modified.
+        largest_dropped: size in voxels up to which a piece is dropped.
     """
     sizes = piece_sizes(pieces)
     kept = np.where(sizes > largest_dropped, np.arange(len(sizes)), 0)
@@ -100,7 +100,7 @@ def without_small(pieces: Pieces, largest_dropped: float) -> Pieces:
 
 
 def piece_sizes(pieces: Pieces) -> np.ndarray:
-    """Return the voxels of each piece, by number; 0 for number 0 and for numbers that are not in use.
+    """Return the number of voxels of each piece, by number; 0 for number 0 and for unused numbers.
 
     Args:
         pieces: what to count.
@@ -109,11 +109,11 @@ def piece_sizes(pieces: Pieces) -> np.ndarray:
 
 
 def joined_through(pieces: Pieces, others: Sequence[Pieces]) -> Pieces:
-    """Return pieces numbered anew from 1, those joined that touch the same piece of another mask.
+    """Return pieces renumbered from 1, with those joined that touch the same piece of another mask.
 
-    One after the other, each of the other masks joins the pieces that touch (an 18-neighbour dilation reaches) the same piece
-    of it; a piece that touches several goes with the one of the lowest number. As in the script nothing is joined where no
-    more than one pair touches.
+    In turn, each of the other masks joins the pieces that touch (within one 18-neighbour dilation) the same piece of it; a
+    piece that touches several is joined to the one with the lowest number. As in the script, nothing is joined if only one
+    pair touches.
 
     Args:
         pieces: what to join. Not modified.
@@ -150,7 +150,7 @@ def _touching(numbers: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
 
 
 def meeting_numbers(first: np.ndarray, second: np.ndarray) -> list[tuple[int, int]]:
-    """Return the pairs of positive numbers that stand at the same place of two arrays, sorted, each pair once.
+    """Return the pairs of positive numbers at the same position in two arrays, sorted, each pair once.
 
     Args:
         first: whole numbers.
@@ -162,7 +162,7 @@ def meeting_numbers(first: np.ndarray, second: np.ndarray) -> list[tuple[int, in
 
 
 def _renumber(pieces: Pieces, table: np.ndarray) -> Pieces:
-    """Return pieces with the numbers that a table has for theirs; a zone whose piece is gone has no number any more."""
+    """Return pieces renumbered by a table; zones of dropped pieces lose their number."""
     longer = np.zeros(max(len(table), int(pieces.zones.max(initial=0)) + 1), _kind_of(int(table.max(initial=0))))
     longer[: len(table)] = table
     if np.array_equal(longer, np.arange(len(longer))):

@@ -1,10 +1,10 @@
-"""How challenges scored a case, in one table: which surface, which units, which percentile, and what an empty mask gives.
+"""How challenges scored a case, in one table: surface, units, percentile, and the scores of empty masks.
 
-From 2023 on they score lesions; what a lesion is depends on the task (`brats3d.scores.tasks`), and the rows of those years here
-hold the case-wise numbers that the same scripts print beside them ("legacy").
+Since 2023 they score lesions; what a lesion is depends on the task (`brats3d.scores.tasks`), and the rows of those years here
+have the case-wise scores that the same scripts print beside them ("legacy").
 
-A missed tumour counts: in every row Dice, HD95 and sensitivity of an empty prediction for a tumour have a (bad) value, so it
-never leaves their means. What a protocol leaves undefined is None, an empty field, and never a silent 0.
+A missed tumour counts: in every row Dice, HD95 and sensitivity of an empty prediction for a tumour have a (bad) value, so the
+case is never dropped from their means. What a protocol leaves undefined is None, an empty field, never a silent 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from brats3d.errors import check_option
 from brats3d.scores.surfaces import Pair, Surface, border_surface, element_surface, larger_percentile, union_percentile
 
 BRATS_DIAGONAL_VOXELS = 373.1287
-"""√(240² + 240² + 155²): the penalty of the years whose scans all lie on the BraTS grid."""
+"""√(240² + 240² + 155²): the penalty of the years in which all scans are on the BraTS grid."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Protocol:
         hd95: its HD95 in words, for reports.
         surface: mask, spacing → its surface.
         percentile: the distances between both surfaces → HD95.
-        share: how much of each surface must have its distance for that.
-        spacing_counts: whether distances are in mm; else a voxel counts 1 along each axis, whatever its size.
-        hd95_one_empty: HD95 where one mask is empty; None is the diagonal of the whole grid in mm, or what the task says.
-        iou_both_empty: IoU where both masks are empty; None is undefined. (Dice is 1 and HD95 is 0 in every protocol.)
-        sensitivity_both_empty: sensitivity where both masks are empty.
-        sensitivity_no_reference: sensitivity where the reference alone is empty; None is undefined.
-        precision_both_empty: precision where both masks are empty; None is undefined.
-        precision_no_prediction: precision where the prediction alone is empty; None is undefined.
-        undefined: scores that are no part of the protocol.
+        share: the share of each surface whose distances are needed for that.
+        spacing_counts: whether distances are in mm; otherwise a voxel counts as 1 along each axis, whatever its size.
+        hd95_one_empty: HD95 if one mask is empty; None is the diagonal of the whole grid in mm, or the task's penalty.
+        iou_both_empty: IoU if both masks are empty; None is undefined. (Dice is 1 and HD95 is 0 in every protocol.)
+        sensitivity_both_empty: sensitivity if both masks are empty.
+        sensitivity_no_reference: sensitivity if only the reference is empty; None is undefined.
+        precision_both_empty: precision if both masks are empty; None is undefined.
+        precision_no_prediction: precision if only the prediction is empty; None is undefined.
+        undefined: scores that are not part of the protocol.
     """
 
     name: str
@@ -76,8 +76,8 @@ def _word(value: float | None) -> str:
 
 SURFACE_SCORES = ("hd_mm", "assd_mm", "nsd")
 SURFACE_ELEMENTS = (
-    "surface elements at voxel corners weighted by their area, distances in mm, per direction the first element whose cumulated"
-    " area reaches 95 %, the larger of both directions (surface-distance)"
+    "surface elements at voxel corners weighted by their area, distances in mm, per direction the first element whose"
+    " cumulative area reaches 95 %, the larger of both directions (surface-distance)"
 )
 
 
@@ -151,13 +151,13 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({
 
 
 def find_protocol(name: str) -> Protocol:
-    """Return the protocol of that name.
+    """Return the protocol with a name.
 
     Args:
         name: a key of `PROTOCOLS`.
 
     Raises:
-        OptionError: no protocol has the name; the message lists them.
+        OptionError: there is no such protocol; the message lists them.
     """
     check_option("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]

@@ -1,15 +1,15 @@
-"""The BraTS ranking: sets of predictions ranked case by case, and how far the order could be chance.
+"""The BraTS ranking: sets of predictions ranked case by case, and whether their order could be due to chance.
 
-1. In every case, region and metric all sets are ranked, the best 1. (Dice and HD95 of three regions: 6 ranks a case.)
+1. In every case, region and metric all sets are ranked, the best is 1. (Dice and HD95 of three regions: 6 ranks per case.)
 2. A set's ranks are averaged over regions, metrics and cases; the lowest average wins.
-3. For every two sets the ranks of both are swapped in random cases, many times: p is the share of such permutations whose
-   averages lie as far apart as those found.
+3. For every pair of sets the ranks of both are swapped in random cases, many times: p is the share of these permutations
+   whose averages are at least as far apart as those found.
 
-A penalty (HD95 of an empty mask) simply ranks last in its case, so no single case decides, as it can in a mean.
+A penalty (HD95 of an empty mask) simply ranks last in its case, so no single case can decide, as it can in a mean.
 
 References:
     IUCompPath/PermRanker, README (official for the challenges 2017 to 2025), and ``rank_algorithms`` in nnU-Net's
-    Task082_BraTS_2020. Number of permutations and sides of the test are not published as code; ours are said below.
+    Task082_BraTS_2020. The number of permutations and sides of the test are not published as code; ours are stated below.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from brats3d.scores.comparison import COMPARED
 from brats3d.scores.paired import Sets, Shared, check_metrics, direction, shared_cases, value_table
 
 TIES = ("average", "min")
-"""What equal scores share: the average of their ranks (so that all ranks of a case always add up to the same), or the best."""
+"""Rank of equal scores: the average of their ranks (so that the ranks of a case always have the same sum), or the best."""
 
 PERMUTATIONS = 10_000
-"""Permutations where nobody says otherwise: p down to 0.0001."""
+"""Default number of permutations: p down to 0.0001."""
 
 BLOCK = 1_000_000
-"""Most random numbers held at a time."""
+"""Most random numbers in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one set of predictions stands.
+    """The place of one set of predictions.
 
     Attributes:
         place: 1 is the best; sets with equal averages share the better place.
@@ -52,12 +52,12 @@ class Place:
 
 @dataclass(frozen=True)
 class RankTest:
-    """Whether two sets of predictions stand apart by more than chance.
+    """Whether two sets of predictions differ by more than chance.
 
     Attributes:
         better: the set with the lower average rank.
         worse: the other.
-        difference: how much lower, 0 where they are equal.
+        difference: how much lower, 0 if they are equal.
         p: of the two-sided permutation test, (1 + hits) / (1 + permutations); not corrected for the number of pairs.
     """
 
@@ -73,12 +73,12 @@ class Ranking:
 
     Attributes:
         places: the sets, best first.
-        tests: every two sets, by place.
-        cases: cases that all sets have, sorted; only these are ranked.
-        left_out: case → the sets that do not have it, for all others.
-        regions: what was ranked.
-        metrics: by which metrics.
-        ties: a word of `TIES`.
+        tests: every pair of sets, by place.
+        cases: cases in all sets, sorted; only these are ranked.
+        left_out: case → the sets that lack it, for all others.
+        regions: the regions ranked by.
+        metrics: the metrics ranked by.
+        ties: one of `TIES`.
         permutations: number of permutations of each test.
         seed: of the permutations.
     """
@@ -95,7 +95,7 @@ class Ranking:
 
     @property
     def method(self) -> str:
-        """How the ranks came about, in words, for reports."""
+        """How the ranks were computed, in words, for reports."""
         return (
             f"ranks of {', '.join(self.metrics)} of {', '.join(self.regions)} in each of {len(self.cases)} cases, ties"
             f" {self.ties}, undefined last, averaged; p: two-sided permutation test over cases, {self.permutations}"
@@ -103,7 +103,7 @@ class Ranking:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as for a summary."""
+        """Return plain values, for summaries."""
         return {
             **vars(self),
             "places": [{**vars(place)} for place in self.places],
@@ -125,25 +125,25 @@ def rank_sets(
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> Ranking:
-    """Rank several sets of predictions on the cases that all of them have, as the challenge does.
+    """Rank several sets of predictions on the cases in all of them, as the challenge does.
 
-    An undefined score (None) ranks last in its case, beside all others that are undefined: a set gains nothing by a score that
-    does not exist where it fails.
+    An undefined score (None) ranks last in its case, tied with all other undefined ones, so a set gains nothing from a score
+    that is undefined where it fails.
 
     Args:
-        sets: set → case → region → metric → value, None where it is undefined. Not modified.
-        regions: regions to rank by; by default all that every set has.
+        sets: set → case → region → metric → value, None if undefined. Not modified.
+        regions: regions to rank by; by default all that are in every set.
         metrics: metrics to rank by, of `DIRECTIONS` or a surface Dice such as ``nsd_2mm``.
-        ties: a word of `TIES`.
+        ties: one of `TIES`.
         permutations: permutations of each pairwise test.
         seed: of the permutations.
 
     Returns:
-        The ranking. The order of cases and of sets changes nothing; sets with equal averages are sorted by name.
+        The ranking. The order of cases and sets does not matter; sets with equal averages are sorted by name.
 
     Raises:
-        OptionError: there are fewer than 2 sets, a region is nowhere in one of them, a metric cannot be compared, or is
-            undefined throughout, ``ties`` is no such word, or ``permutations`` is less than 1.
+        OptionError: there are fewer than 2 sets, a set has no scores of a region, a metric cannot be compared or is undefined
+            throughout, ``ties`` is not one of `TIES`, or ``permutations`` is less than 1.
         NoCasesError: no case is in all sets.
         ArrayError: a value is infinite or NaN.
     """
@@ -174,7 +174,7 @@ def rank_sets(
 
 
 def _doubled_ranks_by_case(sets: Sets, shared: Shared, metrics: Sequence[str], ties: str) -> np.ndarray:
-    """Return (cases, sets) int64: twice the sum of a set's ranks in a case. (Doubled, ranks are whole, and sums are exact.)"""
+    """Return (cases, sets) int64: twice the sum of a set's ranks in a case. (Doubled ranks are integers with exact sums.)"""
     total = np.zeros((len(shared.cases), len(shared.names)), np.int64)
     for metric in metrics:
         tables = [value_table(sets, shared, region, metric) for region in shared.regions]
@@ -190,11 +190,11 @@ def _doubled_ranks_by_case(sets: Sets, shared: Shared, metrics: Sequence[str], t
 
 
 def doubled_ranks(losses: np.ndarray, ties: str = "average") -> np.ndarray:
-    """Return twice the ranks of some values along the last axis, which are whole numbers.
+    """Return twice the ranks of values along the last axis, which are whole numbers.
 
     Args:
-        losses: (cases, sets), lower is better; infinite ranks last.
-        ties: a word of `TIES`.
+        losses: (cases, sets), lower is better; infinity ranks last.
+        ties: one of `TIES`.
 
     Returns:
         (cases, sets) int64; the lowest value has 2.
@@ -205,7 +205,7 @@ def doubled_ranks(losses: np.ndarray, ties: str = "average") -> np.ndarray:
 
 
 def _permutation_p(differences: np.ndarray, permutations: int, seed: int) -> list[float]:
-    """Return p of each column of (cases, pairs) whole numbers: swapping two sets in a case turns the sign of its difference."""
+    """Return p for each column of (cases, pairs) integers: swapping two sets in a case flips the sign of its difference."""
     found = np.abs(differences.sum(0))
     generator, hits = np.random.default_rng(seed), np.zeros(differences.shape[1], np.int64)
     rows = max(1, BLOCK // len(differences))

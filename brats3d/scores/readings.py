@@ -1,9 +1,9 @@
-"""What scores alone do not show: a label read in another coding than it was written in, and tissues that nobody scores.
+"""What scores alone do not show: a label read in the wrong coding, and tissues that are not scored.
 
-Exchange the numbers of two tissues, and the whole tumour agrees as before while the cores lie apart. A poor prediction may have
-a core in the wrong place too; so the other label sets are tried, and one of them has to bring the cores together. On the labels
-of 39 cases, deformed three times each (Dice of WT 0.7 to 0.97), that found no exchange where there was none, and three quarters
-of those made between L23 and LMSD; the others have a WT too poor to tell, or next to no core.
+If the values of two tissues are exchanged, the whole tumours still agree, but the cores are apart. A poor prediction may also
+have its core in the wrong place, so the other label sets are tried, and one of them must bring the cores together. On the
+labels of 39 cases, each deformed three times (Dice of WT 0.7 to 0.97), this raised no false alarm and found three quarters of
+the exchanges made between L23 and LMSD; the others had too poor a WT, or hardly any core.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from brats3d.scores.overlap import widened_box
 ALIKE_DICE = 0.8
 """From this Dice of WT on, two labels show the same tumour."""
 EQUAL_DICE = 0.99
-"""From this Dice of WT on, cores that share no voxel are told even if no label set explains it."""
+"""From this Dice of WT on, cores that share no voxels are reported even if no label set explains it."""
 APART = 0.3
-"""Cores lie apart if they share no more than this part of the smaller one."""
+"""Cores are apart if they share at most this part of the smaller one."""
 EXPLAINED_DICE = 0.5
-"""Dice that the cores must have in the other reading."""
+"""Dice that the cores must reach in the other reading."""
 
 CORE = "TC without ET"
-"""What is compared: most codings share ET, so that a label with a large one has a fair TC in the wrong coding too."""
+"""What is compared: most codings share ET, so a label with a large ET has a fair TC even in the wrong coding."""
 
 
 @dataclass(frozen=True)
 class OtherReading:
-    """That the two labels of a case seem to be coded differently.
+    """A sign that the two labels of a case are coded differently.
 
     Attributes:
-        side: ``prediction`` or ``reference``, whichever would have to be read otherwise.
+        side: ``prediction`` or ``reference``, whichever should be read differently.
         label_set: the label set under which the cores agree; empty if none explains it.
         dice: Dice of TC as read.
-        other_dice: Dice of TC if that side is read in ``label_set``; as read if that is empty.
+        other_dice: Dice of TC if that side is read in ``label_set``; equal to ``dice`` if that is empty.
     """
 
     side: str
@@ -50,17 +50,17 @@ class OtherReading:
 def other_reading(
     prediction: np.ndarray, reference: np.ndarray, *, label_set: LabelSet, reference_label_set: LabelSet
 ) -> OtherReading | None:
-    """Return how one of two labels should rather be read, where WT agrees and the cores do not.
+    """Return how one of two labels should be read instead, if WT agrees and the cores do not.
 
     Args:
         prediction: (X, Y, Z) label of whole numbers. Not modified.
         reference: label of the same shape. Not modified.
-        label_set: what the prediction's values are taken for.
-        reference_label_set: what the reference's values are taken for.
+        label_set: how the prediction's values are read.
+        reference_label_set: how the reference's values are read.
 
     Returns:
-        The reading with the best TC, rather of the prediction, whose coding is less sure. None if WT differs, the cores meet or
-        one is empty, or nothing explains it (unless WT is equal and TC shares no voxel).
+        The reading with the best TC, preferably of the prediction, whose coding is less certain. None if WT differs, the cores
+        meet or one is empty, or nothing explains it (unless WT is equal and TC shares no voxels).
     """
     codings = (label_set, reference_label_set)
     if not all({"WT", "TC"} <= set(coding.regions) for coding in codings):
@@ -82,9 +82,9 @@ def other_reading(
 
 
 def _explanation(label: np.ndarray, coding: LabelSet, wanted: Mapping[str, np.ndarray]) -> tuple[str, float]:
-    """Return the label set that brings a label's core to where it is wanted, and Dice of TC then; an empty name if none does.
+    """Return the label set in which a label's core is where it should be, and its Dice of TC; an empty name if there is none.
 
-    Of several the one with the best TC, then one that knows ET, then the one with the best ET.
+    Of several the one with the best TC, then one that defines ET, then the one with the best ET.
     """
     found: dict[str, tuple[float, bool, float]] = {}
     for other in _others(label, coding):
@@ -96,12 +96,12 @@ def _explanation(label: np.ndarray, coding: LabelSet, wanted: Mapping[str, np.nd
 
 
 def unscored_regions(label: np.ndarray, coding: LabelSet, scored: Iterable[str]) -> tuple[str, ...]:
-    """Return the tissues of a label that lie in none of the regions scored, as regions if the coding has such.
+    """Return the tissues of a label outside all scored regions, as regions if the coding defines them.
 
     Args:
         label: array of whole numbers. Not modified.
         coding: what the values mean.
-        scored: names of the regions scored.
+        scored: names of the scored regions.
     """
     covered = {value for region in scored for value in coding.regions.get(region, ())}
     alone = {values[0]: region for region, values in coding.regions.items() if len(values) == 1}
@@ -110,7 +110,7 @@ def unscored_regions(label: np.ndarray, coding: LabelSet, scored: Iterable[str])
 
 
 def _values(coding: LabelSet, part: str) -> frozenset[int]:
-    """Return the values of a region, none if the coding lacks it, or of `CORE`."""
+    """Return the values of a region or of `CORE`; none if the coding lacks it."""
     if part == CORE:
         return frozenset(coding.regions["TC"]).difference(coding.regions.get("ET", ()))
     return frozenset(coding.regions.get(part, ()))
@@ -121,7 +121,7 @@ def _mask(label: np.ndarray, coding: LabelSet, part: str) -> np.ndarray:
 
 
 def _others(label: np.ndarray, coding: LabelSet) -> Iterator[LabelSet]:
-    """Yield the label sets that read the values of a label as the same whole tumour with another core."""
+    """Yield the label sets in which a label has the same whole tumour but another core."""
     values = frozenset(np.unique(label).tolist())
     whole, core = (values & _values(coding, part) for part in ("WT", CORE))
     for other in label_sets_with(values):

@@ -34,16 +34,15 @@ def region_scores(
         reference: mask of the same shape. Not modified.
         spacing_mm: voxel spacing along each axis, in mm.
         protocol: a key of `PROTOCOLS`: the definition of HD95 and what empty masks give.
-        tolerances_mm: of the normalised surface Dice.
+        tolerances_mm: tolerances of the normalised surface Dice.
 
     Returns:
         The scores. Both masks empty: Dice 1, HD95 0. One empty: Dice 0 and the protocol's penalty as HD95. The other ratios
-        of empty masks are in `PROTOCOLS`; the other distances follow HD95, a surface Dice follows Dice.
+        of empty masks are in `PROTOCOLS`; the other distances follow HD95, the surface Dice follows Dice.
 
     Raises:
-        ArrayError: the shapes differ, a mask holds other values than 0 and 1, has not 2 or 3 axes, or the spacing does not
-            fit it.
-        OptionError: the protocol is unknown, or a tolerance negative.
+        ArrayError: the shapes differ, a mask has values other than 0 and 1 or not 2 or 3 axes, or the spacing does not fit it.
+        OptionError: the protocol is unknown, or a tolerance is negative.
     """
     scoring = Scoring(protocol, tolerances_mm=tuple(float(t) for t in tolerances_mm))
     prediction, reference = check_masks(prediction, reference)
@@ -56,8 +55,8 @@ def lesion_scores(
 ) -> LesionScores:
     """Score one mask lesion by lesion against its reference.
 
-    Lesions are joined within the region alone; those that the 2024 challenges join through other tissues need a whole label,
-    `case_scores`.
+    Lesions are joined only within the region; joining them through other tissues, as the 2024 challenges do, needs a whole
+    label (`case_scores`).
 
     Args:
         prediction: (X, Y, Z), bool or 0 and 1. Not modified.
@@ -67,10 +66,10 @@ def lesion_scores(
         penalty: HD95 of a missed lesion and of a false alarm; None is the diagonal in voxels.
 
     Returns:
-        The scores, and the lesions behind them. Nothing in either mask: Dice 1, HD95 0.
+        The scores and the individual lesions. Both masks empty: Dice 1, HD95 0.
 
     Raises:
-        ArrayError: the shapes differ, a mask holds other values than 0 and 1, has not 3 axes, or the spacing does not fit it.
+        ArrayError: the shapes differ, a mask has values other than 0 and 1 or not 3 axes, or the spacing does not fit it.
     """
     prediction, reference = check_masks(prediction, reference)
     spacing = _check_spacing(reference.shape, spacing_mm, axes=(3,))
@@ -95,18 +94,18 @@ def case_scores(
         prediction: (X, Y) or (X, Y, Z) label of whole numbers, any type; three axes for lesion-wise protocols. Not modified.
         reference: label of the same shape. Not modified.
         spacing_mm: voxel spacing along each axis, in mm.
-        scoring: what to score, and by whose rules; by default WT, TC and ET case-wise.
+        scoring: what to score, by which rules; by default WT, TC and ET case-wise.
         label_set: what the prediction's values mean.
         reference_label_set: what the reference's values mean; by default the same.
 
     Returns:
-        Region → its scores, in the order asked for.
+        Region → its scores, in the order of ``scoring.regions``.
 
     Raises:
-        ArrayError: the shapes differ, a label has not 2 or 3 axes, or the spacing does not fit it.
-        LabelError: a label holds values outside its label set, or values that are no whole numbers, or the two label sets
+        ArrayError: the shapes differ, a label does not have 2 or 3 axes, or the spacing does not fit it.
+        LabelError: a label has values outside its label set, or values that are not whole numbers, or the two label sets
             share none of the regions.
-        OptionError: a label set does not define a region asked for, or the task has no rules for it.
+        OptionError: a label set does not define one of the regions, or the task has no rules for it.
     """
     scoring = scoring or Scoring()
     task = find_task(scoring.protocol, scoring.task)
@@ -146,7 +145,7 @@ class _Frame:
         return find_task(self.scoring.protocol, self.scoring.task)
 
     def penalty(self) -> float:
-        """Return the HD95 of one empty mask."""
+        """Return the HD95 if one mask is empty."""
         if self.task is not None:
             return _penalty(self.task.penalty, self.grid)
         if self.rules.hd95_one_empty is not None:
@@ -159,16 +158,16 @@ def _penalty(fixed: float | None, grid: tuple[int, ...]) -> float:
 
 
 def scored_regions(scoring: Scoring, label_set: LabelSet, reference_label_set: LabelSet) -> tuple[str, ...]:
-    """Return the regions that are scored, in order.
+    """Return the regions to score, in order.
 
     Args:
-        scoring: what to score, and by whose rules.
+        scoring: what to score, by which rules.
         label_set: what the prediction's values mean.
         reference_label_set: what the reference's values mean.
 
     Raises:
         LabelError: the two label sets share none of the regions.
-        OptionError: the task has no rules for a region asked for.
+        OptionError: the task has no rules for a region of ``scoring``.
     """
     task, codings = find_task(scoring.protocol, scoring.task), (label_set, reference_label_set)
     if scoring.regions is not None:
@@ -184,12 +183,12 @@ def scored_regions(scoring: Scoring, label_set: LabelSet, reference_label_set: L
     if not shared:
         names = [*dict.fromkeys(coding.name for coding in codings)]
         have = f"{names[0]} and {names[1]} share" if names[1:] else f"{names[0]} has"
-        raise LabelError(f"{have} none of the regions {', '.join(usual)}: choose a protocol and task that scores others.")
+        raise LabelError(f"{have} none of the regions {', '.join(usual)}: choose a protocol and task that score others.")
     return shared
 
 
 def _rules(task: Task, codings: tuple[LabelSet, LabelSet]) -> dict[str, LesionRules]:
-    """Return the rules of all regions that both label sets define; what they do not define joins no lesions."""
+    """Return the rules of all regions that both label sets define; undefined regions do not join lesions."""
     known = {
         region: row
         for region, row in {**task.regions, **task.helpers}.items()
@@ -208,7 +207,7 @@ def _check_spacing(shape: tuple[int, ...], spacing_mm: Sequence[float], axes: tu
 
 
 def _score(prediction: np.ndarray, reference: np.ndarray, frame: _Frame) -> RegionScores:
-    """Score two bool masks that hold all that is set on the grid."""
+    """Score two bool masks that contain all set voxels of the grid."""
     box = joint_box(prediction, reference)
     prediction, reference = prediction[box], reference[box]
     counts = count_overlap(prediction, reference, voxels=int(np.prod(frame.grid)))
@@ -227,13 +226,13 @@ def _score(prediction: np.ndarray, reference: np.ndarray, frame: _Frame) -> Regi
 def _score_by_lesion(
     prediction: np.ndarray, reference: np.ndarray, pieces: tuple[Pieces, Pieces], frame: _Frame, region: str
 ) -> RegionScores:
-    """Score two bool masks as wholes and by their lesions."""
+    """Score two bool masks as a whole and by their lesions."""
     task = frame.task
     if task is None:
         raise ValueError(f"protocol {frame.scoring.protocol} has no lesions")
     found, lesions = pieces
     if task.numbered:
-        prediction = found.numbers > 0  # what is too small is gone from the case-wise numbers too
+        prediction = found.numbers > 0  # small lesions are dropped from the case-wise scores too
     scores = _score(prediction, reference, frame)
     if task.numbered:
         scores = replace(scores, **_numbered(found.numbers, lesions.numbers, frame))
@@ -242,7 +241,7 @@ def _score_by_lesion(
 
 
 def _numbered(prediction: np.ndarray, reference: np.ndarray, frame: _Frame) -> dict[str, Any]:
-    """Return what 2024's script makes of maps of numbered lesions where it means masks (see `brats3d.scores.tasks`)."""
+    """Return the scores that the 2024 script computes on maps of numbered lesions (see `brats3d.scores.tasks`)."""
     total, predicted, wanted = int(np.prod(frame.grid)), int(prediction.sum()), int(reference.sum())
     hits = int(np.count_nonzero((prediction == 1) & (reference == 1)))
     neither = total - int(np.count_nonzero((prediction == 1) | (reference == 1)))
@@ -278,7 +277,7 @@ def _ratios(counts: Overlap, rules: Protocol) -> dict[str, float | None]:
 
 
 def _surface_scores(prediction: np.ndarray, reference: np.ndarray, frame: _Frame) -> dict[str, Any]:
-    """Return the scores read off the surface distances, which are found once."""
+    """Return the scores based on surface distances, which are computed once."""
     rules, tolerances = frame.rules, frame.scoring.tolerances_mm
     filled = [bool(mask.any()) for mask in (prediction, reference)]
     if not all(filled):

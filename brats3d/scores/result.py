@@ -1,4 +1,4 @@
-"""What scoring takes and gives: whose rules, and the numbers of one region."""
+"""Input and output of scoring: the rules, and the scores of one region."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from brats3d.scores.lesions import Lesion
 from brats3d.scores.tasks import find_task
 
 TOLERANCES_MM = (1.0, 2.0)
-"""Tolerances of the normalised surface Dice, where nobody says others: about a voxel and two."""
+"""Default tolerances of the normalised surface Dice: about one voxel and two."""
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What to score, and by whose rules.
+    """What to score, by which rules.
 
     Attributes:
         protocol: a key of `PROTOCOLS`.
         task: a task of a lesion-wise protocol; by default ``GLI``.
         regions: names of regions, or values of the label (``"4"``), in order; by default the task's, or WT, TC and ET, as far
             as the label sets define them.
-        tolerances_mm: of the normalised surface Dice.
+        tolerances_mm: tolerances of the normalised surface Dice.
 
     Raises:
-        OptionError: no such protocol or task, or a tolerance is negative.
+        OptionError: there is no such protocol or task, or a tolerance is negative.
     """
 
     protocol: str = "casewise"
@@ -46,25 +46,25 @@ class RegionScores:
 
     Attributes:
         dice: 2·TP / (2·TP + FP + FN), 0 to 1.
-        hd95_mm: 95th percentile of the surface distances (in voxels where the protocol leaves spacing out).
+        hd95_mm: 95th percentile of the surface distances (in voxels if the protocol ignores spacing).
         sensitivity: TP / (TP + FN), the share of the reference that was found.
-        specificity: TN / (TN + FP) over the whole grid; None where the reference fills it.
+        specificity: TN / (TN + FP) over the whole grid; None if the reference fills it.
         precision: TP / (TP + FP), the share of the prediction that is right.
         iou: TP / (TP + FP + FN).
-        lesion_dice: lesion-wise Dice; None in protocols that score cases only, as the next four.
+        lesion_dice: lesion-wise Dice; None in protocols that only score whole cases, as are the next four.
         lesion_hd95_mm: lesion-wise HD95.
         lesions_tp: lesions found.
         lesions_fp: false alarms.
         lesions_fn: lesions missed.
         hd_mm: Hausdorff distance, the largest of the surface distances.
         assd_mm: average symmetric surface distance.
-        nsd: normalised surface Dice, tolerance in mm → share; a column each, such as ``nsd_2mm``.
-        reference_ml: volume of the reference in millilitres; None in a plane.
-        predicted_ml: volume of the prediction in millilitres; None in a plane.
-        volume_error_ml: predicted minus reference volume in millilitres; None in a plane.
+        nsd: normalised surface Dice, tolerance in mm → share; one column each, such as ``nsd_2mm``.
+        reference_ml: volume of the reference in millilitres; None in 2-D.
+        predicted_ml: volume of the prediction in millilitres; None in 2-D.
+        volume_error_ml: predicted minus reference volume in millilitres; None in 2-D.
         reference_voxels: voxels of the reference.
         predicted_voxels: voxels of the prediction.
-        lesions: what stands behind the lesion-wise numbers; no column.
+        lesions: the individual lesions behind the lesion-wise scores; not a column.
     """
 
     dice: float
@@ -90,7 +90,7 @@ class RegionScores:
 
     @property
     def penalised(self) -> bool:
-        """Whether exactly one mask is empty, so that HD95 is the protocol's penalty and no measured distance."""
+        """Whether exactly one mask is empty, so that HD95 is the protocol's penalty, not a measured distance."""
         return (self.reference_voxels == 0) != (self.predicted_voxels == 0)
 
     def as_row(self) -> dict[str, float | int | None]:
@@ -104,15 +104,15 @@ class RegionScores:
         return row
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values that `from_dict` makes scores of again."""
+        """Return plain values for `from_dict`."""
         return {**vars(self), "nsd": [*self.nsd.items()], "lesions": [vars(lesion) for lesion in self.lesions]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RegionScores:
-        """Return the scores that `as_dict` wrote.
+        """Return the scores from the values of `as_dict`.
 
         Args:
-            values: what it returned, or what JSON made of that.
+            values: what it returned, possibly via JSON.
         """
         lesions = tuple(Lesion(**{**row, "components": tuple(row["components"])}) for row in values["lesions"])
         return cls(**{**values, "nsd": {float(t): share for t, share in values["nsd"]}, "lesions": lesions})

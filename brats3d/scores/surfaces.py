@@ -1,14 +1,14 @@
-"""Surfaces of masks, distances between them, and what is read off those distances.
+"""Surfaces of masks, distances between them, and scores based on those distances.
 
 Two definitions of a surface are in use, and they give different numbers (Protocol says which one counts):
 
 - `element_surface`: voxel corners where mask and background meet, weighted by the area of the surface element there.
-- `border_surface`: voxels of the mask with a face neighbour outside it, each weighing 1.
+- `border_surface`: voxels of the mask with a face neighbour outside it, each with weight 1.
 
-`distances` is exact and made for masks that nearly agree, as predictions do: points of one surface look for the other in shells
-of growing radius around themselves (whole voxel offsets), points on both surfaces first; only those that find nothing within
-`SHELL_VOXELS` ask a k-d tree. The obvious way, a Euclidean distance transform of the box around both masks, costs several
-times as much (benchmarks/scores.py).
+`distances` is exact and made for masks that nearly agree, as predictions do: points of one surface search for the other in
+shells of growing radius (whole voxel offsets), points on both surfaces first; only those that find nothing within
+`SHELL_VOXELS` use a k-d tree. The obvious way, a Euclidean distance transform of the box around both masks, takes several
+times as long (benchmarks/scores.py).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from brats3d.scores.elements import element_areas, neighbour_codes
 
 SHELL_VOXELS = 3
 FEW_POINTS = 200
-"""Up to so many points look for the nearest target in the slab that must hold it; a tree of all targets would take longer."""
+"""Up to this many points search for the nearest target in the slab that must contain it; a tree of all would take longer."""
 SAMPLED_TARGETS = 1000
-"""Of so many targets the nearest says how thick that slab is."""
+"""The nearest of this many targets determines how thick that slab is."""
 ROUNDING = 1e-9
-"""Shares of area are compared with this tolerance, so that an exact tie does not hang on the order of a sum."""
+"""Shares of area are compared with this tolerance, so that an exact tie does not depend on the order of a sum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Surface:
     Attributes:
         present: bool array in C order with a margin of `SHELL_VOXELS` on every side: True at the points.
         points: (N,) positions in the flattened ``present``.
-        weights: (N,) float64, what each point counts.
+        weights: (N,) float64, the weight of each point.
     """
 
     present: np.ndarray
@@ -47,7 +47,7 @@ class Surface:
     weights: np.ndarray
 
     def coordinates_mm(self, points: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
-        """Return where positions of the flattened array lie.
+        """Return the coordinates of positions in the flattened array.
 
         Args:
             points: (N,) positions in the flattened ``present``.
@@ -60,10 +60,10 @@ class Surface:
 
 
 def element_surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
-    """Return the voxel corners at which a mask ends, each with the area of its surface element.
+    """Return the voxel corners on a mask's surface, each with the area of its surface element.
 
     Args:
-        mask: (X, Y) or (X, Y, Z) bool; outside it lies nothing. An empty mask has no points.
+        mask: (X, Y) or (X, Y, Z) bool; outside the array is background. An empty mask has no points.
         spacing_mm: voxel spacing along each axis.
 
     References:
@@ -76,11 +76,11 @@ def element_surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
 
 
 def border_surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
-    """Return the voxels of a mask that have a face neighbour outside it (or lie at the volume's border), each weighing 1.
+    """Return the voxels of a mask with a face neighbour outside it (or at the volume's border), each with weight 1.
 
     Args:
-        mask: (X, Y) or (X, Y, Z) bool; outside it lies nothing. An empty mask has no points.
-        spacing_mm: not used: a border voxel counts the same whatever its shape.
+        mask: (X, Y) or (X, Y, Z) bool; outside the array is background. An empty mask has no points.
+        spacing_mm: ignored: a border voxel has the same weight whatever its shape.
 
     References:
         loli/medpy, ``medpy.metric.binary``: mask minus its erosion by the 6-neighbour (4-neighbour) element.
@@ -92,7 +92,7 @@ def border_surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
         inside[(*ahead, slice(1, None))] &= mask[(*ahead, slice(None, -1))]
         inside[(*ahead, slice(None, -1))] &= mask[(*ahead, slice(1, None))]
         for end in (slice(1), slice(-1, None)):
-            inside[(*ahead, end)] = False  # outside the volume lies nothing
+            inside[(*ahead, end)] = False  # outside the volume is background
     present = np.pad(mask & ~inside, SHELL_VOXELS)
     points = np.flatnonzero(present)
     return Surface(present, points, np.ones(len(points)))
@@ -102,10 +102,10 @@ def distances(start: Surface, target: Surface, spacing_mm: tuple[float, ...], sh
     """Return the distance from every point of a surface to the nearest point of another.
 
     Args:
-        start: where distances begin; of the same array shape as ``target``.
+        start: where distances start; of the same array shape as ``target``.
         target: where they end; at least one point.
         spacing_mm: voxel spacing along each axis.
-        share: how much of the start's weight needs its distance. The farthest points, past that share, may stay infinite.
+        share: share of the start's weight that needs distances. Those of the farthest points, beyond it, may stay infinite.
 
     Returns:
         (N,) float64 in mm.
@@ -139,7 +139,7 @@ def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _shells(spacing_mm: tuple[float, ...]) -> tuple[tuple[float, np.ndarray], ...]:
-    """Return (length in mm, offsets in voxels) of all offsets nearer than any that leaves the box of `SHELL_VOXELS`."""
+    """Return (length in mm, offsets in voxels) of all offsets shorter than any outside the box of `SHELL_VOXELS`."""
     steps = range(-SHELL_VOXELS, SHELL_VOXELS + 1)
     offsets = np.array(list(itertools.product(steps, repeat=len(spacing_mm))))
     lengths = np.linalg.norm(offsets * spacing_mm, axis=1)
@@ -149,20 +149,20 @@ def _shells(spacing_mm: tuple[float, ...]) -> tuple[tuple[float, np.ndarray], ..
 
 @dataclass(frozen=True, eq=False)
 class Directed:
-    """How far each point of one surface lies from another surface.
+    """How far each point of one surface is from another surface.
 
     Attributes:
-        lengths: (N,) float64, at least one; the farthest may be infinite where not all were asked for.
-        weights: (N,) float64, what each point counts.
+        lengths: (N,) float64, at least one; the farthest may be infinite if only a share was computed.
+        weights: (N,) float64, the weight of each point.
     """
 
     lengths: np.ndarray
     weights: np.ndarray
 
     def percentile(self, share: float = 0.95) -> float:
-        """Return the distance within which a share of the surface lies from the other; nothing is interpolated.
+        """Return the distance within which a share of the surface is from the other; nothing is interpolated.
 
-        That is the distance of the first point, in order of distance, at which the cumulated weight reaches the share.
+        That is the distance of the first point, in order of distance, at which the cumulative weight reaches the share.
 
         Args:
             share: 0 to 1.
@@ -173,7 +173,7 @@ class Directed:
         return float(self.lengths[order[min(first, len(order) - 1)]])
 
     def within(self, tolerance_mm: float) -> float:
-        """Return the weight of the points that lie no farther than a tolerance.
+        """Return the weight of the points within a tolerance.
 
         Args:
             tolerance_mm: in the unit of the distances.
@@ -185,13 +185,13 @@ Pair = tuple[Directed, Directed]
 
 
 def measure(a: Surface, b: Surface, spacing_mm: tuple[float, ...], share: float = 1.0) -> Pair:
-    """Return the distances from a surface to another, and back.
+    """Return the distances between two surfaces in both directions.
 
     Args:
         a: a surface with at least one point.
         b: another, of the same array shape.
         spacing_mm: voxel spacing along each axis.
-        share: how much of each surface needs its distances.
+        share: share of each surface that needs distances.
     """
     return Directed(distances(a, b, spacing_mm, share), a.weights), Directed(distances(b, a, spacing_mm, share), b.weights)
 
@@ -232,7 +232,7 @@ def largest_distance(pair: Pair) -> float:
 def mean_distance(pair: Pair) -> float:
     """Return the average symmetric surface distance (ASSD): the weighted mean of both directed lists together.
 
-    The mean of the two directed means, also in use, is another number (MASD) where one surface is larger than the other.
+    The mean of the two directed means (MASD), also in use, differs if one surface is larger than the other.
 
     Args:
         pair: distances there and back.
@@ -241,13 +241,13 @@ def mean_distance(pair: Pair) -> float:
         Maier-Hein et al. 2024, "Metrics reloaded"; loli/medpy 0.5, ``medpy.metric.binary.assd`` (up to 0.4 it was the MASD);
         MONAI, ``compute_average_surface_distance`` with ``symmetric=True``.
     """
-    # a product of vectors (@) would wake all threads of the linear algebra library for this little
+    # a vector product (@) would wake all threads of the linear algebra library for so little
     moments = sum(float((side.lengths * side.weights).sum()) for side in pair)
     return moments / sum(float(side.weights.sum()) for side in pair)
 
 
 def surface_dice(pair: Pair, tolerance_mm: float) -> float:
-    """Return the normalised surface Dice: the share of both surfaces that lies within a tolerance of the other.
+    """Return the normalised surface Dice: the share of both surfaces within a tolerance of the other.
 
     Args:
         pair: distances there and back.

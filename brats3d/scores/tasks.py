@@ -1,13 +1,13 @@
-"""The tasks of the challenges that score lesion by lesion, in one table: protocol → task → rules a region.
+"""The tasks of the challenges that score lesion by lesion, in one table: protocol → task → rules per region.
 
-What the scripts do and their papers do not say, and known faults, are reproduced:
+What the scripts do although their papers do not say so, including known faults, is reproduced:
 
 - 2023: the announcements say "3x3x3 mm dilation" and "minimum 50 voxels"; the script dilates in voxels with the 18-neighbour
   element and drops lesions of up to 50 mm³. The penalty of 374 is fixed, whatever the volume's size. A near miss, 3 voxels
-  away, is a hit with Dice 0 and a small HD95, better than silence.
+  away, is a hit with Dice 0 and a small HD95, better than no prediction.
 - 2024: the case-wise HD95, sensitivity and specificity are computed on maps that number the lesions, not on masks: from the
-  second lesion on, interiors count as surface, and voxels match only in lesion 1. Of the glioma task's tissues SNFH was to be
-  dilated 5 times, like NETC and RC, but the script compares with "SFNH", so that it is dilated 3 times.
+  second lesion on, interiors count as surface, and voxels match only in lesion 1. In the glioma task SNFH was meant to be
+  dilated 5 times, like NETC and RC, but the script compares with "SFNH", so it is dilated 3 times.
 
 References:
     rachitsaluja/BraTS-2023-Metrics 43c9052; rachitsaluja/BraTS-2024-Metrics 9a0ab9c.
@@ -32,7 +32,7 @@ class Task:
         name: its short name, such as ``GLI``.
         penalty: HD95 of a missed lesion, a false alarm and an empty mask; None is the volume's diagonal in voxels.
         regions: region → its rules, in the order of the challenge's own table.
-        helpers: regions that are not scored, but join lesions of others.
+        helpers: regions that are not scored but join lesions of others.
         numbered: whether the case-wise numbers are computed on maps of numbered lesions (a fault of 2024).
     """
 
@@ -113,14 +113,14 @@ DEFAULT_TASK = "GLI"
 
 
 def find_task(protocol: str, task: str | None = None) -> Task | None:
-    """Return a lesion-wise protocol's task; None for a protocol that scores cases only.
+    """Return a lesion-wise protocol's task; None for a protocol that only scores whole cases.
 
     Args:
         protocol: a key of `scores.PROTOCOLS`.
         task: a task of that protocol; by default the gliomas, ``GLI``.
 
     Raises:
-        OptionError: no such protocol, it has no such task, or a task is asked of a protocol that scores cases only.
+        OptionError: there is no such protocol, it has no such task, or a task is given for one that only scores whole cases.
     """
     find_protocol(protocol)
     if protocol not in TASKS:

@@ -1,7 +1,7 @@
-"""The store: a folder with one HDF5 file a case, schema 1.
+"""The store: a folder with one HDF5 file per case, schema 1.
 
-A case file is written aside and renamed, so what has the right name is whole: a kill costs the cases in work and nothing
-else, many processes can fill one store, and a damaged file harms no other. Nothing is ever locked.
+A case file is written aside and renamed, so a file of the right name is complete: a kill only loses the cases in progress,
+many processes can fill one store, and a damaged file does not affect others. Nothing is ever locked.
 """
 
 from brats3d.store.audit import AuditReport, Leak, audit_split

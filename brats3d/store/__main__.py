@@ -24,7 +24,7 @@ def _show_listing(listing: StoreListing) -> str:
 
 
 def _show_written(listing: StoreListing) -> str:
-    return f"{_show_listing(listing)}\nkept in {listing.store}/{LISTING_NAME}"
+    return f"{_show_listing(listing)}\nsaved as {listing.store}/{LISTING_NAME}"
 
 
 def _show_packed(report: PackReport) -> str:
@@ -32,9 +32,7 @@ def _show_packed(report: PackReport) -> str:
 
 
 def _show_merged(report: MergeReport) -> str:
-    return (
-        f"{report.store}: {len(report.added)} cases brought in, {len(report.kept)} there already, {len(report.refused)} refused"
-    )
+    return f"{report.store}: {len(report.added)} cases added, {len(report.kept)} already there, {len(report.refused)} refused"
 
 
 def _show_audit(report: AuditReport) -> str:
@@ -68,7 +66,7 @@ ACTIONS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """List the cases of a store, or do with it what an option says."""
+    """List the cases of a store, or do what an option says."""
     return call_action(
         ACTIONS,
         argv,

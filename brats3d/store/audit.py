@@ -1,4 +1,4 @@
-"""A split checked against the volumes themselves: names may lie, and a patient known to training is no test."""
+"""Checks a split against the volumes themselves: names may be wrong, and a patient seen in training is not a test."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Leak:
     """One patient in two parts of a fold.
 
     Attributes:
-        case_a: id of the one case.
+        case_a: id of one case.
         case_b: id of the other.
-        part_a: ``test``, ``validation`` or ``train``: where the one is.
-        part_b: where the other is.
-        folds: numbers of the folds in which two parts hold them, the run's own first; the parts told are those of the first.
+        part_a: ``test``, ``validation`` or ``train``: the part of the one.
+        part_b: the part of the other.
+        folds: numbers of the folds in which they are in two parts, the run's own first; the parts are those of the first.
         why: what makes them one patient.
     """
 
@@ -39,7 +39,7 @@ class Leak:
         """Return the leak as one sentence."""
         folds = f"fold {self.folds[0]}" if len(self.folds) == 1 else f"folds {', '.join(map(str, self.folds))}"
         return (
-            f"{self.case_a} ({self.part_a}) and {self.case_b} ({self.part_b}) are one patient in two parts of {folds}:"
+            f"{self.case_a} ({self.part_a}) and {self.case_b} ({self.part_b}) are the same patient in two parts of {folds}:"
             f" {self.why}; leave one out, or put both into one part."
         )
 
@@ -49,11 +49,11 @@ class AuditReport:
     """What an audit found.
 
     Attributes:
-        store: the store that holds the volumes.
+        store: the store with the volumes.
         split: file of the split.
-        cases: how many cases were looked at.
+        cases: how many cases were examined.
         leaks: pairs of cases of one patient in two parts of a fold.
-        duplicates: pairs of the same scans that are always in one part, where they count double.
+        duplicates: pairs of the same scans that are always in the same part, where they count twice.
         damaged: case id → why its volumes could not be read.
     """
 
@@ -66,7 +66,7 @@ class AuditReport:
 
     @property
     def refused(self) -> dict[str, str]:
-        """What makes the command end with code 3: each leak, and each case that cannot be read."""
+        """What makes the command exit with code 3: each leak, and each case that cannot be read."""
         return {f"{leak.case_a} and {leak.case_b}": leak.sentence() for leak in self.leaks} | self.damaged
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,12 +79,12 @@ def audit_split(
 ) -> AuditReport:
     """Check a split against the volumes of its cases.
 
-    Two cases are one patient where their names say so, or where their volumes are the same scans: renamed, shifted, rescaled in
-    intensity, cropped or mirrored (`find_duplicates`, the thorough way). A patient in two parts of a fold is a leak. A copy of
-    other voxels, resampled or turned, and another scan of the same patient are not seen: say who is who by names.
+    Two cases are one patient if their names say so, or if their volumes are the same scans: renamed, shifted, rescaled in
+    intensity, cropped or mirrored (`find_duplicates` with ``thorough``). A patient in two parts of a fold is a leak. Resampled
+    or rotated copies, and other scans of the same patient, are not detected: identify patients by name.
 
     Args:
-        store: the store that holds the cases: its folder, the file of a packed store, or an open store.
+        store: the store with the cases: its folder, the file of a packed store, or an open store.
         split: the split or its file, such as RUN/split.json; all folds are checked.
         workers: processes that read volumes; None is one per core.
         progress: called as volumes are read.
@@ -93,8 +93,8 @@ def audit_split(
         Leaks, duplicates within a part, and cases that could not be read.
 
     Raises:
-        NoCasesError: there is no case file.
-        OptionError: the split cannot be read, names a case that is not in the store, or fewer than one worker.
+        NoCasesError: there are no case files.
+        OptionError: the split cannot be read or names a case that is not in the store, or there is fewer than one worker.
     """
     opened = store if isinstance(store, Store) else open_store(store)
     told = split if isinstance(split, Split) else load_split(split)
@@ -117,7 +117,7 @@ def audit_split(
 
 
 def _same_by_name(store: Store, names: list[str], damaged: dict[str, str]) -> dict[tuple[str, str], str]:
-    """Return the pairs of cases that are one patient by their names → how they say so."""
+    """Return the pairs of cases that are one patient by name → how their names say so."""
     patients: dict[str, list[str]] = {}
     for name in names:
         if name not in damaged:
@@ -132,7 +132,7 @@ def _same_by_name(store: Store, names: list[str], damaged: dict[str, str]) -> di
 
 
 def _parted(split: Split, case_a: str, case_b: str) -> tuple[tuple[int, ...], tuple[str, str]]:
-    """Return the folds in which two cases are in two parts, and those parts in the run's own fold or else the first."""
+    """Return the folds in which two cases are in different parts, and those parts in the run's own fold or else the first."""
     folds: dict[int, tuple[str, str]] = {}
     for number, fold in enumerate(split.folds):
         part_a, part_b = _part(fold, case_a), _part(fold, case_b)

@@ -1,8 +1,8 @@
-"""What a case is to those who learn from it, as a few numbers: they differ where its voxels do, and nowhere else.
+"""Checksums of a case as training sees it: they differ exactly if its voxels do.
 
-Taken over the voxels themselves. The sums that HDF5 keeps are of compressed chunks and change with the codec; those of the
-source files change when a file is compressed again, and do not when a label is corrected in the store. All voxels of a real
-case are read in 0.15 s; whoever compares again may first look at `file_stamp`.
+They are computed over the voxels themselves. HDF5's own checksums are of compressed chunks and change with the codec; those of
+the source files change when a file is recompressed, and do not when a label is corrected in the store. All voxels of a real
+case are read in 0.15 s; `file_stamp` is a quick first test for repeated comparisons.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from brats3d.store.read import StoredCase, reading, slabs
 
 
 def case_checksums(case: StoredCase) -> dict[str, Any]:
-    """Return what a case holds, part by part, as plain values.
+    """Return checksums of a case's content, part by part, as plain values.
 
     They do not depend on the codec, on whether the store is packed, on the sources' names, or on the version that wrote it.
 
     Args:
-        case: of a folder or of a packed store.
+        case: from a folder or a packed store.
 
     Returns:
-        Modality → CRC-32 of its voxels (in C order, in the stored orientation and type), in the channels' order; ``label`` →
-        that of the label, and ``label_set``, both None without one; ``shape`` and ``spacing_mm`` of the stored grid.
+        Modality → CRC-32 of its voxels (C order, stored orientation and type), in the channels' order; ``label`` → that of the
+        label, and ``label_set``, both None without one; ``shape`` and ``spacing_mm`` of the stored grid.
 
     Raises:
         StoreError: a part of it is damaged.
@@ -50,7 +50,7 @@ def case_checksums(case: StoredCase) -> dict[str, Any]:
 
 
 def file_stamp(case: StoredCase) -> list[int]:
-    """Return size and time of change (ns) of the file that holds a case: while both stay, so does what is in it."""
+    """Return size and modification time (ns) of a case's file: while both are unchanged, so is its content."""
     path = case.path.parent if case.path.parent.is_file() else case.path
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]

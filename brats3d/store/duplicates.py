@@ -1,8 +1,8 @@
-"""Cases that show the same scans under two names: renamed, shifted, rescaled in intensity, cropped or mirrored.
+"""Finds cases that show the same scans under two names: renamed, shifted, rescaled in intensity, cropped or mirrored.
 
-Every pair is compared once, by something small; the pairs that look alike are then compared on finer maps of their voxels. The
-quick look is at the histograms that the case files keep, which are the same for every copy that is whole: 15 ms a case. The
-thorough look is at coarse maps of all volumes, and finds parts of a brain too: 0.2 s a case and 0.2 ms a pair, for 1,251 cases
+Every pair is first compared by something small; the pairs that look alike are then compared on finer maps of their voxels. The
+quick search uses the histograms in the case files, which are the same for every complete copy: 15 ms per case. The thorough
+search uses coarse maps of all volumes and also finds parts of a brain: 0.2 s per case and 0.2 ms per pair, for 1,251 cases
 about seven minutes and 200 MB.
 """
 
@@ -40,17 +40,17 @@ log = logging.getLogger(__name__)
 
 COARSE_MM, FINE_MM = 12.0, 4.0
 ALIKE = 0.8
-"""Likeness of two coarse maps from which a pair deserves a closer look; two patients rarely reach it."""
+"""Likeness of two coarse maps from which a pair is examined more closely; two patients rarely reach it."""
 SAME = 0.7
-"""Correlation of two finer maps from which they show the same scans; see `fingerprint`."""
+"""Correlation of two finer maps from which on they show the same scans; see `fingerprint`."""
 SIGNATURE_DISTANCE = 0.02
-"""Root mean square distance of two cases' signatures up to which they deserve a closer look."""
+"""Root mean square distance of two cases' signatures up to which they are examined more closely."""
 MIDDLE = 16
-"""Edge of the cube in the middle of two brains, in voxels, whose equality makes a closer look needless."""
+"""Edge of the cube in the middle of two brains, in voxels; if equal, no closer examination is needed."""
 PAIRS_A_CASE = 5
-"""The quick look gives up where more pairs than this a case are alike: it says nothing of intensities that were matched."""
+"""The quick search gives up if more pairs per case than this are alike: it is no use if intensities were matched."""
 BATCH = 256
-"""Pairs compared at a time, which bounds the memory."""
+"""Pairs compared at a time, which limits the memory."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Duplicate:
     """Two cases that show the same scans.
 
     Attributes:
-        case_a: id of the one.
+        case_a: id of one case.
         case_b: id of the other.
-        correlation: of their finer maps, where both brains are; 1 for the same voxels.
+        correlation: of their finer maps, where both brains are; 1 for equal voxels.
         mirrored: whether they are alike with left and right exchanged.
     """
 
@@ -71,7 +71,7 @@ class Duplicate:
 
     @property
     def why(self) -> str:
-        """What makes them one, as words."""
+        """Say in words what makes them the same."""
         return f"the volumes are the same scans{' mirrored' if self.mirrored else ''} (correlation {self.correlation:.2f})"
 
 
@@ -80,8 +80,8 @@ class Duplicates:
     """What a search found.
 
     Attributes:
-        pairs: the pairs, by the ids of their cases.
-        refused: case id → why it could not be looked at.
+        pairs: the pairs, sorted by the ids of their cases.
+        refused: case id → why it could not be examined.
     """
 
     pairs: tuple[Duplicate, ...]
@@ -114,8 +114,8 @@ def find_duplicates(
         The pairs, each with its correlation, and the cases that could not be read.
 
     Raises:
-        NoCasesError: there is no case file.
-        OptionError: a case is not in the store, or fewer than one worker.
+        NoCasesError: there are no case files.
+        OptionError: a case is not in the store, or there is fewer than one worker.
     """
     opened = store if isinstance(store, Store) else open_store(store)
     names = sorted(opened.select(None if cases is None else list(cases)))
@@ -129,8 +129,8 @@ def find_duplicates(
         pairs = list(islice(_alike_signatures(signatures), most + 1))
         if len(pairs) > most:
             log.warning(
-                "%s: more than %d pairs have like histograms (intensities matched to one another?), so copies were not looked"
-                " for; do it with: python -m brats3d.store STORE --duplicates --thorough.", opened.path, most,
+                "%s: more than %d pairs have similar histograms (matched intensities?), so copies were not searched for; do so"
+                " with: python -m brats3d.store STORE --duplicates --thorough.", opened.path, most,
             )  # fmt: skip
             pairs = []
     compared = _collect(partial(_compare, opened.path), pairs, workers, partial(progress, "comparing pairs"), refused)
@@ -160,7 +160,7 @@ def _collect(
 
 
 def _map(store: Path, block_mm: float, name: str) -> BlockMap:
-    """Return a case's map, with a channel for each of the four modalities: zeros for one that is not there."""
+    """Return a case's map, with a channel for each of the four modalities; zeros for a missing one."""
     with StoredCase(case_path(store, name)) as case:
         there = [m for m in MODALITIES if m in case.modalities]
         images = case.patch(case.brain_box[:, 0].tolist(), (case.brain_box[:, 1] - case.brain_box[:, 0]).tolist())
@@ -181,7 +181,7 @@ def _compare(store: Path, pair: tuple[str, str]) -> Duplicate:
 
 
 def _middles_are_equal(one: Path, other: Path) -> bool:
-    """Return whether the middles of two brains are equal voxel by voxel: a copy of the voxels, told at a glance."""
+    """Return whether the middles of two brains are equal voxel by voxel: a quick test for copies."""
     with StoredCase(one) as a, StoredCase(other) as b:
         if a.modalities != b.modalities or (np.diff(a.brain_box) != np.diff(b.brain_box)).any():
             return False
@@ -190,7 +190,7 @@ def _middles_are_equal(one: Path, other: Path) -> bool:
 
 
 def _alike_maps(maps: Mapping[str, BlockMap]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs whose coarse maps are alike, straight or mirrored."""
+    """Yield the pairs whose coarse maps are alike, as they are or mirrored."""
     names = list(maps)
     if not names:
         return
@@ -208,7 +208,7 @@ def _alike_maps(maps: Mapping[str, BlockMap]) -> Iterator[tuple[str, str]]:
 
 
 def _signatures(store: Path, name: str) -> np.ndarray:
-    """Return (4, 33) signatures of a case's modalities; NaN for one that is not there."""
+    """Return (4, 33) signatures of a case's modalities; NaN for a missing one."""
     with StoredCase(case_path(store, name)) as case:
         known = case.histograms
     nothing = np.full(len(SIGNATURE_PERCENTILES), np.nan, np.float32)
@@ -216,7 +216,7 @@ def _signatures(store: Path, name: str) -> np.ndarray:
 
 
 def _alike_signatures(signatures: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs whose distributions have the same shape, over the modalities that both have."""
+    """Yield the pairs whose distributions have the same shape in the modalities that both have."""
     names, every = list(signatures), np.array(list(signatures.values()))
     for i, name in enumerate(names[:-1]):
         squares = (every[i + 1 :] - every[i]) ** 2

@@ -1,12 +1,12 @@
-"""Fingerprints of volumes: small, comparable at every shift, and the same however intensities were rescaled.
+"""Fingerprints of volumes: small, comparable at every shift, and independent of rescaled intensities.
 
-Voxels are replaced by their rank among their modality's non-zero voxels, so that no rescaling of intensities matters, and
-averaged over blocks that are counted from the brain's centroid, so that neither a shift nor cut-away background does. Two
-volumes are compared at every shift at once, by FFT: many pairs on coarse maps, the few that are alike on finer ones,
-correlated where both brains are (normalised cross-correlation with masks: Padfield, IEEE Trans. Image Process. 21(5), 2012).
+Voxels are replaced by their rank among their modality's non-zero voxels, so that rescaled intensities do not matter, and
+averaged over blocks counted from the brain's centroid, so that neither shifts nor cropped background matter. Two volumes are
+compared at all shifts at once, by FFT: many pairs on coarse maps, the few that are alike on finer ones, correlated where both
+brains are (normalised cross-correlation with masks: Padfield, IEEE Trans. Image Process. 21(5), 2012).
 
 On twelve real cases, no two patients correlate above 0.51 on maps of 4 mm. Copies that were shifted or rescaled reach 1.00,
-mirrored or resampled ones 0.89, parts of a brain (half of it, a corner) 0.85, a brain turned by 5° 0.78.
+mirrored or resampled ones 0.89, parts of a brain (half of it, a corner) 0.85, a brain rotated by 5° 0.78.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from brats3d.intensity import Histogram
 CUBE_MM = 192.0
 """Edge of the cube around the brain's centroid that a map covers; no brain is longer."""
 SAMPLE_MM = 2.0
-"""Voxels are looked at this far apart: closer ones say little more and take eight times the time."""
+"""Distance between the voxels used: closer ones add little and take eight times as long."""
 SPACE = (-3, -2, -1)
 SIGNATURE_PERCENTILES = np.linspace(2, 98, 33)
 
@@ -49,9 +49,9 @@ def block_map(images: np.ndarray, histograms: Sequence[Histogram], spacing_mm: S
 
     Args:
         images: (M, X, Y, Z), the brain's box at least, int16 or float; 0 is background.
-        histograms: one a modality, of its non-zero voxels.
-        spacing_mm: of the voxels.
-        block_mm: edge of a block, held as nearly as whole numbers of voxels allow.
+        histograms: one per modality, of its non-zero voxels.
+        spacing_mm: voxel spacing along each axis.
+        block_mm: edge of a block, as closely as whole numbers of voxels allow.
     """
     step = [max(1, round(SAMPLE_MM / s)) for s in spacing_mm]
     few = images[:, :: step[0], :: step[1], :: step[2]]
@@ -71,11 +71,11 @@ def _mean_place(counts: np.ndarray) -> float:
 
 
 def ranks_of(channel: np.ndarray, histogram: Histogram) -> np.ndarray:
-    """Return where each non-zero voxel stands among them, float32 from −1 (least) to 1 (greatest); zeros stay 0.
+    """Return the rank of each non-zero voxel, float32 from −1 (lowest) to 1 (highest); zeros stay 0.
 
     Args:
         channel: any shape, int16 or float.
-        histogram: of its non-zero voxels.
+        histogram: histogram of its non-zero voxels.
     """
     known = histogram.arrays()
     if "counts" in known:
@@ -92,29 +92,29 @@ def ranks_of(channel: np.ndarray, histogram: Histogram) -> np.ndarray:
 
 
 def spectrum(block_map: BlockMap) -> np.ndarray:
-    """Return what `likeness` compares maps by, (M, n, n, n // 2 + 1) complex64: the spectrum of ranks weighted by the brain."""
+    """Return the spectrum of ranks weighted by the brain, (M, n, n, n // 2 + 1) complex64, for `likeness`."""
     return np.fft.rfftn(block_map.ranks * block_map.brain, axes=SPACE).astype(np.complex64)
 
 
 def energies(block_map: BlockMap) -> np.ndarray:
-    """Return each modality's sum of squares, (M,) float64, of what `spectrum` transforms; 0 for one that is not there."""
+    """Return each modality's sum of squares, (M,) float64, of what `spectrum` transforms; 0 for a missing one."""
     return ((block_map.ranks * block_map.brain).astype(np.float64) ** 2).sum(SPACE)
 
 
 def likeness(one: np.ndarray, others: np.ndarray, energy: np.ndarray, other_energies: np.ndarray) -> np.ndarray:
-    """Return how alike a map and others are at the best of all shifts, over the modalities that both have.
+    """Return how similar a map is to others at the best shift, over the modalities that both have.
 
-    The correlation is divided by the smaller of the two energies, so that a part of a brain is like its whole. It rises a
-    little above 1 where noise is added.
+    The correlation is divided by the smaller of the two energies, so that a part of a brain is similar to the whole. It can
+    slightly exceed 1 if there is noise.
 
     Args:
         one: (M, n, n, n // 2 + 1) spectrum.
         others: (N, M, n, n, n // 2 + 1) spectra.
-        energy: (M,) of the one; 0 where it lacks a modality.
+        energy: (M,) energies of the one; 0 for a missing modality.
         other_energies: (N, M).
 
     Returns:
-        (N,) float64; 0 where there is no modality in common.
+        (N,) float64; 0 if there is no modality in common.
     """
     n = one.shape[-2]
     shifted = np.fft.irfftn((one.conj() * others).sum(1), s=(n, n, n), axes=SPACE)
@@ -123,17 +123,17 @@ def likeness(one: np.ndarray, others: np.ndarray, energy: np.ndarray, other_ener
 
 
 def correlation(one: BlockMap, other: BlockMap, *, overlap: float = 0.7) -> float:
-    """Return the greatest correlation of two maps over all shifts, counted where both brains are.
+    """Return the largest correlation of two maps over all shifts, computed where both brains are.
 
     Modalities are pooled: their covariances and variances are summed before the ratio is taken.
 
     Args:
         one: a map.
-        other: a map of the same blocks and modalities; those that one of the two lacks are passed over.
-        overlap: least share of the smaller brain that must lie in the other.
+        other: a map of the same blocks and modalities; those missing in one of the two are ignored.
+        overlap: least share of the smaller brain that must be inside the other.
 
     Returns:
-        −1 … 1; 0 where a map is constant.
+        −1 … 1; 0 if a map is constant.
     """
     both = [i for i in range(len(one.ranks)) if one.ranks[i].any() and other.ranks[i].any()]
     masks = [(m.brain > 0.3).astype(np.float32) for m in (one, other)]
@@ -158,9 +158,9 @@ def correlation(one: BlockMap, other: BlockMap, *, overlap: float = 0.7) -> floa
 
 
 def signature(histogram: Histogram) -> np.ndarray:
-    """Return a distribution's shape, (33,) float32: percentiles with median 0 and a range from 8% to 92% of 1.
+    """Return a distribution's shape, (33,) float32: percentiles scaled to median 0 and a range of 1 from 8% to 92%.
 
-    It is the same after a shift, a flip, the cutting away of background and a linear change of intensities.
+    It does not change with a shift, a flip, cropping of background or linear rescaling of intensities.
     """
     values = np.array([histogram.percentile(p) for p in SIGNATURE_PERCENTILES])
     middle, low, high = values[len(values) // 2], values[2], values[-3]

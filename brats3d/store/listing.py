@@ -1,4 +1,4 @@
-"""What a store holds, read from its case files; a kept listing is never the only copy of anything."""
+"""Lists the content of a store from its case files; a saved listing is never the only copy of anything."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from brats3d.store.write import case_path
 
 LISTING_NAME = "store.json"
 FACTS = ("patient", "timepoint", "corpus", "grade", "age", "survival_days", "resection", "site", "label_set")
-"""What a row tells of a case besides its voxels."""
+"""Facts about a case in its row, besides its voxels."""
 
 
 @dataclass(frozen=True)
 class StoreListing:
-    """What a store holds: a row a case, and the cases that cannot be read.
+    """The content of a store: one row per case, and the cases that cannot be read.
 
     Attributes:
         store: the folder, or the file of a packed store.
@@ -57,8 +57,8 @@ def describe_store(
         The listing; damaged files are in its ``refused``.
 
     Raises:
-        NoCasesError: there is no case file.
-        OptionError: fewer than one worker.
+        NoCasesError: there are no case files.
+        OptionError: there is fewer than one worker.
     """
     opened = open_store(store)
     paths = [case_path(opened.path, case) for case in opened]
@@ -66,7 +66,7 @@ def describe_store(
     rows: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
     if workers is None and not verify:
-        workers = 1  # a file's facts are read faster than a process starts
+        workers = 1  # reading a file's facts is faster than starting a process
     for done, (path, row) in enumerate(map_cases(look, paths, workers=workers), 1):
         name = path.name.removesuffix(".h5")
         if isinstance(row, Exception):
@@ -80,9 +80,9 @@ def describe_store(
 def write_listing(
     store: Path | str, *, verify: bool = False, workers: int | None = 1, progress: Progress = silent
 ) -> StoreListing:
-    """List the cases of a store and keep the listing in it, as ``store.json``.
+    """List the cases of a store and save the listing in it, as ``store.json``.
 
-    It is for people and other programs: nothing here ever reads it, and one of an earlier day is replaced.
+    It is for people and other programs: this library never reads it, and an older one is replaced.
 
     Args:
         store: the store's folder.
@@ -94,14 +94,14 @@ def write_listing(
         The listing, as `describe_store` does.
 
     Raises:
-        NoCasesError: there is no case file.
-        OutputExistsError: the store is packed, so that there is no folder to write to.
-        OptionError: fewer than one worker.
+        NoCasesError: there are no case files.
+        OutputExistsError: the store is packed, so there is no folder to write to.
+        OptionError: there is fewer than one worker.
         SpaceError: the disk is full.
     """
     folder = Path(store)
     if folder.is_file():
-        raise OutputExistsError(f"{folder} is one file, which a listing is not written into; unpack it first, or use --json.")
+        raise OutputExistsError(f"{folder} is a packed store and has no folder for a listing; unpack it first, or use --json.")
     listing = describe_store(folder, verify=verify, workers=workers, progress=progress)
     kept = {"made_by": "brats3d.store", "cases": listing.cases, "refused": _without_folder(listing.refused, folder)}
     write_file(folder / LISTING_NAME, json.dumps(kept, indent=1) + "\n")
@@ -109,12 +109,12 @@ def write_listing(
 
 
 def _without_folder(refused: dict[str, str], folder: Path) -> dict[str, str]:
-    """Return sentences without the store's place, which is nobody else's business and may change."""
+    """Return sentences without the store's path, which is private and may change."""
     return {case: sentence.replace(f"{folder}/", "") for case, sentence in refused.items()}
 
 
 def stored_bytes(case: StoredCase) -> int:
-    """Return how much room a case takes: its file's size, or in a packed store that of its arrays."""
+    """Return how many bytes a case takes: its file's size, or that of its arrays in a packed store."""
     if not case.path.parent.is_file():
         return case.path.stat().st_size
     sizes: list[int] = []
@@ -125,7 +125,7 @@ def stored_bytes(case: StoredCase) -> int:
 def _row(path: Path) -> dict[str, Any]:
     with StoredCase(path) as case:
         if case.id != path.name.removesuffix(".h5"):
-            raise StoreError(f"{path}: the file holds case {case.id!r}; expected the case its name says: rename it.")
+            raise StoreError(f"{path}: the file contains case {case.id!r}; expected the case in its name: rename it.")
         voxel_ml = case.grid.voxel_ml
         return {
             **{name: getattr(case, name) for name in FACTS},

@@ -1,4 +1,4 @@
-"""Cases of other stores brought into a folder, each as it is; what is there already is never replaced."""
+"""Copies cases of other stores unchanged into a folder; existing cases are never replaced."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from brats3d.store.store_folder import Store, open_store
 from brats3d.store.write import case_path
 
 NO_CONTENT = ("checksum", "created_with")
-"""Root attributes that say nothing of the case itself."""
+"""Root attributes that do not describe the case itself."""
 UNPACKED = Contents("a store", "unpacked", again="", option="--unpack")
 
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What became of each case that was to be brought in.
+    """What happened to each case that was to be added.
 
     Attributes:
-        store: the folder they were brought into.
+        store: the folder they were added to.
         added: ids of the cases that are new there.
-        kept: ids of the cases that were there with the same content.
-        refused: case id → why it was not brought in.
+        kept: ids of the cases that were already there with the same content.
+        refused: case id → why it was not added.
     """
 
     store: str
@@ -48,8 +48,8 @@ class MergeReport:
 def merge_stores(store: Path | str, others: Sequence[Path | str], *, progress: Progress = silent) -> MergeReport:
     """Merge the cases of other stores into a store.
 
-    Their files are copied as they are, whatever their codec. A case whose id is taken by another content is refused, and the
-    others are brought in; the same call continues where it stopped.
+    Their files are copied unchanged, whatever their codec. A case whose id exists with different content is refused, and the
+    others are added; the same call continues where it stopped.
 
     Args:
         store: the folder of the store to merge into.
@@ -57,23 +57,23 @@ def merge_stores(store: Path | str, others: Sequence[Path | str], *, progress: P
         progress: called as cases are copied.
 
     Returns:
-        What was brought in, what was there already, and what was refused.
+        What was added, what was already there, and what was refused.
 
     Raises:
-        NoCasesError: one of them is no store.
+        NoCasesError: one of them is not a store.
         OptionError: no other store is given, or one of them is the store itself.
-        OutputExistsError: the store that should take them in is packed.
-        SpaceError: the disk is full; finished cases stay.
+        OutputExistsError: the store to merge into is packed.
+        SpaceError: the disk is full; finished cases are kept.
     """
     opened = open_store(store)
     if opened.path.is_file():
-        raise OutputExistsError(f"{store} is one file, into which nothing is brought; unpack it first, then pack the result.")
+        raise OutputExistsError(f"{store} is a packed store and cannot be merged into; unpack it first, then pack the result.")
     check_list("others", others)
     if not others:
-        raise OptionError("no other store is given; expected one or more to bring cases from.")
+        raise OptionError(f"found {len(others)} other stores; expected one or more to copy cases from.")
     same = [other for other in others if Path(other).resolve() == opened.path.resolve()]
     if same:
-        raise OptionError(f"{same[0]} is the store itself; expected others.")
+        raise OptionError(f"{same[0]} is the store itself; expected other stores.")
     return _bring_in(opened.path, [open_store(other) for other in others], "merging", progress)
 
 
@@ -82,16 +82,16 @@ def unpack_store(store: Path | str, out: Path | str, *, progress: Progress = sil
 
     Args:
         store: the file of a packed store.
-        out: the folder; made if it does not exist.
+        out: the folder; created if it does not exist.
         progress: called as cases are copied.
 
     Returns:
-        What was unpacked, what was there already, and what was refused.
+        What was unpacked, what was already there, and what was refused.
 
     Raises:
-        NoCasesError: the file is no packed store.
-        OutputExistsError: the folder holds all the cases already, or a file has its name.
-        SpaceError: the disk is full; finished cases stay.
+        NoCasesError: the file is not a packed store.
+        OutputExistsError: the folder already contains all the cases, or is a file.
+        SpaceError: the disk is full; finished cases are kept.
     """
     opened, out = open_store(store), Path(out)
     if not opened.path.is_file():
@@ -120,7 +120,7 @@ def _bring_in(folder: Path, sources: Sequence[Store], what: str, progress: Progr
 
 
 def _bring(folder: Path, source: Store, name: str) -> bool:
-    """Bring a case in, and return whether it is new there."""
+    """Add a case, and return whether it is new there."""
     path = case_path(folder, name)
     with source[name] as case:
         check_name(case)
@@ -130,19 +130,19 @@ def _bring(folder: Path, source: Store, name: str) -> bool:
         with StoredCase(path) as there:
             if content_digest(there) != content_digest(case):
                 raise StoreError(
-                    f"{case.path}: the store {folder} has a case {name} of other content; nothing is replaced: rename one of"
-                    " them, or leave it out."
+                    f"{case.path}: the store {folder} has a case {name} with different content, which is not replaced: rename"
+                    " one of them, or leave it out."
                 )
     return False
 
 
 def content_digest(case: StoredCase) -> str:
-    """Return a SHA-256 over all that a case holds: facts, grids, voxels and what is derived from them.
+    """Return a SHA-256 over all of a case's content: facts, grids, voxels and what is derived from them.
 
-    It does not depend on how the arrays are compressed, on where they lie in a file, or on the version that wrote them.
+    It does not depend on how the arrays are compressed, on where they are in a file, or on the version that wrote them.
 
     Args:
-        case: of a folder or of a packed store.
+        case: from a folder or a packed store.
 
     Raises:
         StoreError: a part of it is damaged.
@@ -170,6 +170,6 @@ def _add_attributes(digest: Any, item: h5py.Dataset | h5py.Group) -> None:
 
 
 def _content(value: Any) -> bytes:
-    """Return the bytes of an array, a number or a text; those of an array of texts would be addresses in memory."""
+    """Return the bytes of an array, a number or a string; those of an object array of strings would be addresses."""
     array = np.asarray(value)
     return str(array.tolist()).encode() if array.dtype == object else array.tobytes()

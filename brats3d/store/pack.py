@@ -1,6 +1,6 @@
-"""A store as one file: each case a group that looks as its case file does; chunks are copied as they are, never decoded.
+"""A store as one file: each case is a group laid out like its case file; chunks are copied unchanged, never decoded.
 
-One file is what archives and copies over a network like; while a store grows, it is a folder.
+One file suits archives and network copies; while a store grows, it is a folder.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from brats3d.store.write import SCHEMA, case_path
 from brats3d.version import __version__
 
 BYTES_A_CASE = 65_536
-"""Room for what a case's group takes beyond what its file took."""
+"""Space that a case's group may take beyond its file's."""
 
 
 @dataclass(frozen=True)
 class PackReport:
-    """A store that was packed.
+    """A packed store.
 
     Attributes:
         store: what was packed.
-        out: the file it is packed in.
+        out: the file it was packed into.
         cases: ids of its cases.
         megabytes: the file's size.
     """
@@ -49,10 +49,10 @@ class PackReport:
 
 
 def pack_store(store: Path | str, out: Path | str, *, force: bool = False, progress: Progress = silent) -> PackReport:
-    """Pack a store into one file, whole or not at all.
+    """Pack a store into one file, completely or not at all.
 
-    The file opens with `open_store` like the folder, for reading. A case file that cannot be opened ends the whole, so that
-    nothing is missing in what is packed; damage inside a chunk is copied with its checksum, which still tells it.
+    `open_store` opens the file like the folder, for reading. A case file that cannot be opened stops everything, so that a
+    packed store lacks nothing; damage inside a chunk is copied with its checksum, which still reveals it.
 
     Args:
         store: the store's folder.
@@ -64,19 +64,19 @@ def pack_store(store: Path | str, out: Path | str, *, force: bool = False, progr
         What was packed.
 
     Raises:
-        NoCasesError: there is no case file.
-        OutputExistsError: the file is there already, a folder has its name, or it would lie in the store itself.
-        StoreError: a case file is damaged, or named as another case; nothing is written.
-        SpaceError: the disk has too little room; nothing is written.
+        NoCasesError: there are no case files.
+        OutputExistsError: the file exists, a folder has its name, or it would be inside the store itself.
+        StoreError: a case file is damaged, or has another case's name; nothing is written.
+        SpaceError: the disk is too full; nothing is written.
     """
     opened, out = open_store(store), Path(out)
     if opened.path.is_dir() and out.resolve().parent == opened.path.resolve():
-        raise OutputExistsError(f"{out} lies in the store itself, where it would be taken for a case; choose another place.")
+        raise OutputExistsError(f"{out} is inside the store itself, where it would be taken for a case; choose another place.")
     if out.is_dir() or (out.exists() and not force):
         raise OutputExistsError(
             f"{out} is a folder; expected the name of a file, such as {out}.h5."
             if out.is_dir()
-            else f"{out} is there already; use --force to replace it, or choose another name."
+            else f"{out} already exists; use --force to replace it, or choose another name."
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     needed = _bytes_needed(opened)
@@ -94,7 +94,7 @@ def pack_store(store: Path | str, out: Path | str, *, force: bool = False, progr
 
 
 class _Output(io.FileIO):
-    """A file that HDF5 writes to. What fails is kept in ``problem`` and not told to HDF5, which would end the process.
+    """A file that HDF5 writes to. Failures are kept in ``problem`` and hidden from HDF5, which would crash the process.
 
     Seen with h5py 3.14 on drives that fail in the middle of a file: "double free", or a segmentation fault.
     """
@@ -120,14 +120,14 @@ class _Output(io.FileIO):
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Raise what failed, on leaving, in place of whatever came of it."""
+        """On exit, raise what failed instead of its consequences."""
         try:
             yield
         finally:
             self.check()
 
     def check(self) -> None:
-        """Raise what failed so far."""
+        """Raise what has failed so far."""
         if self.problem is not None:
             raise self.problem
 
@@ -136,10 +136,10 @@ def check_name(case: StoredCase) -> None:
     """Refuse a case whose file or group has another case's name.
 
     Raises:
-        StoreError: says which case it holds.
+        StoreError: the names differ; the message says which case it contains.
     """
     if case.id != case.path.name.removesuffix(".h5"):
-        raise StoreError(f"{case.path}: the file holds case {case.id!r}; expected the case its name says: rename it.")
+        raise StoreError(f"{case.path}: the file contains case {case.id!r}; expected the case in its name: rename it.")
 
 
 def _bytes_needed(store: Store) -> int:
@@ -148,11 +148,11 @@ def _bytes_needed(store: Store) -> int:
 
 
 def _begin(path: Path, size: int) -> None:
-    """Make an empty packed store on a disk that then has room for all of it.
+    """Create an empty packed store and reserve the space for all of it.
 
-    The room is taken at once: a full disk is better met now than after an hour.
+    It is better to find out now that the disk is full than after an hour.
     """
-    with h5py.File(f"{path.name}.memory", "w", driver="core", backing_store=False) as file:  # a name that is never on the disk
+    with h5py.File(f"{path.name}.memory", "w", driver="core", backing_store=False) as file:  # never on the disk
         file.attrs["format"] = PACKED_FORMAT
         file.attrs["schema"] = SCHEMA
         file.attrs["created_with"] = f"brats3d {__version__}"
@@ -162,17 +162,17 @@ def _begin(path: Path, size: int) -> None:
         raw.write(content)
         raw.flush()
         try:
-            os.posix_fallocate(raw.fileno(), 0, size)  # HDF5 cuts off what it did not need when it closes the file
+            os.posix_fallocate(raw.fileno(), 0, size)  # HDF5 truncates what it did not need when it closes the file
         except OSError as problem:
-            if problem.errno not in UNKNOWN:  # else the room is taken as it is needed
+            if problem.errno not in UNKNOWN:  # otherwise space is taken as needed
                 raise
 
 
 def case_image(case: StoredCase) -> bytes:
-    """Return a case as the content of a file of its own, its chunks copied as they are.
+    """Return a case as the content of a separate file, its chunks copied unchanged.
 
     Args:
-        case: of a folder or of a packed store.
+        case: from a folder or a packed store.
 
     Raises:
         StoreError: the case cannot be read.

@@ -1,4 +1,4 @@
-"""A prepared case in memory: what preprocessing makes before it is written, and `predict` of scans that are in no store."""
+"""A prepared case in memory: the result of preprocessing, before it is written to a store or used by `predict`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from brats3d.regions import LabelSet
 from brats3d.transforms import Transforms
 
 MAX_COORDINATES = 10_000
-"""Coordinates kept a label value, so that a balanced patch can be placed without inflating the label."""
+"""Coordinates kept per label value, so that a balanced patch can be placed without decompressing the label."""
 
 
 @dataclass(frozen=True, eq=False)
 class TumourSample:
-    """How many voxels carry a label value, and where some of them lie.
+    """How many voxels have a label value, and where some of them are.
 
     Attributes:
         count: voxels with the value.
-        coordinates: (N, 3) int16, N ≤ 10,000, in the stored orientation; a seeded sample without repetition.
+        coordinates: (N, 3) int16, N ≤ 10,000, in the stored orientation; a seeded sample without replacement.
     """
 
     count: int
@@ -34,7 +34,7 @@ class TumourSample:
 
 @dataclass(frozen=True)
 class CaseHeader:
-    """What is known of a prepared or stored case besides its voxels. No personal data: no paths, no DICOM names, no dates.
+    """What is known about a prepared or stored case besides its voxels. No personal data: no paths, DICOM names or dates.
 
     Attributes:
         id: case id.
@@ -42,8 +42,8 @@ class CaseHeader:
         modalities: names of the image channels, in order.
         coding: what the label's values mean; None without a label.
         sources: for each source file its ``name`` (no folders), ``bytes`` and ``crc32``.
-        warnings: what was odd about it by itself, one sentence each.
-        label_features: label value → how it looks on the images, as plain numbers that cohorts are compared by; or empty.
+        warnings: what is odd about this case alone, one sentence each.
+        label_features: label value → how it looks on the images, as plain numbers for comparing cohorts; may be empty.
     """
 
     id: str
@@ -61,7 +61,7 @@ class CaseHeader:
 
 
 class CaseLike(Protocol):
-    """What prepared and stored cases share: whatever takes the one takes the other."""
+    """What prepared and stored cases share: functions that take one take the other."""
 
     @property
     def id(self) -> str:
@@ -73,7 +73,7 @@ class CaseLike(Protocol):
 
     @property
     def header(self) -> CaseHeader:
-        """All that is known of it besides its voxels."""
+        """All that is known about it besides its voxels."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class CaseLike(Protocol):
 
     @property
     def brain_box(self) -> Box:
-        """The box of the union of non-zero voxels over the modalities: (3, 2), half-open."""
+        """The half-open box of all voxels that are non-zero in any modality, (3, 2)."""
 
     @property
     def tumour(self) -> Mapping[int, TumourSample]:
@@ -109,20 +109,20 @@ class CaseLike(Protocol):
 
     @property
     def transforms(self) -> Transforms | None:
-        """How masks get back to ``source`` if the scans are not on the stored grid (raw clinical scans); else None."""
+        """How to return masks to ``source`` if the scans are not on the stored grid (raw clinical scans); else None."""
 
     def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
-        """Return raw intensities (M, x, y, z) of a box that may overhang the volume, with zeros outside it."""
+        """Return raw intensities (M, x, y, z) of a box that may extend beyond the volume, with zeros outside it."""
 
     def scaling(self, modality: str, normalisation: str) -> Scaling:
         """Return how a modality's intensities are normalised."""
 
     def block_factor(self, spacing_mm: float | Sequence[float]) -> tuple[int, int, int]:
-        """Return how many stored voxels along each axis make a voxel of a model's grid."""
+        """Return how many stored voxels along each axis make up a voxel of a model's grid."""
 
 
 class HeadedCase(KnownFacts):
-    """What prepared and stored cases have in common: the header as attributes, and how intensities are scaled."""
+    """What prepared and stored cases have in common: the header as attributes, and the scaling of intensities."""
 
     header: CaseHeader
 
@@ -159,8 +159,8 @@ class HeadedCase(KnownFacts):
             normalisation: key of `intensity.NORMALISATIONS`.
 
         Raises:
-            OptionError: no normalisation has the name.
-            ImageError: the modality cannot be normalised; case and modality are named.
+            OptionError: there is no normalisation of that name.
+            ImageError: the modality cannot be normalised; the message names case and modality.
             StoreError: the case's file is damaged.
         """
         try:
@@ -169,13 +169,13 @@ class HeadedCase(KnownFacts):
             raise ImageError(f"case {self.id}, {modality}: {problem}") from problem
 
     def block_factor(self, spacing_mm: float | Sequence[float]) -> tuple[int, int, int]:
-        """Return how many stored voxels along each axis make a voxel of a model's grid.
+        """Return how many stored voxels along each axis make up a voxel of a model's grid.
 
         Args:
             spacing_mm: the model's spacing.
 
         Raises:
-            GridError: they do not make whole blocks; the case is named.
+            GridError: they do not make up whole blocks; the message names the case.
         """
         try:
             return block_factor(self.grid.spacing_mm, spacing_mm)  # type: ignore[attr-defined]
@@ -188,15 +188,15 @@ class PreparedCase(HeadedCase):
     """A case ready for the network or the store; `StoredCase` has the same attributes.
 
     Attributes:
-        header: what is known of it; its fields are attributes here too.
-        images: (M, X, Y, Z), stored orientation L, P, S, intensities as they came.
+        header: what is known about it; its fields are attributes here too.
+        images: (M, X, Y, Z), stored orientation L, P, S, original intensities.
         label: (X, Y, Z) uint8, the source's own values, or None.
         histograms: modality → histogram of its non-zero voxels.
         brain_box: (3, 2) half-open box of the union of non-zero voxels over the modalities.
-        tumour: label value → where it lies; empty without a label.
+        tumour: label value → where it is; empty without a label.
         grid: the stored grid.
         source: the source file's grid, to write a mask on.
-        transforms: raw clinical scans only, which do not lie on the stored grid: how masks get back to ``source``; else None.
+        transforms: how to return masks to ``source`` if the scans are not on the stored grid (raw clinical scans); else None.
     """
 
     header: CaseHeader
@@ -215,36 +215,36 @@ class PreparedCase(HeadedCase):
         return self.label is not None
 
     def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
-        """Return raw intensities of a box that may overhang the volume.
+        """Return raw intensities of a box that may extend beyond the volume.
 
         Args:
-            corner: first voxel along each axis, may be negative.
+            corner: first voxel along each axis; may be negative.
             size: voxels along each axis.
 
         Returns:
             (M, x, y, z); zeros outside the volume.
 
         Raises:
-            ArrayError: corner or size are no three whole numbers, or a size is below 1.
+            ArrayError: corner or size is not three whole numbers, or a size is below 1.
         """
         return crop_padded(self.images, box_at(corner, size))
 
 
 def summarise(header: CaseHeader, images: np.ndarray, label: np.ndarray | None, grid: Grid, source: Grid) -> PreparedCase:
-    """Return the prepared case of stacked images: box, histograms and tumour sample are computed here.
+    """Return the prepared case for stacked images, with box, histograms and tumour sample.
 
-    The box and the histograms come from the images alone; the label never influences them.
+    The box and the histograms depend only on the images, never on the label.
 
     Args:
-        header: what is known of the case.
+        header: what is known about the case.
         images: (M, X, Y, Z) in the stored orientation.
         label: (X, Y, Z) uint8 or None.
         grid: the stored grid.
         source: the source's grid.
 
     Raises:
-        ImageError: a modality has no voxel besides zeros, or its intensities do not vary, so that no normalisation takes it;
-            the message names it.
+        ImageError: a modality is all zero, or its intensities do not vary, so that it cannot be normalised; the message names
+            it.
     """
     box = united_box(bounding_box(channel) for channel in images)
     inside = images[(slice(None), *box_slices(box))]
@@ -259,7 +259,7 @@ def summarise(header: CaseHeader, images: np.ndarray, label: np.ndarray | None, 
 
 
 def _check_normalisable(histogram: Histogram) -> None:
-    """Refuse a histogram that no normalisation takes: the store keeps what can be used, by whatever rule."""
+    """Refuse a histogram that some normalisation cannot handle: whatever is stored can be used with every rule."""
     problems = []
     for normalisation in NORMALISATIONS.values():
         try:
@@ -271,10 +271,10 @@ def _check_normalisable(histogram: Histogram) -> None:
 
 
 def sample_tumour(label: np.ndarray | None) -> dict[int, TumourSample]:
-    """Return, for each value of a label but 0, its voxel count and up to 10,000 of its coordinates.
+    """Return the voxel count and up to 10,000 coordinates of each value of a label, except 0.
 
     Args:
-        label: (X, Y, Z) uint8 or None, which gives an empty mapping.
+        label: (X, Y, Z) uint8; None gives an empty mapping.
     """
     if label is None:
         return {}

@@ -1,4 +1,4 @@
-"""Case files read without a lock, and what is damaged told from what cannot be read now."""
+"""Reads case files without a lock, and tells damaged files from temporarily unreadable ones."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class StoredCase(HeadedCase):
     """An open case file, with the attributes of `PreparedCase`; a context manager.
 
     Opened read-only and without a lock. ``images`` and ``label`` are HDF5 datasets: slices are read from disk, in the stored
-    orientation. Not to be carried into a forked process; it can be pickled, and opens the file anew there.
+    orientation. Must not be carried into a forked process; it can be pickled, and reopens the file there.
 
     Args:
-        path: the case's file; in a packed store, as if that were a folder.
+        path: the case's file; in a packed store, a path as if that were a folder.
 
     Raises:
         StoreError: the file is missing, damaged, or of another format or schema.
@@ -57,7 +57,7 @@ class StoredCase(HeadedCase):
         attributes = self._file.attrs
         facts: dict[str, Any] = {name: str(attributes[name]) or None for name in TEXT_FACTS}
         facts |= {name: kind(attributes[name]) for name, kind in OPTIONAL_FACTS.items() if name in attributes}
-        features = json.loads(attributes.get("label_features", "{}"))  # older files of this schema have none
+        features = json.loads(attributes.get("label_features", "{}"))  # older files of this schema lack them
         name = str(attributes["label_set"])
         return CaseHeader(
             id=str(attributes["case"]),
@@ -75,7 +75,7 @@ class StoredCase(HeadedCase):
         return self.label is not None
 
     def _read_grids(self) -> tuple[Grid, Grid]:
-        """Return the stored grid, and the source file's to write a mask on."""
+        """Return the stored grid, and that of the source file, to write a mask on."""
         a = self._file.attrs
         x, y, z = self.images.shape[1:]
         i, j, k = (int(n) for n in a["source_shape"])
@@ -106,31 +106,31 @@ class StoredCase(HeadedCase):
 
     @cached_property
     def transforms(self) -> Transforms | None:
-        """Where the scans of a raw clinical case lie; None for a case whose files lay on one grid."""
+        """Transforms of the scans of a raw clinical case; None for a case whose files share a grid."""
         with self._reading():
             return read_transforms(self._file, self.source)
 
     def patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
-        """Return raw intensities of a box that may overhang the volume.
+        """Return raw intensities of a box that may extend beyond the volume.
 
         Args:
-            corner: first voxel along each axis, may be negative.
+            corner: first voxel along each axis; may be negative.
             size: voxels along each axis.
 
         Returns:
             (M, x, y, z); zeros outside the volume.
 
         Raises:
-            ArrayError: corner or size are no three whole numbers, or a size is below 1.
+            ArrayError: corner or size is not three whole numbers, or a size is below 1.
             StoreError: a chunk is damaged, or the file is closed.
         """
         return self._cut(self.images, box_at(corner, size))
 
     def label_patch(self, corner: Sequence[int], size: Sequence[int]) -> np.ndarray:
-        """Return the label of a box that may overhang the volume, (x, y, z) uint8; zeros without a label.
+        """Return the label of a box that may extend beyond the volume, (x, y, z) uint8; zeros without a label.
 
         Raises:
-            ArrayError: corner or size are no three whole numbers, or a size is below 1.
+            ArrayError: corner or size is not three whole numbers, or a size is below 1.
             StoreError: a chunk is damaged, or the file is closed.
         """
         box = box_at(corner, size)
@@ -144,7 +144,7 @@ class StoredCase(HeadedCase):
 
     @property
     def root(self) -> h5py.Group:
-        """The HDF5 group that holds the case: the root of its own file, or its group in a packed store."""
+        """The case's HDF5 group: the root of its own file, or its group in a packed store."""
         return self._file
 
     @contextmanager
@@ -155,7 +155,7 @@ class StoredCase(HeadedCase):
             yield
 
     def close(self) -> None:
-        """Close the file; reading from it is over."""
+        """Close the file; it can no longer be read."""
         self._opened.close()
 
     def __enter__(self) -> StoredCase:
@@ -169,7 +169,7 @@ class StoredCase(HeadedCase):
 
 
 def _open(path: Path) -> tuple[h5py.File, h5py.Group]:
-    """Return the opened file and the group that holds the case: the file's root or, in a packed store, the case's own."""
+    """Return the opened file and the case's group: the file's root or, in a packed store, the case's own."""
     packed = path.parent.is_file()
     if not packed and not path.is_file():
         raise StoreError(f"{path}: no such case file; expected an HDF5 file made by brats3d.preprocess.")
@@ -181,20 +181,20 @@ def _open(path: Path) -> tuple[h5py.File, h5py.Group]:
         file.close()
         raise StoreError(
             f"{path}: the file has format {found[0]!r}, schema {found[1]}; expected {FORMAT!r}, schema {SCHEMA}:"
-            " make the store again with this version's brats3d.preprocess."
+            " rebuild the store with this version's brats3d.preprocess."
         )
     return file, root
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what h5py raises into a `StoreError`: the system's refusals have a number, damage has none.
+    """Turn exceptions of h5py into a `StoreError`: system errors have a number, damage has none.
 
     Args:
-        path: the case's file, as the message names it.
+        path: the case's file, for the message.
 
     Raises:
-        StoreError: what is damaged, or why it cannot be read now.
+        StoreError: the file is damaged, or could not be read; the message says why.
     """
     try:
         yield
@@ -202,14 +202,14 @@ def reading(path: Path) -> Iterator[None]:
         number = system_error(problem)
         if number is not None:
             advice = "try again, or raise ulimit -n" if number in (errno.EMFILE, errno.ENFILE) else "try again"
-            raise StoreError(f"{path}: the case file cannot be read now ({os.strerror(number)}); {advice}.") from problem
+            raise StoreError(f"{path}: the case file could not be read ({os.strerror(number)}); {advice}.") from problem
         raise StoreError(
             f"{path}: the case file is damaged ({first_line(problem)}); delete it and run brats3d.preprocess again."
         ) from problem
 
 
 def slabs(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
-    """Yield an array in slabs along X, the third axis from the end, so that it is never in memory whole.
+    """Yield an array in slabs along X, the third axis from the end, so that it is never entirely in memory.
 
     Args:
         dataset: (..., X, Y, Z).
@@ -220,18 +220,18 @@ def slabs(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
 
 
 def verify_file(path: Path) -> None:
-    """Read a case file from end to end, so that every checksum in it is compared.
+    """Read a case file from end to end, verifying all its checksums.
 
     Args:
         path: the case's file.
 
     Raises:
-        StoreError: what is damaged or missing.
+        StoreError: something is damaged or missing.
     """
     with StoredCase(path) as case, reading(path):
         kept, found = int(case._file.attrs.get("checksum", -1)), facts_checksum(case._file)
         if kept != found:
-            raise ValueError(f"the attributes do not match their checksum: {found} where {kept} is kept")
+            raise ValueError(f"the attributes do not match their checksum: {found}, recorded {kept}")
         told = set(case._file["histograms"]), len(case.images)
         if told != (set(case.modalities), len(case.modalities)):
             raise ValueError(
@@ -239,7 +239,7 @@ def verify_file(path: Path) -> None:
             )
         _ = case.histograms, case.transforms  # reads them all
         for _ in slabs(case.images):
-            pass  # the checksums are compared as it is read
+            pass  # reading verifies the checksums
         label = None if case.label is None else case.label[:]
         counts = {} if label is None else dict(zip(*np.unique(label[label > 0], return_counts=True), strict=True))
         summary = {v: s.count for v, s in case.tumour.items()}

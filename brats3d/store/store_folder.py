@@ -1,4 +1,4 @@
-"""Case files as one mapping: case id → `StoredCase`, whether they lie in a folder or are packed into one file."""
+"""Case files as one mapping: case id → `StoredCase`, whether they are in a folder or packed into one file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PACKED_FORMAT = "brats3d packed store"
 
 
 class Store(Mapping[str, StoredCase]):
-    """The cases of a store, by id, in the order of their names.
+    """The cases of a store by id, sorted by name.
 
-    A packed store stands in for its folder everywhere: `case_path` leads into the file as if it were one.
+    A packed store can be used instead of its folder everywhere: `case_path` points into the file as if it were a folder.
 
     Args:
         path: the folder, or the file of a packed store.
 
     Raises:
-        NoCasesError: the folder does not exist or holds no case file, or the file is no packed store.
+        NoCasesError: the folder does not exist or contains no case files, or the file is not a packed store.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -38,7 +38,7 @@ class Store(Mapping[str, StoredCase]):
         return StoredCase(self._cases[case])
 
     def __contains__(self, case: object) -> bool:
-        return case in self._cases  # a mapping's own way would open the file
+        return case in self._cases  # Mapping's default would open the file
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._cases)
@@ -47,16 +47,16 @@ class Store(Mapping[str, StoredCase]):
         return len(self._cases)
 
     def select(self, cases: list[str] | None) -> list[str]:
-        """Return the ids asked for, all of them for None.
+        """Return the selected ids, all of them for None.
 
         Raises:
-            OptionError: names those that are not in the store.
+            OptionError: some are not in the store; the message names them.
         """
         return list(self) if cases is None else select_ids(cases, self, f"the store {self.path}")
 
 
 def open_store(path: Path | str) -> Store:
-    """Open a store for reading; nothing is locked, any number of processes may do so.
+    """Open a store for reading; nothing is locked, and any number of processes may do so.
 
     Args:
         path: the store's folder, or the file of a packed store.
@@ -65,13 +65,13 @@ def open_store(path: Path | str) -> Store:
         A mapping from case id to an open `StoredCase`, to be used as a context manager.
 
     Raises:
-        NoCasesError: the folder does not exist or holds no case file, or the file is no packed store.
+        NoCasesError: the folder does not exist or contains no case files, or the file is not a packed store.
     """
     return Store(path)
 
 
 def is_store(path: Path | str) -> bool:
-    """Return whether a path is a folder that holds case files, or a packed store."""
+    """Return whether a path is a folder with case files, or a packed store."""
     path = Path(path)
     return any(path.glob("[!.]*.h5")) if path.is_dir() else path.is_file() and _format(path) == PACKED_FORMAT
 
@@ -102,12 +102,12 @@ def _packed_cases(path: Path) -> list[str]:
 
 
 def _format(path: Path) -> str:
-    """Return a file's format as it says itself, or why it says none."""
+    """Return a file's own format attribute, or why there is none."""
     try:
         with h5py.File(path, "r", locking=False) as file:
             return str(file.attrs.get("format"))
     except OSError as problem:
         number = system_error(problem)
-        if number is not None:  # which says nothing about the file
+        if number is not None:  # this says nothing about the file
             raise OSError(number, os.strerror(number), str(path)) from problem
         return first_line(problem)

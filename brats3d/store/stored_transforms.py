@@ -1,7 +1,8 @@
-"""The group ``transforms/`` of a case file: where the clinical scans of a raw case lie.
+"""The group ``transforms/`` of a case file: where the scans of a raw clinical case are.
 
-A group a modality: ``to_stored`` (4, 4), world of the scan → world of the stored grid in mm RAS+, and the scan's ``affine`` and
-``shape``. The root attribute ``reference`` names the scan that masks go back to; its whole grid is the case's ``source``.
+One group per modality: ``to_stored`` (4, 4), world of the scan → world of the stored grid in mm RAS+, and the scan's ``affine``
+and ``shape``. The root attribute ``reference`` names the scan that masks are returned to; its full grid is the case's
+``source``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def write_transforms(file: h5py.File | h5py.Group, transforms: Transforms) -> No
 
     Args:
         file: the case's file, open for writing.
-        transforms: of the case.
+        transforms: the case's transforms.
     """
     file.attrs["reference"] = transforms.reference
     for modality, matrix in transforms.to_stored.items():
@@ -34,7 +35,7 @@ def write_transforms(file: h5py.File | h5py.Group, transforms: Transforms) -> No
 
 
 def read_transforms(file: h5py.File | h5py.Group, source: Grid) -> Transforms | None:
-    """Return a case's transforms; None where it was not made of raw scans.
+    """Return a case's transforms; None if it was not made from raw scans.
 
     Args:
         file: the case's file.

@@ -1,10 +1,10 @@
-"""One case file: schema 1, written whole or not at all.
+"""Writes a case file: schema 1, completely or not at all.
 
-Layout and codec were chosen on real cases: chunks of (M, 32, 32, 32) keep all modalities of a place together, which is
-what a patch needs; zstd-1 after byte shuffle reads twice as fast as gzip at the same size and is the fastest to write
-(`benchmarks/codecs.py`); Fletcher-32 is about free. Only chunks that hold anything are written, the rest is the fill value 0.
+Layout and codec were chosen on real cases: chunks of (M, 32, 32, 32) keep all modalities of a place together, as patches need;
+zstd-1 after byte shuffle reads twice as fast as gzip at the same size and is the fastest to write (`benchmarks/codecs.py`);
+Fletcher-32 is nearly free. Only non-zero chunks are written, the rest is the fill value 0.
 
-A file is made in memory and its bytes are written at once: where HDF5 itself meets a full disk, the process dies later
+A file is built in memory and its bytes are written at once: if HDF5 itself encounters a full disk, the process later crashes
 with a segmentation fault (h5py 3.14).
 """
 
@@ -40,7 +40,7 @@ CODECS: Mapping[str, Mapping[str, Any]] = {
 TEXT_FACTS = ("patient", "timepoint", "corpus", "grade")
 
 OPTIONAL_FACTS: Mapping[str, Callable[[Any], Any]] = {"age": float, "survival_days": int, "resection": str, "site": str}
-"""Attribute that is there only where it is known (older files of this schema have none) → its type."""
+"""Attribute that exists only if it is known (older files of this schema lack them) → its type."""
 
 
 def case_path(store: Path, case: str) -> Path:
@@ -49,7 +49,7 @@ def case_path(store: Path, case: str) -> Path:
 
 
 def write_case(store: Path, prepared: PreparedCase, *, codec: str = "zstd") -> Path:
-    """Write a case's file, whole or not at all.
+    """Write a case's file, completely or not at all.
 
     Args:
         store: folder of the store.
@@ -60,14 +60,14 @@ def write_case(store: Path, prepared: PreparedCase, *, codec: str = "zstd") -> P
         The path of the finished file.
 
     Raises:
-        OptionError: no codec has that name.
-        CaseError: the file's name would be longer than the file system takes.
-        SpaceError: the disk is full; nothing of the case stays.
+        OptionError: there is no codec of that name.
+        CaseError: the file's name would be too long for the file system.
+        SpaceError: the disk is full; nothing of the case is left.
     """
     check_option("codec", codec, CODECS)
     path = case_path(store, prepared.id)
     check_name(path)
-    with h5py.File(f"{path}.memory", "w", driver="core", backing_store=False) as file:  # a name that is never on the disk
+    with h5py.File(f"{path}.memory", "w", driver="core", backing_store=False) as file:  # never on the disk
         _write_attributes(file, prepared)
         _write_arrays(file, prepared, CODECS[codec])
         if prepared.transforms is not None:
@@ -109,7 +109,7 @@ def _write_attributes(file: h5py.File, prepared: PreparedCase) -> None:
 
 
 def facts_checksum(file: h5py.File) -> int:
-    """Return the CRC-32 over the names of the modalities and all root attributes but the checksum itself."""
+    """Return the CRC-32 over the names of the modalities and all root attributes except the checksum itself."""
     crc = zlib.crc32(json.dumps([str(m) for m in file["images"].attrs["modalities"]]).encode())
     for name in sorted(file.attrs):
         if name != "checksum":
@@ -129,7 +129,7 @@ def _write_arrays(file: h5py.File, prepared: PreparedCase, filters: Mapping[str,
     images.attrs["modalities"] = list(prepared.modalities)
     if prepared.label is not None:
         label = file.create_dataset("label", shape, np.uint8, chunks=chunk, fletcher32=True, **filters)
-        # The label's own box, not the brain's: it may reach outside, and must come back as it was.
+        # The label's own box, not the brain's: it may extend outside it, and must read back unchanged.
         _write_chunks(label, prepared.label, bounding_box(prepared.label))
     file.create_dataset("brain_box", data=prepared.brain_box, fletcher32=True)
     for modality, histogram in prepared.histograms.items():
@@ -142,9 +142,9 @@ def _write_arrays(file: h5py.File, prepared: PreparedCase, filters: Mapping[str,
 
 
 def _write_chunks(dataset: h5py.Dataset, array: np.ndarray, box: Box) -> None:
-    """Write the chunks that touch a box and hold anything; elsewhere stands the fill value, 0.
+    """Write the non-zero chunks that touch a box; elsewhere is the fill value, 0.
 
-    One at a time: a chunk fits into the processor's cache, where turning it from the order of the scan's file to HDF5's
+    One at a time: a chunk fits into the processor's cache, where converting it from the order of the scan's file to HDF5's
     costs little.
     """
     sizes, place = dataset.chunks[-3:], dataset.id.get_space()
@@ -152,6 +152,6 @@ def _write_chunks(dataset: h5py.Dataset, array: np.ndarray, box: Box) -> None:
     for corner in product(*starts):
         part: Any = (..., *(slice(start, start + size) for start, size in zip(corner, sizes, strict=True)))
         chunk = np.ascontiguousarray(array[part])
-        if chunk.any():  # written by h5py's lower layer: the upper one takes a quarter as long again
+        if chunk.any():  # h5py's low-level API: the high-level one takes a quarter longer
             place.select_hyperslab((0,) * (chunk.ndim - 3) + corner, chunk.shape)
             dataset.id.write(h5py.h5s.create_simple(chunk.shape), place, chunk)

@@ -176,8 +176,8 @@ def test_folders_and_tables_that_contradict_each_other(tmp_path: Path, caplog: p
     with caplog.at_level(logging.WARNING):
         assert found(tmp_path)["Brats18_CBICA_AAB_1"].grade == "LGG"
     assert caplog.messages == [
-        "Brats18_CBICA_AAB_1: grade is HGG in name_mapping.csv and LGG in z.csv; the first is taken.",
-        "Brats18_CBICA_AAB_1: grade is LGG by its place and HGG in name_mapping.csv; the first is taken.",
+        "Brats18_CBICA_AAB_1: grade is HGG in name_mapping.csv and LGG in z.csv; the first is used.",
+        "Brats18_CBICA_AAB_1: grade is LGG by its place and HGG in name_mapping.csv; the first is used.",
     ]
 
 

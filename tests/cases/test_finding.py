@@ -81,14 +81,14 @@ def test_a_label_by_hand_counts_before_a_programs(tmp_path: Path, caplog: pytest
     [case] = find_cases(tmp_path)
     assert case.label == tmp_path / "automated_segm/UPENN-GBM-00054_11_automated_approx_segm.nii.gz"
     assert "label made by a program" in case.reason
-    assert caplog.messages == ["1 cases of UPENN-GBM have a label that a program made and nobody corrected."]
+    assert caplog.messages == ["1 cases of UPENN-GBM have a label made by a program and not corrected by hand."]
     caplog.clear()
     make(tmp_path, *upenn("images_segm/{}_segm.nii.gz"))
     finding = look_for_cases(tmp_path)
     [case] = finding.cases
     assert case.label == tmp_path / "images_segm/UPENN-GBM-00054_11_segm.nii.gz"
     assert "program" not in case.reason
-    assert list(finding.passed_over.values()) == ["UPENN-GBM-00054_11_segm.nii.gz is taken"]
+    assert list(finding.passed_over.values()) == ["UPENN-GBM-00054_11_segm.nii.gz is used"]
     assert caplog.messages == []
 
 
@@ -113,21 +113,21 @@ def test_other_series_of_the_collections_are_passed_over(tmp_path: Path) -> None
     finding = look_for_cases(tmp_path)
     assert {case.id: list(case.images) for case in finding.cases} == {"UCSF-PDGM-0004": ["t1"], "UPENN-GBM-00001_11": ["t2"]}
     assert len(finding.passed_over) == 6
-    assert set(finding.passed_over.values()) == {"no corpus names an image so"}
+    assert set(finding.passed_over.values()) == {"no corpus has such image names"}
 
 
 def test_contradictions_are_counted_and_told(tmp_path: Path) -> None:
     for case in ("BraTS-GLI-00001-000", "BraTS-GLI-00002-000"):
         make(tmp_path, *modern("a", case), *modern("b", case))
     make(tmp_path, *modern("a", "BraTS-GLI-00003-000"))
-    with pytest.raises(OptionError, match=r"00001-000 lies in two folders, .* leave one of them out; 1 more like it"):
+    with pytest.raises(OptionError, match=r"00001-000 is in two folders, .*; 1 more like it"):
         find_cases(tmp_path)
     finding = look_for_cases(tmp_path)
     assert list(finding.conflicts) == ["BraTS-GLI-00001-000", "BraTS-GLI-00002-000"]
     assert len(finding.cases) == 3
     assert all("/a/" in str(file) for case in finding.cases for file in case.files)
     assert len(finding.passed_over) == 10
-    assert set(finding.passed_over.values()) == {"the case lies in another folder too"}
+    assert set(finding.passed_over.values()) == {"the case is also in another folder"}
 
 
 def test_several_years_and_collections_in_one_folder(tmp_path: Path) -> None:

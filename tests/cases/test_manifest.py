@@ -82,7 +82,7 @@ def test_a_manifest_beside_a_folder(scans: Path) -> None:
     (other / "x_t1.nii").touch()
     assert [case.id for case in find_cases([other, scans / "m.csv"])] == ["one", "x"]
     (other / "ONE_t1.nii").touch()
-    with pytest.raises(OptionError, match=r"case one of .*m\.csv is in another source too"):
+    with pytest.raises(OptionError, match=r"case one of .*m\.csv is also in another source"):
         find_cases([other, scans / "m.csv"])
 
 

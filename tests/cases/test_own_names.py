@@ -128,7 +128,7 @@ def test_what_is_left_out_is_named(
         (["sub-1_run-1_T2w.nii", "sub-1_run-2_T2w.nii"], r"case sub-1 has two files for its t2, .*run-1.*run-2"),
         (["a_seg.nii.gz", "a_label.nii.gz"], r"case a has two files for its label"),
         (["P01/P01_t1.nii", "p01/p01_t1.nii"], r"case p01 has two files .* \(as P01 and p01: .*letter case"),
-        (["a/v/t1.nii", "b/v/t1.nii"], r"case v lies in two folders, .*/a/v and .*/b/v"),
+        (["a/v/t1.nii", "b/v/t1.nii"], r"case v is in two folders, .*/a/v and .*/b/v"),
     ],
 )  # fmt: skip
 def test_two_files_for_one_thing_are_refused(tmp_path: Path, files: list[str], says: str) -> None:
@@ -169,8 +169,8 @@ def test_a_folder_of_dicom_files_is_told_of_raw(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (["D/imagesTr/a_0000.nrrd", "D/dataset.json"], r"1 images are passed over: \.nrrd is not read"),
-        (["in/a_0000.nii.gz", "in/a_0001.nii.gz", "b.nii.gz"], r"2 images are passed over: named as nnU-Net .* imagesTr"),
+        (["D/imagesTr/a_0000.nrrd", "D/dataset.json"], r"1 images are skipped: \.nrrd is not read"),
+        (["in/a_0000.nii.gz", "in/a_0001.nii.gz", "b.nii.gz"], r"2 images are skipped: named like nnU-Net.* imagesTr"),
     ],
 )
 def test_why_nothing_was_found(tmp_path: Path, names: list[str], says: str) -> None:
@@ -233,7 +233,7 @@ def test_the_decathlon_as_nnunet_converts_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, r"Dataset1 holds nnU-Net's numbered channels .* and no dataset\.json"),
+        (None, r"Dataset1 has nnU-Net's numbered channels .* no dataset\.json"),
         ({"channel_names": CHANNELS}, r"labels are None"),
         ({"channel_names": CHANNELS, "labels": {"background": 0, "liver": 1}}, r"labels are .*'liver': 1.*no known label set"),
         ({"channel_names": CHANNELS, "labels": {"WT": [1, 2, 3], "TC": [1, 2], "ET": 3}}, r"'TC': \[1, 2\].*no known label"),

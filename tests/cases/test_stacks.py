@@ -40,7 +40,7 @@ def test_the_decathlons_own_file(tmp_path: Path) -> None:
 def test_without_the_file_the_decathlons_order_holds(tmp_path: Path) -> None:
     case = msd(tmp_path)
     assert case.channels == {"t1": 1, "t1ce": 2, "t2": 3, "flair": 0}
-    assert case.reason.endswith("channels in the decathlon's order (flair, t1, t1ce, t2): no dataset.json says another")
+    assert case.reason.endswith("channels in the decathlon's order (flair, t1, t1ce, t2): no dataset.json gives another")
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_the_names_of_the_labels_tell_the_label_set(tmp_path: Path, labels: Any,
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("{", r"dataset\.json: cannot be read as JSON \(.*\); repair it, or take it away"),
-        ([1], r"dataset\.json: holds a list; expected the keys modality and labels"),
+        ("{", r"dataset\.json: cannot be read as JSON \(.*\); fix it, or remove it"),
+        ([1], r"dataset\.json: contains a list; expected the keys modality and labels"),
         ({}, r"dataset\.json: modality is None; expected a name per channel"),
         ({"modality": {"a": "FLAIR"}}, r"dataset\.json: modality is \{'a': 'FLAIR'\}"),
         ({"modality": {"0": "PD"}}, r"dataset\.json: channel 0 is called 'PD'; expected one of: t1, t1w"),
         ({"modality": {"0": "FLAIR", "1": "flairs"}}, r"channel 1 is called 'flairs' \(did you mean 'flair'\?\)"),
-        ({"modality": {"0": "T1", "1": "t1w"}}, r"channels 0 and 1 are both called t1; correct one"),
+        ({"modality": {"0": "T1", "1": "t1w"}}, r"channels 0 and 1 are both called t1"),
         ({"modality": MODALITY, "labels": {"1": "enhancing", "2": "edema", "3": "core"}},
          r"labels are \{.*\}, which no known label set has; expected those of LMSD, or name files"),
     ],

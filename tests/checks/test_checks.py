@@ -177,7 +177,9 @@ def test_a_mirrored_modality_of_a_real_case_is_suspected(real_data: Path, case: 
         assert "mirrored" not in said or re.search(rf"{modality} may be mirrored: with left and right", said["mirrored"])
     two = {m: images[m] for m in ("t1", "flair")}
     findings = check_case(prepared(None, put(two, t1=two["t1"][::-1]), spacing_mm=(1, 1, 1)))
-    assert any("t1 or flair may be mirrored" in f.sentence or "may not lie on the other" in f.sentence for f in findings)
+    assert any(
+        "t1 or flair may be mirrored" in f.sentence or "may not be aligned with the other" in f.sentence for f in findings
+    )
 
 
 @pytest.mark.real
@@ -209,9 +211,9 @@ def test_refusals_say_what_they_found_and_how_to_take_the_case() -> None:
     with pytest.raises(CaseError) as caught:
         check_case(case)
     says = str(caught.value)
-    assert says.startswith("case c1: t1 and t1ce are one image (correlation 1.0000)")
-    assert "% of the label lie where all modalities are 0" in says
-    assert says.endswith("take it with --accept copied,label_outside.")
+    assert says.startswith("case c1: t1 and t1ce are the same image (correlation 1.0000)")
+    assert "% of the label is where all modalities are 0" in says
+    assert says.endswith("--accept copied,label_outside.")
     assert caught.value.exit_code == 3
     with pytest.raises(CaseError, match=r"of the label.*--accept label_outside\.$"):
         check_case(case, ["copied"])
@@ -225,7 +227,7 @@ def test_a_copy_in_other_places_is_told_by_its_values() -> None:
     for kind in (np.int16, np.float32):  # counts of all values, and quantiles
         typed = {m: image.astype(kind) for m, image in images.items()}
         for copy in (typed["t2"][:, ::-1], np.roll(typed["t2"], 5, 1)):
-            with pytest.raises(CaseError, match="t2 and flair hold the same values"):
+            with pytest.raises(CaseError, match="t2 and flair have the same values"):
                 check_case(prepared(label, put(typed, flair=copy)))
 
 
@@ -273,10 +275,10 @@ def test_the_reason_of_a_suspected_swap() -> None:
     label, images = t2_and_flair(*phantom_case(0), 3.0)
     (finding,) = (f for f in check_case(prepared(label, images)) if f.check == "swapped")
     assert finding.severity == "warn"
-    assert finding.sentence.startswith("case c1: t2 and flair may be swapped: exchanged, fluid, dark in t1, is bright in t2")
+    assert finding.sentence.startswith("case c1: t2 and flair may be swapped: if exchanged, fluid, dark in t1, is bright in t2")
     label, images = t1_and_t1ce(*phantom_case(0), 3.0)
     (finding,) = (f for f in check_case(prepared(label, images)) if f.check == "swapped")
-    assert "t1 and t1ce may be swapped: exchanged, vessels and tumour take up contrast agent in t1ce" in finding.sentence
+    assert "t1 and t1ce may be swapped: if exchanged, vessels and tumour take up contrast agent in t1ce" in finding.sentence
 
 
 def test_a_mirrored_label_is_suspected() -> None:
@@ -294,7 +296,7 @@ def test_a_head_in_noise_is_not_stripped() -> None:
     label, images = phantom_case(0)
     rng = np.random.default_rng(0)
     noisy = {m: np.maximum(image, rng.integers(1, 30, image.shape)).astype(np.int16) for m, image in images.items()}
-    with pytest.raises(CaseError, match=r"8986 ml are not 0, more than any brain \(up to 2300\)"):
+    with pytest.raises(CaseError, match=r"8986 ml are not 0, .*2300 ml"):
         check_case(prepared(label, noisy, corpus="BraTS 2023 GLI", spacing_mm=(3, 3, 3)))
     found = check_case(prepared(label, noisy, corpus="BraTS 2024 MEN-RT", spacing_mm=(3, 3, 3), label_set="GTV"))
     assert ("skull", "warn") in [(f.check, f.severity) for f in found], "a corpus that keeps the skull"
@@ -303,7 +305,7 @@ def test_a_head_in_noise_is_not_stripped() -> None:
 @pytest.mark.parametrize(
     ("corpus", "label_set", "said"),
     [
-        ("BraTS 2023 GLI", "L17", r"holds \[4\], which BraTS 2023 GLI labels \(L23\) do not have; it is read as L17"),
+        ("BraTS 2023 GLI", "L17", r"has \[4\], which BraTS 2023 GLI labels \(L23\) do not have; it is read as L17"),
         ("BraTS 2021", "L17", None),
         ("plain", "L17", None),
         ("a corpus that nobody knows", "L17", None),
@@ -328,7 +330,7 @@ def test_fewer_modalities_and_no_label(modalities: tuple[str, ...]) -> None:
     if len(modalities) > 1:
         moved_one = prepared(None, put(fewer, flair=np.roll(fewer["flair"], 7, 1)), spacing_mm=(3, 3, 3))
         (finding,) = (f for f in check_case(moved_one) if f.check == "unregistered")
-        assert re.search(f"({modalities[0]}|flair) may not lie on the other.* moved by 2[01] mm", finding.sentence)
+        assert re.search(f"({modalities[0]}|flair) may not be aligned with the other.* moved by 2[01] mm", finding.sentence)
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.float32])
@@ -373,7 +375,7 @@ def test_mutual_information_is_the_difference_of_entropies() -> None:
     ("planted", "expected"),
     [
         (lambda image: ndimage.shift(image, (0, 6, -2), order=0), "moved by 19 mm"),
-        (lambda image: ndimage.rotate(image, 12, axes=(0, 2), reshape=False, order=0), "turned by 12°"),
+        (lambda image: ndimage.rotate(image, 12, axes=(0, 2), reshape=False, order=0), "rotated by 12°"),
         (lambda image: image[:, ::-1], "with front and back exchanged"),
         (lambda image: np.roll(image[:, :, ::-1], 3, 2), "with top and bottom exchanged"),
     ],

@@ -56,7 +56,7 @@ def test_nothing_in_common_is_an_error_that_lists_what_is_there(
     assert run(main, [str(predictions), str(references), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "no case has both a prediction and a reference" in said
-    assert f"holds 2 (mask0, mask1), {references} holds 2 ({FIRST}, {SECOND})" in said
+    assert f"has 2 (mask0, mask1), {references} has 2 ({FIRST}, {SECOND})" in said
     assert files_of(tmp_path / "out") == []
 
 
@@ -89,9 +89,9 @@ BAD_MASKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "4-D": (lambda p: write_raw(p, np.zeros((*SHAPE, 3), np.uint8)), r"the mask has shape \(9, 10, 11, 3\); expected one 3-D"),
     "another shape": (
         lambda p: write_raw(p, label(0)[1:]),
-        r"do not lie on one grid \(shape \(8, 10, 11\) and \(9, 10, 11\)\)",
+        r"not on the same grid \(shape \(8, 10, 11\) and \(9, 10, 11\)\)",
     ),
-    "another origin": (lambda p: write_raw(p, label(0), shifted()), "do not lie on one grid .affine .*4.5.* and .*4.0"),
+    "another origin": (lambda p: write_raw(p, label(0), shifted()), "not on the same grid .affine .*4.5.* and .*4.0"),
 }
 
 
@@ -163,7 +163,7 @@ def test_volumes_and_arrays() -> None:
     found = evaluate_case(mine, theirs, label_set="L17")
     assert found == expected(0) == evaluate_case(label(0), label(5), label_set="L17", spacing_mm=GRID.spacing_mm)
     np.testing.assert_array_equal(mine.array, label(0))
-    with pytest.raises(GridError, match=r"do not lie on one grid \(affine"):
+    with pytest.raises(GridError, match=r"not on the same grid \(affine"):
         evaluate_case(mine, Volume(label(5), Grid(SHAPE, shifted())), label_set="L17")
     sheared = Grid(SHAPE, GRID.affine @ np.array([[1, 0, 0.3, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
     with pytest.raises(GridError, match=r"are sheared, up to 11\.3 degrees"):
@@ -265,7 +265,7 @@ def test_a_stopped_evaluation_goes_on(
     found = evaluate_cases(*folders, out=out)
     assert scored == [SECOND]
     assert found.kept == (FIRST,)
-    assert "continuing, 1 of 2 cases are scored already" in caplog.text
+    assert "continuing, 1 of 2 cases" in caplog.text
     assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
     assert files_of(out) == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
 

@@ -149,7 +149,7 @@ def test_a_label_whose_origin_is_not_its_scans_is_not_resampled_to(folders: tupl
     case = Case(FIRST, Facts(FIRST, corpus="BraTS 2021"), scans, compared.reference.path, ("L17",))
     found = read_pair(replace(compared, reference=replace(compared.reference, named=case)))
     np.testing.assert_array_equal(found.prediction.volume.array, label(0))
-    assert "taken voxel by voxel" in found.warnings[0]
+    assert "compared voxel by voxel" in found.warnings[0]
 
 
 def test_probabilities_are_compared_voxel_by_voxel_too(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_groups_sets_calibration_and_refusals_are_shown(page: list[Element], who
     assert found["Cases without scores"][1] == ["<refused>", "there is a prediction, but no reference in <folder>; add it."]
     assert [row[0] for row in found["Ranking of the sets"][1:]] == ["ours", "<i>theirs</i>"]
     assert {row[2] for row in found["Paired differences"][1:]} == {"ours − <i>theirs</i>"}
-    assert found["Calibration a region"][1][2] == f"{whole.calibration['WT'].ece:.3f}"
+    assert found["Calibration per region"][1][2] == f"{whole.calibration['WT'].ece:.3f}"
     assert len(named(page, "img")) == 2 + 3 + 4 + 1  # Dice and HD95; volumes a region; worst cases; calibration
 
 

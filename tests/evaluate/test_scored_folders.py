@@ -186,7 +186,7 @@ def test_references_may_be_plain_masks(folders: tuple[Path, Path], tmp_path: Pat
 
 def test_two_masks_of_one_case_are_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images.write(folders[0] / f"{FIRST}-seg.nii.gz", label(0), GRID)
-    with pytest.raises(OptionError, match=rf"holds two masks of case {FIRST}, {FIRST}-seg.nii.gz and {FIRST}.nii.gz"):
+    with pytest.raises(OptionError, match=rf"two masks of case {FIRST}, {FIRST}-seg.nii.gz and {FIRST}.nii.gz"):
         evaluate_cases(*folders, out=tmp_path / "out")
 
 

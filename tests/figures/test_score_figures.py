@@ -173,7 +173,7 @@ def test_a_reliability_curve_skips_empty_bins() -> None:
 
 
 def test_reliability_that_cannot_be_drawn_is_refused() -> None:
-    with pytest.raises(ArrayError, match="there is no reliability curve"):
+    with pytest.raises(ArrayError, match="found 0 reliability curves"):
         reliability_figure({})
     with pytest.raises(ArrayError, match=r"WT: found columns of \[2, 1, 2\] bins"):
         reliability_figure({"WT": ([0.1, 0.2], [0.1], [3, 4])})

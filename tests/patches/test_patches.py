@@ -301,9 +301,9 @@ def test_a_damaged_case_is_named(tmp_path: Path, make_prepared: Make, dataset: s
         (
             {"spacing_mm": 1.5},
             GridError,
-            r"case c0: a model grid of 1\.5 mm is no whole multiple of the scan's voxels of 1 × 1 × 1 mm",
+            r"case c0: .* 1\.5 mm is not a whole multiple .* 1 × 1 × 1 mm",
         ),
-        ({"spacing_mm": 0.4}, GridError, r"case c0: a model grid of 0\.4 mm is no whole multiple"),
+        ({"spacing_mm": 0.4}, GridError, r"case c0: .* 0\.4 mm is not a whole multiple"),
         ({"regions": ("WT", "RC")}, OptionError, "L17 does not define RC; it has WT, TC, ET"),
         ({"normalisation": "zscore"}, OptionError, "normalisation is 'zscore'"),
         ({"cases": ("bare",)}, LabelError, "case bare in the store has no label"),

@@ -175,5 +175,5 @@ def test_a_mask_is_not_replaced_by_that_of_another_letter_case(tmp_path: Path, m
     predict_cases(model, [tmp_path / "one"], out=tmp_path / "out")
     report = predict_cases(model, [tmp_path / "two"], out=tmp_path / "out")
     assert (report.predicted, report.kept) == ((), ())
-    assert "p01 and P01 differ in letter case alone" in report.refused["P01"]
+    assert "p01 and P01 differ only in letter case" in report.refused["P01"]
     assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["p01.nii.gz"]

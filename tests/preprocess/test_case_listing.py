@@ -51,7 +51,7 @@ def test_the_cases_and_why(source: Path) -> None:
     assert listing.cases["BRATS_001"]["images"] == {"t1ce": "BRATS_001.nii.gz, channel 1", "t2": "BRATS_001.nii.gz, channel 0"}
     assert listing.read == ("survival_data.csv", "Task01_BrainTumour/dataset.json")
     assert listing.passed_over == {
-        "new/localiser.nii.gz": "no corpus names an image so",
+        "new/localiser.nii.gz": "no corpus has such image names",
         "notes.txt": "no image, and no table of a corpus",
     }
     assert listing.refused == {}
@@ -96,7 +96,7 @@ def test_contradictions_are_listed_as_refused(source: Path) -> None:
     (source / "again/Brats18_CBICA_ABM_1_t1.nii.gz").touch()
     listing = list_cases(source)
     assert list(listing.refused) == ["Brats18_CBICA_ABM_1"]
-    assert "lies in two folders" in listing.refused["Brats18_CBICA_ABM_1"]
+    assert "is in two folders" in listing.refused["Brats18_CBICA_ABM_1"]
     assert list(listing.cases) == ["BRATS_001", "BraTS-PED-00001-000", "Brats18_CBICA_ABM_1"]
 
 

@@ -178,5 +178,5 @@ def test_ids_that_differ_in_letter_case_alone(tmp_path: Path, make_case: Make, f
     stored = (tmp_path / "store/P01.h5").read_bytes()
     report = build_store(tmp_path / "p01.json", out=tmp_path / "store", force=force)
     assert (report.written, list(report.refused)) == ((), ["p01"])
-    assert "p01 and P01 differ in letter case alone" in report.refused["p01"]
+    assert "p01 and P01 differ only in letter case" in report.refused["p01"]
     assert (tmp_path / "store/P01.h5").read_bytes() == stored

@@ -164,7 +164,7 @@ def test_an_orientation_that_nobody_says_is_said(tmp_path: Path, make_case: Make
         image.set_qform(np.diag([1.0, -1, 1, 1]), 1)
         nib.save(image, path)
     (said,) = prepare_case(found(tmp_path)).header.warnings
-    assert said == "the header of t1, t1ce, t2, flair says LPS (sform) and RPS (qform); the sform is taken."
+    assert said == "the header of t1, t1ce, t2, flair says LPS (sform) and RPS (qform); the sform is used."
 
 
 def test_files_lie_on_one_grid_within_a_tenth_of_a_voxel(tmp_path: Path, make_case: Make) -> None:
@@ -212,9 +212,9 @@ def test_what_a_header_contradicts_itself_in_is_said_with_the_case(tmp_path: Pat
     image.header["qform_code"] = 9
     nib.save(image, paths["t2"])
     said = [warning for warning in prepare_case(found(tmp_path)).header.warnings if "header" in warning]
-    apart = "has an sform and a qform that put corners 0.6 voxels apart; the sform is taken."
+    apart = "has an sform and a qform that put corners 0.6 voxels apart; the sform is used."
     assert said == [
-        "the header of t2 has a fault that was read around (qform_code 9 not valid; setting to 0).",
+        "the header of t2 has a fault that was worked around (qform_code 9 not valid; setting to 0).",
         f"the header of flair {apart}", f"the header of the label {apart}",
     ]  # fmt: skip
 
@@ -236,7 +236,7 @@ BAD: dict[str, tuple[str, Callable[[Path], None], type[BratsError], str]] = {
     "truncated": ("t1ce", cut, ImageError, r"t1ce\.nii\.gz: cannot be read as NIfTI .*damaged, truncated or of another kind"),
     "empty": ("flair", lambda p: p.write_bytes(b""), ImageError, r"flair\.nii\.gz: the file is empty \(0 bytes\); copy"),
     "text": ("t1", lambda p: p.write_text("id,age\n1,60\n"), ImageError, r"t1\.nii\.gz: cannot be read as NIfTI"),
-    "NaN": ("t1", put(np.nan, np.float32), ImageError, r"t1\.nii\.gz: 1 voxels are NaN or infinite; expected finite ones"),
+    "NaN": ("t1", put(np.nan, np.float32), ImageError, r"t1\.nii\.gz: 1 voxels are NaN or infinite"),
     "infinite": ("t2", put(-np.inf, np.float32), ImageError, r"t2\.nii\.gz: 1 voxels are NaN or infinite"),
     "too large for a float": ("t2", put(1e300, np.float64), ImageError, r"t2\.nii\.gz: 1 voxels are NaN or infinite"),
     "another shape": (
@@ -316,7 +316,7 @@ def test_region_masks_are_a_label_whose_meaning_is_known(tmp_path: Path, make_ca
     with pytest.raises(LabelError, match=r"BraTS2021_00001 holds region masks, which are read as LMSD; found --label-set L17"):
         prepare_case(found(tmp_path), "L17")
     rewrite(paths["seg"], lambda masks: np.stack([np.roll(masks[..., 0], 3, 0), masks[..., 1], masks[..., 2]], -1))
-    with pytest.raises(LabelError, match=r"seg\.nii\.gz: three masks do not lie within one another"):
+    with pytest.raises(LabelError, match=r"seg\.nii\.gz: the three masks are not nested"):
         prepare_case(found(tmp_path))
 
 

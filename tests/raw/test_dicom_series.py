@@ -59,11 +59,11 @@ def test_one_study_of_many_series(tmp_path: Path) -> None:
     assert "t1 as well, with slices of 7 mm" in reasons["SAG T1"]
     assert "localiser" in reasons["3 plane loc"]
     assert reasons["T2 dual"] == "multi-echo (TE 20, 90 ms)"
-    assert reasons["T2 report"] == "no MR image (OT)"
+    assert reasons["T2 report"] == "not an MR image (OT)"
     assert reasons["T2 screen"] == "a colour picture"
     assert "a drawing" in reasons["FLAIR tumour"]
     assert "derived" in reasons["T2 computed"]
-    assert {why for name, why in left_out if name == "T2 TSE"} == {"a localiser (slices in 2 directions)", "4 slices only"}
+    assert {why for name, why in left_out if name == "T2 TSE"} == {"a localiser (slices in 2 directions)", "only 4 slices"}
 
 
 def test_nothing_of_the_patient_is_kept(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_two_series_alike_are_refused(tmp_path: Path) -> None:
     write_series(tmp_path / "a", "AX T1")
     write_series(tmp_path / "b", "AX T1 again")
     (study,) = find_studies(tmp_path)
-    with pytest.raises(CaseError, match=r"two series for t1, 'AX T1' \(a\) and 'AX T1 again' \(b\), alike .* leave one"):
+    with pytest.raises(CaseError, match=r"two series for t1, 'AX T1' \(a\) and 'AX T1 again' \(b\), .*5 mm.* leave one"):
         choose_series(study)
 
 
@@ -130,9 +130,9 @@ def test_a_series_that_was_exported_twice_is_one(tmp_path: Path, how: str) -> No
     [
         (
             "other voxels",
-            r"two images with one SOP instance UID at one place \(9 times\), but with other voxels \(in one and two\)",
+            r".*SOP instance UID .*\(9 times\) .* \(in one and two\)",
         ),
-        ("time points", r"two images at one place \(9 times: echoes or time points\)"),
+        ("time points", r".*\(9 times: echoes or time points\)"),
     ],
 )
 def test_other_images_at_one_place_are_no_copies(tmp_path: Path, how: str, said: str) -> None:
@@ -211,7 +211,7 @@ def test_the_folder_and_the_timing_speak_where_the_description_does_not(tmp_path
     write_series(tmp_path / "z", "unknown")
     study = find_studies(tmp_path)[0]
     assert {s.modality: s.why for s in study.series} == {
-        "t2": "'t2'", "t1": "TE 11 ms, TR 480 ms", "t1ce": "'t1' and the contrast agent that its header names",
+        "t2": "'t2'", "t1": "TE 11 ms, TR 480 ms", "t1ce": "'t1' and the contrast agent named in its header",
     }  # fmt: skip
     assert study.left_out == (("unknown", "of no known description"),)
 
@@ -291,7 +291,7 @@ def test_two_studies_are_two_cases(tmp_path: Path) -> None:
     write_series(tmp_path / "p2" / "t2", "T2", study="1.2.9")
     write_series(tmp_path / "p2" / "flair", "FLAIR", study="1.2.9")
     clash = {s.id: s for s in find_studies(tmp_path)}["p2"]
-    with pytest.raises(CaseError, match="p2 holds 2 studies in one folder; put each into a folder of its own"):
+    with pytest.raises(CaseError, match="p2 has 2 studies in one folder"):
         choose_series(clash)
 
 

@@ -180,7 +180,7 @@ def test_a_study_is_refused_by_name_where_a_program_gives_up(tmp_path: Path) -> 
     small, thin_study = find_studies(tmp_path)
     with pytest.raises(CaseError, match=f"case {small.id}: "):
         prepare_study(small, atlas=atlas, brain="atlas", grid=GRID)
-    with pytest.raises(ImageError, match=r"b_t1\.nii\.gz: the image has shape \(40, 40, 7\); expected 8 slices or more"):
+    with pytest.raises(ImageError, match=r"b_t1\.nii\.gz: the image has shape \(40, 40, 7\); expected at least 8 slices"):
         prepare_study(thin_study, atlas=atlas, brain="atlas", grid=GRID)
 
 

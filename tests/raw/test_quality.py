@@ -73,7 +73,7 @@ def test_a_good_case_raises_no_flag() -> None:
     ("change", "said"),
     [
         ({"brain": sphere() & (np.indices(SHAPE)[2] > 11)}, "the brain mask has 3.. ml; brains have 700 to 2100 ml"),
-        ({"moves": {"t1": np.eye(4), "t2": np.diag([1.0, -1, -1, 1])}}, "t2 was moved by .* turned by 180 degrees"),
+        ({"moves": {"t1": np.eye(4), "t2": np.diag([1.0, -1, -1, 1])}}, "t2 was moved by .* 180 degrees"),
         ({"images": {"t1": np.where(np.indices(SHAPE)[0] < 10, 0, 50.0), "t2": np.full(SHAPE, 7.0)}}, "t1 shows 5.% of the"),
     ],
 )
@@ -85,4 +85,4 @@ def test_information_lost_is_flagged() -> None:
     rng = np.random.default_rng(0)
     image = rng.uniform(10, 100, SHAPE)
     flags = measured(images={"t1": image, "t2": 120 - np.roll(image, 2, 0)}, before={"t1": image, "t2": 120 - image})
-    assert any("t1-t2 shared" in flag for flag in flags)
+    assert any("t1-t2: " in flag for flag in flags)

@@ -75,13 +75,13 @@ def test_a_slab_counts_where_it_shows_anything(head: Head) -> None:
     beside = brain_by_atlas({"t1": head.images["t1"], "t2": slab, "flair": elsewhere}, GRID, atlas, np.eye(4))
     above = np.indices(GRID.shape)[2] > 24
     assert 2 * (alone & beside & above).sum() / ((alone & above).sum() + (beside & above).sum()) > 0.99
-    with pytest.raises(GridError, match=r"no scan \(flair\) shows anything where the atlas' brain lies"):
+    with pytest.raises(GridError, match=r"no scan \(flair\) shows anything"):
         brain_by_atlas({"flair": np.where(head.brain, 0, 0)}, GRID, atlas, np.eye(4))
 
 
 def test_nothing_to_compare_is_refused(head: Head) -> None:
     volume = Volume(head.images["t1"], GRID)
-    with pytest.raises(GridError, match="mask of what to compare is empty"):
+    with pytest.raises(GridError, match=r"is empty \(0 of"):
         coregister(volume, volume, np.zeros(GRID.shape, bool))
     with pytest.raises(GridError, match="shows no head"):
         head_centre(Volume(np.zeros(GRID.shape, np.float32), GRID))

@@ -56,10 +56,10 @@ def moved(k: int, **change: object) -> list[Slice]:
     ("given", "said"),
     [
         (slices()[:1], "has 1 slice"),
-        ([s for k, s in enumerate(slices()) if k != 3], r"lacks 1 slices \(the first gap is after slice 3 of 8\)"),
+        ([s for k, s in enumerate(slices()) if k != 3], r"lacks 1 slices \(.*after slice 3 of 8\)"),
         ([s for k, s in enumerate(slices()) if k not in (3, 4, 6)], "lacks 3 slices"),
         (moved(3, position=np.array([-80.0, -90, 12 + 3.4 * 5.5])), "mm apart; expected equal spacing"),
-        (moved(3, position=slices((0, 0, 0))[2].position), "two images at one place"),
+        (moved(3, position=slices((0, 0, 0))[2].position), "two images .*echoes or time points"),
         ([replace(s, orientation=np.zeros(6)) for s in slices()], "is singular"),
         ([replace(s, orientation=np.array([1.0, 0, 0, 1, 0, 0])) for s in slices()], "is singular"),
         (moved(3, orientation=np.array([1.0, 0, 0, 0, 0, 1])), "different directions"),

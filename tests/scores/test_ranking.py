@@ -194,7 +194,7 @@ def test_as_dict_is_plain_and_says_how() -> None:
         (sets_of(BY_HAND), {"metrics": ["dice", "lesion_dice"]}, OptionError,
          "^lesion_dice is undefined in all 2 cases of all sets; expected a metric that the protocol defines: leave it out.$"),
         (sets_of({"a": [(0.5, float("nan"))], "b": [(0.5, 1.0)]}), {}, ArrayError,
-         "^hd95_mm of WT of case case0 in the set a is nan; expected a number, or None where it is undefined.$"),
+         "^hd95_mm of WT of case case0 in the set a is nan; expected a number"),
     ],
 )  # fmt: skip
 def test_refusals(sets: Sets, options: dict, error: type[Exception], text: str) -> None:

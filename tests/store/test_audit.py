@@ -115,7 +115,7 @@ def test_all_leaks_are_found_whatever_was_done(store: Path, tmp_path: Path) -> N
             assert part == ("train" if case in train else "test" if case in tuple(CHANGES)[:4] else "validation")
     told = report.refused["patient 0 and renamed"]
     assert told == (
-        "patient 0 (train) and renamed (test) are one patient in two parts of fold 0: the volumes are the same scans"
+        "patient 0 (train) and renamed (test) are the same patient in two parts of fold 0: the volumes are the same scans"
         " (correlation 1.00); leave one out, or put both into one part."
     )
     assert "mirrored (correlation" in report.refused["mirrored and patient 5"]

@@ -85,7 +85,7 @@ def test_files_that_are_no_cases_are_refused_one_by_one(store: Path) -> None:
     assert list(found.cases) == ["c2", "c3"]
     assert list(found.refused) == ["c0", "c9"]
     assert "c0.h5: the case file is damaged" in found.refused["c0"]
-    assert "holds case 'c1'; expected the case its name says: rename it." in found.refused["c9"]
+    assert "contains case 'c1'; expected the case in its name" in found.refused["c9"]
     assert told == [("reading the store", n, 4) for n in (1, 2, 3, 4)]
 
 

