@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brats3d.cases import MODALITIES, Case, Corpus, Facts, corpus_of, patient_of
 from brats3d.cases.recognise import recognise
-from brats3d.errors import CaseError, OptionError, check_option
+from brats3d.errors import OptionError, check_option
 from brats3d.images import strip_suffix
 from brats3d.predict.sources import ScansSource
 from brats3d.store import CaseLike
@@ -29,8 +29,9 @@ def case_of(given: Given, *, read_label: bool = True) -> CaseLike:
         The case itself, or one prepared in memory; scans are not normalised.
 
     Raises:
-        OptionError: something else was given, there is no scan, a modality is unknown, or a file is given twice.
-        CaseError: a file does not exist, or the scans cannot be read or are refused.
+        OptionError: something else was given, there is no scan, a modality is unknown, or a file does not exist or is given
+            twice.
+        CaseError: the scans cannot be read, or are refused.
     """
     if isinstance(given, Mapping):
         given = _named(given)
@@ -55,7 +56,7 @@ def _named(files: Mapping[str, Path | str]) -> Case:
     for modality, path in images.items():
         if not path.is_file():
             kind = "is a folder" if path.is_dir() else "does not exist"
-            raise CaseError(f"{modality} is {files[modality]}, which {kind}; expected an image file: correct the path.")
+            raise OptionError(f"{modality} is {files[modality]}, which {kind}; expected an image file: correct the path.")
         if owners.setdefault(path, modality) != modality:
             raise OptionError(f"{path} is given as {owners[path]} and as {modality}; expected a file of its own for each.")
     name, corpus = _common_name(list(images.values()))
