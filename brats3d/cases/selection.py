@@ -1,9 +1,9 @@
-"""Which cases a command is meant for: ``--cases ids.txt`` or ``--cases RUN/split.json:test``."""
+"""Which cases are meant: their ids, a file of them, or a part of a split."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from brats3d.cases.letters import letter_case_ignored, match_ids
@@ -13,25 +13,26 @@ from brats3d.files import read_text
 
 log = logging.getLogger(__name__)
 
+CaseIds = str | Path | Sequence[str]
+"""What ``cases=`` takes: ``["id", …]``, ``"ids.txt"`` or ``"RUN/split.json:test"``; ``--cases`` takes the last two."""
 
-def read_case_ids(cases: str | Path, fold: int | None = None) -> list[str]:
-    """Return the case ids that a ``--cases`` option means.
+
+def read_case_ids(cases: CaseIds, fold: int | None = None) -> list[str]:
+    """Return the case ids that ``cases`` means.
 
     Args:
-        cases: a text file (UTF-8 or UTF-16) with one id per line (empty lines and those after ``#`` are passed over), or a
-            split file and one of its parts, ``RUN/split.json:test``.
+        cases: case ids; or a text file (UTF-8 or UTF-16) with one id per line (empty lines and those after ``#`` are passed
+            over); or a split file and one of its parts, ``RUN/split.json:test``.
         fold: fold of the split file; by default the one that the file records as its run's own.
 
     Returns:
-        The ids in the file's order, each once.
+        The ids in the order given, each once.
 
     Raises:
-        OptionError: no such file, no such part or fold, no id in it, or something else than the name of a file.
+        OptionError: there is no such file, part or fold, or no id, or something other than ids.
     """
     if not isinstance(cases, str | Path):
-        raise OptionError(
-            f"cases is {cases!r}; expected the name of a text file with one case id per line, or RUN/split.json:test."
-        )
+        return _given(cases)
     text = str(cases)
     name, _, part = text.rpartition(":")
     if name and Path(name).is_file():
@@ -45,11 +46,22 @@ def read_case_ids(cases: str | Path, fold: int | None = None) -> list[str]:
     except (OSError, UnicodeError) as problem:
         raise OptionError(
             f"{text}: cannot be read ({problem}); expected a text file with one case id per line, or RUN/split.json:test."
+            f" From Python, ids go into a list: cases=[{text!r}]."
         ) from problem
     ids = list(dict.fromkeys(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")))
     if not ids:
         raise OptionError(f"{text}: holds no case id; expected one per line.")
     return ids
+
+
+def _given(cases: Iterable[str]) -> list[str]:
+    ids = list(cases) if isinstance(cases, Iterable) else []
+    if not ids or not all(isinstance(case, str) for case in ids):
+        raise OptionError(
+            f"cases is {cases!r}; expected case ids such as ['BraTS2021_00000'], a text file with one per line, or"
+            " RUN/split.json:test."
+        )
+    return list(dict.fromkeys(ids))
 
 
 def _from_split(name: str, part: str, fold: int | None) -> list[str]:

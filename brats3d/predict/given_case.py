@@ -29,7 +29,8 @@ def case_of(given: Given, *, read_label: bool = True) -> CaseLike:
         The case itself, or one prepared in memory; scans are not normalised.
 
     Raises:
-        OptionError: something else was given, a modality is unknown, or a file does not exist or is given twice.
+        OptionError: something else was given, there is no scan, a modality is unknown, or a file does not exist or is given
+            twice.
         CaseError: the scans cannot be read, or are refused.
     """
     if isinstance(given, Mapping):
@@ -47,7 +48,7 @@ def case_of(given: Given, *, read_label: bool = True) -> CaseLike:
 def _named(files: Mapping[str, Path | str]) -> Case:
     """Return the case that some files are, as it would be found in their folder."""
     if not files:
-        raise OptionError(f"the case has no modality; expected a file for at least one of {', '.join(MODALITIES)}.")
+        raise OptionError(f"the case has 0 scans; expected a file for at least one of {', '.join(MODALITIES)}.")
     for modality in files:
         check_option("a modality of the case", modality, MODALITIES)
     images = {modality: Path(files[modality]).absolute() for modality in MODALITIES if modality in files}

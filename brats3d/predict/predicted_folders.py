@@ -1,8 +1,4 @@
-"""From folders of scans, or a store, to a folder of masks on the scans' own grids.
-
-`predict_cases` has three switches, more than functions have elsewhere: each is an option that the command has to have, and a
-command's options are its function's parameters.
-"""
+"""From folders of scans, or a store, to a folder of masks on the scans' own grids."""
 
 from __future__ import annotations
 
@@ -15,28 +11,21 @@ from typing import Any
 
 from brats3d import images
 from brats3d.cases import read_case_ids, select_ids
+from brats3d.cases.selection import CaseIds
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, check_list
 from brats3d.files import check_name
-from brats3d.masks import (
-    ARCHIVE_NAME,
-    MaskEntry,
-    MaskFolder,
-    MaskList,
-    MaskModel,
-    MaskSettings,
-    MemberFile,
-    open_mask_folder,
-)
-from brats3d.models import Pipeline, PipelineFile, load_model, read_pipeline
+from brats3d.masks import ARCHIVE_NAME, MaskEntry, MaskFolder, MaskList, MaskSettings, open_mask_folder
+from brats3d.models import Pipeline
+from brats3d.predict.chosen_model import choose_model
 from brats3d.predict.kept import check_kept
 from brats3d.predict.painting import check_paintable
+from brats3d.predict.prediction_settings import PredictionSettings
 from brats3d.predict.predictors import Passes
 from brats3d.predict.runner import Runner, runner_of
 from brats3d.predict.sources import CaseSource, open_sources, scans_of, trained_on
 from brats3d.predict.submission import check_server_grid, pack, packed_checksums, packed_mask, server_of
 from brats3d.predict.volumes import predict_case
-from brats3d.regions import find_label_set
 from brats3d.store import StoredCase
 
 log = logging.getLogger(__name__)
@@ -74,30 +63,27 @@ class Predictions:
 
 
 def predict_cases(
-    model: Path | str,
+    model: Path | str | Pipeline,
     sources: Sequence[Path | str],
     *,
     out: Path | str,
-    cases: str | None = None,
-    label_set: str | None = None,
-    probabilities: bool = False,
-    submission: bool = False,
+    cases: CaseIds | None = None,
+    settings: PredictionSettings = PredictionSettings(),
     force: bool = False,
     progress: Progress = silent,
 ) -> Predictions:
     """Predict the tumour masks of cases, each written on the grid of its own scan.
 
-    A second call with the same settings continues where the first one stopped. A mask is kept if it can be read and its case
-    still has the scans that it was predicted from; the case is refused if it has others.
+    A second call with the same model and settings continues where the first one stopped. A mask is kept if it can be read and
+    its case still has the scans that it was predicted from; the case is refused if it has others.
 
     Args:
-        model: a model file such as RUN/best.keras; its card decides channels, order and normalisation.
+        model: a model file such as RUN/best.keras, a pipeline's .json, or a folder of folds; from Python a `Pipeline` too. Its
+            card says what it expects and how it is run.
         sources: folders of scans, nested in any way, or stores.
         out: folder for the masks <case id>.nii.gz and predictions.json; made if it does not exist.
-        cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        label_set: coding of the masks, such as L17; by default each source's own, or L23 if it has none.
-        probabilities: write the regions' probabilities too, as float32 in probabilities/<case id>.nii.gz.
-        submission: pack the masks of these cases into submission.zip, for a challenge's validation server.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
+        settings: what is written, and how the model is run if not as its card says.
         force: start over in a folder that holds predictions; all masks in its list are removed.
         progress: called as cases finish.
 
@@ -105,44 +91,32 @@ def predict_cases(
         What was predicted, kept and refused.
 
     Raises:
-        ModelError: the model is none, has no card, or another job's card.
+        ModelError: there is no such model, or it has no card or one that cannot be used.
         NoCasesError: no case was recognised.
-        OptionError: no such label set, no case of those asked for, or one case in two sources.
-        OutputExistsError: the folder holds other predictions, or all of these already.
+        OptionError: the label set cannot hold what the model gives, a setting does not fit the model, a case asked for is not
+            there, or one case is in two sources.
+        OutputExistsError: the folder holds something else, masks of another model or with other settings, or all of these
+            already.
         SpaceError: the disk is full; finished cases stay.
     """
-    model, out = Path(model), Path(out)
+    out = Path(out)
     check_list("sources", sources)
-    paths = [Path(s) for s in sources]
-    file = read_pipeline(model)
-    card = file.card
-    wanted = None if label_set is None else find_label_set(label_set)
-    if wanted is not None:
-        check_paintable(card, wanted)
-    found = open_sources(paths, read_labels=wanted is None)
-    chosen = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
-    inference = card.inference.as_dict()
-    settings = MaskSettings(inference, wanted, probabilities)
-    folder = open_mask_folder(out, MaskList(_made_by(file), settings), inference, force=force)
-    work = _Work(folder, {case: found[case] for case in chosen}, submission)
+    chosen, coding = choose_model(model, settings.changes), settings.coding
+    if coding is not None:
+        check_paintable(chosen.card, coding)
+    found = open_sources([Path(source) for source in sources], read_labels=coding is None)
+    wanted = list(found) if cases is None else select_ids(read_case_ids(cases), found, " and ".join(map(str, sources)))
+    decided = MaskList(chosen.record(), MaskSettings(chosen.inference, coding, settings.probabilities))
+    folder = open_mask_folder(out, decided, chosen.own_inference, force=force)
+    work = _Work(folder, {case: found[case] for case in wanted}, settings.submission)
     _look_at_kept(work, progress)
-    _note_training_cases(work, card.training_cases)
+    _note_training_cases(work, chosen.card.training_cases)
     if work.todo:
-        network = load_model(model)  # only now: this imports Keras
+        runner = runner_of(chosen.open(), work.passes.append)  # only now: this imports Keras
         if force:
             folder.clear()
-        _predict_all(work, network, progress)
-    return _report(work, _pack(work) if submission else None)
-
-
-def _made_by(file: PipelineFile) -> MaskModel:
-    card = file.card
-    members = tuple(MemberFile(member.path.name, member.checksum) for member in file.members)
-    return MaskModel(
-        file.path.name, file.checksum, members, combine=file.combine if members[1:] else "",
-        channels=card.channels, kind="labels" if card.exclusive else "regions",
-        regions=card.regions, label_set=card.label_set,
-    )  # fmt: skip
+        _predict_all(work, runner, progress)
+    return _report(work, _pack(work) if settings.submission else None)
 
 
 @dataclass
@@ -207,8 +181,7 @@ def _report(work: _Work, archive: str | None) -> Predictions:
     )
 
 
-def _predict_all(work: _Work, model: Pipeline, progress: Progress) -> None:
-    runner = runner_of(model, work.passes.append)
+def _predict_all(work: _Work, runner: Runner, progress: Progress) -> None:
     todo = work.todo
     for done, case in enumerate(todo, 1):
         try:
@@ -217,24 +190,24 @@ def _predict_all(work: _Work, model: Pipeline, progress: Progress) -> None:
             work.refused[case] = str(problem)
         progress("predict", done, len(todo))
     if work.assumed:
+        names = sorted({work.folder.masks.cases[case].label_set.name for case in work.assumed})
         log.warning(
-            "%d cases say no label set that the model can be written in, such as %s: masks are written in %s; choose another"
-            " with --label-set.",
-            len(work.assumed), work.assumed[0], work.folder.masks.cases[work.assumed[0]].label_set.name,
+            "the sources of %d cases, such as %s, name no label set with values for all that the model gives; their masks are"
+            " written in %s: choose another with --label-set.", len(work.assumed), work.assumed[0], " or ".join(names),
         )  # fmt: skip
 
 
 def _predict_one(work: _Work, runner: Runner, case: str) -> None:
     """Predict a case and write what belongs to it: first the files, then the list that names them."""
     settings, path = work.folder.masks.settings, work.folder.path
-    asked = settings.label_set
     check_name(path / f"{case}.nii.gz")
+    work.passes.clear()
     opened = work.sources[case].open()
     try:
         if work.submission:
             check_server_grid(case, opened.facts.corpus, opened.source, server_of(opened.facts.corpus))
         scans = scans_of(opened)
-        prediction = predict_case(runner, opened, label_set=asked)
+        prediction = predict_case(runner, opened, label_set=settings.label_set)
     finally:
         if isinstance(opened, StoredCase):
             opened.close()
@@ -256,18 +229,15 @@ def _predict_one(work: _Work, runner: Runner, case: str) -> None:
 
 
 def _note_passes(work: _Work, runner: Runner, case: str) -> Passes:
-    """Return, and log, how the network saw a case; masks of windows differ a little from those of one pass."""
-    if runner.card.inference.window == "always":
+    """Return, and log, how the networks saw a case; masks of windows differ a little from those of one pass."""
+    if not work.passes:  # memory does not decide it
         return "windows"
-    passes = work.passes[-1]
-    if passes == "windows":
-        size = "×".join(map(str, runner.card.inference.size))
-        log.warning(
-            "case %s: one pass does not fit into memory; predicted in windows of %s, which differs a little.", case, size
-        )
-    else:
+    if "windows" not in work.passes:
         log.info("case %s: predicted in one pass.", case)
-    return passes
+        return "whole"
+    size = "×".join(map(str, runner.card.inference.size))
+    log.warning("case %s: one pass does not fit into memory; predicted in windows of %s, which differs a little.", case, size)
+    return "windows"
 
 
 def _begin(work: _Work) -> None:

@@ -18,7 +18,7 @@ from hand_made import LPS, expected_label, expected_probabilities
 
 from brats3d.cases import find_cases
 from brats3d.errors import NoCasesError, OptionError, OutputExistsError
-from brats3d.predict import predict_cases
+from brats3d.predict import PredictionSettings, predict_cases
 from brats3d.predict.__main__ import main
 from brats3d.preprocess import prepare_case
 from brats3d.store import write_case
@@ -69,7 +69,9 @@ def test_the_mask_lies_on_the_scans_grid(kind: str, tmp_path: Path, make_case: A
 def test_what_stands_beside_the_masks(tmp_path: Path, make_case: Any, make_model: Any) -> None:
     scans = make_case(tmp_path / "scans", "BraTS2021_00001")
     model = make_model()
-    report = predict_cases(model, [tmp_path / "scans"], out=tmp_path / "out/deep", probabilities=True)
+    report = predict_cases(
+        model, [tmp_path / "scans"], out=tmp_path / "out/deep", settings=PredictionSettings(probabilities=True)
+    )
     out = tmp_path / "out/deep"
     mask = (out / "BraTS2021_00001.nii.gz").read_bytes()
     assert files(out) == {"BraTS2021_00001.nii.gz", "probabilities/BraTS2021_00001.nii.gz", "predictions.json"}
@@ -78,21 +80,31 @@ def test_what_stands_beside_the_masks(tmp_path: Path, make_case: Any, make_model
         "schema": 2,
         "model": {
             "file": "model.keras", "checksum": checksum, "members": [{"file": "model.keras", "checksum": checksum}],
-            "combine": "", "label_set": None,
+            "combine": "", "label_set": "L23",
         },
         "kind": "regions",
         "channels": ["WT", "TC", "ET"],
         "regions": ["WT", "TC", "ET"],
-        "inference": {"window": "where_needed", "size": [8, 8, 8], "flips": [], "thresholds": [0.5, 0.5, 0.5]},
+        "inference": {
+            "size": [8, 8, 8], "window": "where_needed", "overlap": 0.5, "flips": [], "thresholds": [0.5, 0.5, 0.5],
+            "temperatures": [1, 1, 1], "postprocessing": [],
+        },
         "options": {"label_set": None, "probabilities": True},
         "label_sets": {
+            "L23": {
+                "name": "L23",
+                "used_by": "BraTS 2023; SSA and MET 2024",
+                "tissues": {"1": "NCR", "2": "ED", "3": "ET"},
+                "regions": {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3], "NETC": [1], "SNFH": [2]},
+                "paint": [["WT", 2], ["TC", 1], ["ET", 3]],
+            },
             "L17": {
                 "name": "L17",
                 "used_by": "BraTS 2017 to 2022, TCIA",
                 "tissues": {"1": "NCR+NET", "2": "ED", "4": "ET"},
                 "regions": {"WT": [1, 2, 4], "TC": [1, 4], "ET": [4], "NETC": [1], "SNFH": [2]},
                 "paint": [["WT", 2], ["TC", 1], ["ET", 4]],
-            }
+            },
         },
         "cases": {
             "BraTS2021_00001": {
@@ -142,13 +154,15 @@ def test_label_sets(
     array = None if label is None else np.full(shape, label, np.uint8)
     scans = make_case(tmp_path / "scans", name, shape, label=array)
     with caplog.at_level(logging.WARNING):
-        report = predict_cases(make_model(), [tmp_path / "scans"], out=tmp_path / "out", label_set=asked)
+        report = predict_cases(
+            make_model(), [tmp_path / "scans"], out=tmp_path / "out", settings=PredictionSettings(label_set=asked)
+        )
     assert report.label_sets == {name: written}
     mask = np.asarray(nib.load(tmp_path / f"out/{name}.nii.gz").dataobj)
     np.testing.assert_array_equal(mask, expected_label(scans, values))
     assumed = (name,) if (name, label, asked) == ("someone", None, None) else ()
     assert report.assumed == assumed
-    assert ("masks are written in L23; choose another with --label-set" in caplog.text) == bool(assumed)
+    assert ("masks are written in L23: choose another with --label-set" in caplog.text) == bool(assumed)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +208,7 @@ def test_stopped_in_its_first_case_it_goes_on(
     assert files(out) == {"predictions.json", "left.nii.gz"}
     assert json.loads((out / "predictions.json").read_text(encoding="utf-8"))["cases"] == {}
     with pytest.raises(OutputExistsError, match="label_set was None, now 'L23'"):
-        predict_cases(model, [tmp_path / "scans"], out=out, label_set="L23")
+        predict_cases(model, [tmp_path / "scans"], out=out, settings=PredictionSettings(label_set="L23"))
     assert predict_cases(model, [tmp_path / "scans"], out=out).predicted == ("BraTS2021_00000",)
 
 
@@ -214,7 +228,7 @@ def test_interrupted_it_goes_on_where_it_stopped(
     assert files(out) == {"BraTS2021_00000.nii.gz", "predictions.json"}
     first = (out / "BraTS2021_00000.nii.gz").stat().st_mtime_ns
     with pytest.raises(OutputExistsError, match=r"made with other settings \(label_set was None, now 'L23'\)"):
-        predict_cases(model, [tmp_path / "scans"], out=out, label_set="L23")
+        predict_cases(model, [tmp_path / "scans"], out=out, settings=PredictionSettings(label_set="L23"))
     with pytest.raises(OutputExistsError, match=r"\(model was '[0-9a-f]{12}', now '[0-9a-f]{12}', flips was \[\], now \[0\]\)"):
         predict_cases(make_model("other", flips=(0,)), [tmp_path / "scans"], out=out)
     steps: list[tuple[str, int, int]] = []
@@ -224,7 +238,7 @@ def test_interrupted_it_goes_on_where_it_stopped(
     assert "1 of 3 cases are predicted already" in caplog.text
     assert steps == [("check", 1, 1), ("predict", 1, 2), ("predict", 2, 2)]
     assert (out / "BraTS2021_00000.nii.gz").stat().st_mtime_ns == first
-    with pytest.raises(OutputExistsError, match="masks of all 3 cases already; .*--force"):
+    with pytest.raises(OutputExistsError, match="all 3 cases .*--force"):
         predict_cases(model, [tmp_path / "scans"], out=out)
 
 
@@ -232,7 +246,7 @@ def test_force_begins_anew(tmp_path: Path, make_case: Any, make_model: Any) -> N
     for i, name in enumerate(("BraTS2021_00000", "BraTS2021_00001")):
         make_case(tmp_path / "scans", name, seed=i)
     model, out = make_model(), tmp_path / "out"
-    predict_cases(model, [tmp_path / "scans"], out=out, probabilities=True)
+    predict_cases(model, [tmp_path / "scans"], out=out, settings=PredictionSettings(probabilities=True))
     (out / "notes.txt").write_text("mine")
     ids = tmp_path / "ids.txt"
     ids.write_text("BraTS2021_00001\n")
@@ -345,18 +359,23 @@ def test_a_damaged_label_harms_no_mask(tmp_path: Path, make_case: Any, make_mode
 def test_a_grid_that_makes_no_whole_blocks_is_refused(tmp_path: Path, make_case: Any, make_model: Any) -> None:
     make_case(tmp_path / "scans", "BraTS2021_00000", affine=np.diag([-1.5, -1.5, 1.5, 1]))
     report = predict_cases(make_model(spacing_mm=2.0), [tmp_path / "scans"], out=tmp_path / "out")
-    assert "voxels of 1.5" in report.refused["BraTS2021_00000"]
+    said = report.refused["BraTS2021_00000"]
+    assert all(words in said for words in ("BraTS2021_00000", "a model grid of 2 mm", "1.5 × 1.5 × 1.5 mm"))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_source_whose_label_set_lacks_a_region_is_refused(tmp_path: Path, make_case: Any, make_model: Any) -> None:
-    make_case(tmp_path / "scans", "BraTS2021_00000")
-    odd = make_model("odd", regions=("WT", "TC", "RC"))
+def test_a_source_whose_label_set_lacks_a_region_gets_a_mask_in_the_models(
+    tmp_path: Path, make_case: Any, make_model: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    scans = make_case(tmp_path / "scans", "BraTS2021_00000")
+    odd = make_model("odd", regions=("WT", "TC", "RC"), label_set="L24")
     report = predict_cases(odd, [tmp_path / "scans"], out=tmp_path / "out")
-    assert "L17 has no value to paint RC with" in report.refused["BraTS2021_00000"]
-    assert predict_cases(odd, [tmp_path / "scans"], out=tmp_path / "out", label_set="L24").refused == {}
+    assert (report.label_sets, report.assumed) == ({"BraTS2021_00000": "L24"}, ("BraTS2021_00000",))
+    assert "masks are written in L24" in caplog.text
+    mask = np.asarray(nib.load(tmp_path / "out/BraTS2021_00000.nii.gz").dataobj)
+    np.testing.assert_array_equal(mask, expected_label(scans, (2, 1, 4)))
     with pytest.raises(OptionError, match="L23 has no value to paint RC with"):
-        predict_cases(odd, [tmp_path / "scans"], out=tmp_path / "out23", label_set="L23")
+        predict_cases(odd, [tmp_path / "scans"], out=tmp_path / "out23", settings=PredictionSettings(label_set="L23"))
 
 
 def test_options_are_refused_before_anything_is_written(tmp_path: Path, make_case: Any, make_model: Any) -> None:
@@ -365,7 +384,7 @@ def test_options_are_refused_before_anything_is_written(tmp_path: Path, make_cas
     ids.write_text("BraTS2021_00009\n")
     model, out = make_model(), tmp_path / "out"
     with pytest.raises(OptionError, match=r"label set is 'L18' \(did you mean 'L17'"):
-        predict_cases(model, [tmp_path / "scans"], out=out, label_set="L18")
+        predict_cases(model, [tmp_path / "scans"], out=out, settings=PredictionSettings(label_set="L18"))
     with pytest.raises(OptionError, match=r"1 of the 1 cases asked for are not among the 1 of .*BraTS2021_00009"):
         predict_cases(model, [tmp_path / "scans"], out=out, cases=str(ids))
     with pytest.raises(OptionError, match="no source was given"):

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from brats3d.cases import Facts
 from brats3d.geometry import Grid
-from brats3d.predict import predict_cases
+from brats3d.predict import PredictionSettings, predict_cases
 from brats3d.store import CaseHeader, PreparedCase, summarise, write_case
 from brats3d.transforms import Transforms
 
@@ -43,7 +43,9 @@ def test_the_mask_lies_on_the_scans_own_grid(tmp_path: Path, make_model: Callabl
     store = tmp_path / "store"
     store.mkdir()
     write_case(store, case)
-    predict_cases(make_model(), [store], out=tmp_path / "masks", label_set="L17", probabilities=True)
+    predict_cases(
+        make_model(), [store], out=tmp_path / "masks", settings=PredictionSettings(label_set="L17", probabilities=True)
+    )
     mask = nib.load(tmp_path / "masks" / "raw1.nii.gz")
     np.testing.assert_allclose(mask.affine, case.source.affine, atol=1e-5)
     assert (mask.shape, int(mask.header["qform_code"]), int(mask.header["sform_code"])) == ((17, 19, 7), 2, 1)

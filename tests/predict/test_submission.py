@@ -17,7 +17,7 @@ from brats3d import images
 from brats3d.cases import CORPORA
 from brats3d.errors import GridError, OutputExistsError
 from brats3d.geometry import Grid
-from brats3d.predict import predict_cases
+from brats3d.predict import PredictionSettings, predict_cases
 from brats3d.predict.submission import check_server_grid, packed_mask, server_of
 
 SERVER, POST_TREATMENT = (240, 240, 155), (182, 218, 182)
@@ -118,7 +118,7 @@ def test_a_zip_that_lacks_a_mask_does_not_stay(
     def predict(chosen: int, **options: bool) -> list[str] | None:
         """Predict the first cases; returns what is in the zip."""
         ids = tmp_path / f"{chosen - 1}.txt"
-        report = predict_cases(model, [tmp_path / "scans"], out=out, cases=str(ids), **options)
+        report = predict_cases(model, [tmp_path / "scans"], out=out, cases=str(ids), settings=PredictionSettings(**options))
         assert report.archive == (str(out / "submission.zip") if options else None)
         if not (out / "submission.zip").exists():
             return None
@@ -135,7 +135,7 @@ def test_a_zip_that_lacks_a_mask_does_not_stay(
     assert predict(2, submission=True) == names[:2]
     assert predict(3, submission=True) == names
     assert predict(1, submission=True) == names[:1], "the zip holds the cases chosen, and no other"
-    with pytest.raises(OutputExistsError, match="masks of all 1 cases already"):
+    with pytest.raises(OutputExistsError, match="all 1 cases"):
         predict(1, submission=True)
     (out / "submission.zip").write_text("no zip")
     assert predict(1, submission=True) == names[:1]
@@ -160,7 +160,7 @@ def test_the_zip(tmp_path: Path, make_case: Any, make_model: Any) -> None:
             whole = np.pad(array, [(0, n - m) for n, m in zip(shape, array.shape, strict=True)])
             nib.save(nib.Nifti1Image(whole, affine), folder / f"{name}-{new}.nii.gz")  # its qform has the code 0
     model, out = make_model(), tmp_path / "out"
-    report = predict_cases(model, [tmp_path / "scans"], out=out, submission=True)
+    report = predict_cases(model, [tmp_path / "scans"], out=out, settings=PredictionSettings(submission=True))
     assert report.predicted == (good, after)
     assert all(word in report.refused[small] for word in ("(11, 14, 9)", "(240, 240, 155)", "--submission"))
     assert report.archive == str(out / "submission.zip")
@@ -178,11 +178,11 @@ def test_the_zip(tmp_path: Path, make_case: Any, make_model: Any) -> None:
     # Masks that are there already are packed without predicting them again.
     plain = tmp_path / "plain"
     assert predict_cases(model, [tmp_path / "scans"], out=plain).archive is None
-    again = predict_cases(model, [tmp_path / "scans"], out=plain, submission=True)
+    again = predict_cases(model, [tmp_path / "scans"], out=plain, settings=PredictionSettings(submission=True))
     assert (again.predicted, again.kept) == ((), (good, after, small))
     assert list(again.refused) == [small]
     with zipfile.ZipFile(plain / "submission.zip") as archive:
         assert archive.namelist() == [f"{good}.nii.gz", f"{after}.nii.gz"]
     assert set(json.loads((plain / "predictions.json").read_text(encoding="utf-8"))["cases"]) == {good, after, small}
     with pytest.raises(OutputExistsError, match="all 3 cases"):
-        predict_cases(model, [tmp_path / "scans"], out=plain, submission=True)
+        predict_cases(model, [tmp_path / "scans"], out=plain, settings=PredictionSettings(submission=True))

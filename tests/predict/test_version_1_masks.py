@@ -12,7 +12,7 @@ import pytest
 
 from brats3d import images
 from brats3d.evaluate import evaluate_cases
-from brats3d.predict import predict_cases
+from brats3d.predict import PredictionSettings, predict_cases
 
 pytest.importorskip("keras")
 pytestmark = pytest.mark.network
@@ -24,7 +24,9 @@ def test_they_are_continued_and_scored(tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     shutil.copytree(VERSION_1 / "masks", masks)
     before = (masks / "Phantom_002.nii.gz").read_bytes()
-    report = predict_cases(VERSION_1 / "whole.keras", [VERSION_1 / "scans"], out=masks, probabilities=True)
+    report = predict_cases(
+        VERSION_1 / "whole.keras", [VERSION_1 / "scans"], out=masks, settings=PredictionSettings(probabilities=True)
+    )
     assert (report.kept, report.predicted, report.refused) == (("Phantom_002",), ("Phantom_000",), {})
     assert (masks / "Phantom_002.nii.gz").read_bytes() == before
     listed = json.loads((masks / "predictions.json").read_text(encoding="utf-8"))
