@@ -30,7 +30,9 @@ class Network:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        network_options(self.name, dict(self.options))
+        checked = network_options(self.name, dict(self.options))
+        # as checked: one number for three axes is a triple, whatever TOML has
+        object.__setattr__(self, "options", {key: getattr(checked, key) for key in self.options})
 
 
 @dataclass(frozen=True)
