@@ -33,6 +33,8 @@ def measure(recipe_name: str, steps: int) -> dict[str, float]:
     """Return medians over some steps after the first two, and the process's peak memory."""
     import numpy as np
 
+    from brats3d.patches import RegionTarget
+    from brats3d.regions import LABEL_SETS
     from brats3d.train import read_recipe
     from brats3d.train.devices import pick_devices
     from brats3d.train.learning_network import learning_network
@@ -40,7 +42,7 @@ def measure(recipe_name: str, steps: int) -> dict[str, float]:
     recipe = read_recipe(recipe_name).resolved()
     devices = pick_devices(1)
     with devices.scope():
-        network = learning_network(recipe, 4, devices)
+        network = learning_network(recipe, 4, RegionTarget(recipe.regions, LABEL_SETS["L23"]), devices)
     rng = np.random.default_rng(0)
     shape = (recipe.data.batch_size, *recipe.data.patch_size)
     images = rng.normal(size=(*shape, 4)).astype(np.float32)

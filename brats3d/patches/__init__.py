@@ -12,10 +12,21 @@ from brats3d.patches.pool import ReaderPool
 from brats3d.patches.positions import case_of, draw_corner
 from brats3d.patches.reader import CaseReader
 from brats3d.patches.samples import Batch, Sample
-from brats3d.patches.targets import BACKGROUND, TARGETS, LabelTarget, Learnt, RegionTarget, Target, target_of
+from brats3d.patches.targets import (
+    BACKGROUND,
+    SHARED,
+    TARGETS,
+    LabelTarget,
+    Learnt,
+    RegionTarget,
+    Target,
+    meant_coding,
+    target_of,
+)
 
 __all__ = [
     "BACKGROUND",
+    "SHARED",
     "TARGETS",
     "TRANSFORMS",
     "Augmentation",
@@ -35,6 +46,7 @@ __all__ = [
     "case_of",
     "draw_change",
     "draw_corner",
+    "meant_coding",
     "plan_patches",
     "target_of",
     "undo_moves",

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from brats3d.errors import OptionError, check_option, check_range, check_whole, check_wholes
+from brats3d.geometry import per_axis
 from brats3d.intensity import NORMALISATIONS
+
+SPACING_MM = (0.1, 20.0)
+"""Smallest and largest edge of a model's voxels."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,8 @@ class BatchSettings:
         patch_size: voxels of the model's grid along X, Y, Z; patches may overhang the volume, with zeros outside it.
         batch_size: samples per step, over all replicas.
         batches: steps per epoch; None (not in recipes) gives every case once an epoch, and at least one batch.
-        spacing_mm: edge of the model's cubic voxels, to which blocks of stored voxels are averaged; 1 is the BraTS grid. None
-            (not in recipes) keeps each case's stored grid, whatever it is.
+        spacing_mm: edges of the model's voxels along X, Y, Z, or one number for all three; blocks of stored voxels are averaged
+            to it, and 1 is the BraTS grid. None (not in recipes) keeps each case's stored grid, whatever it is.
         normalisation: a name of `intensity.NORMALISATIONS`.
         foreground: share of patches with a tumour voxel in their middle half, balanced over the regions (or labels).
         may_be_absent: modalities that a case may lack; it has zeros there.
@@ -31,7 +35,7 @@ class BatchSettings:
     patch_size: tuple[int, int, int] = (128, 128, 128)
     batch_size: int = 2
     batches: int | None = 100
-    spacing_mm: float | None = 1.0
+    spacing_mm: float | tuple[float, float, float] | None = 1.0
     normalisation: str = "clamped_zscore"
     foreground: float = 1 / 3
     may_be_absent: tuple[str, ...] = ()
@@ -46,7 +50,7 @@ class BatchSettings:
             check_whole("batches", self.batches, 1, 1_000_000)
             object.__setattr__(self, "batches", int(self.batches))  # NumPy's small types would overflow
         if self.spacing_mm is not None:
-            check_range("spacing_mm", self.spacing_mm, 0.1, 20)
+            object.__setattr__(self, "spacing_mm", per_axis("spacing_mm", self.spacing_mm, *SPACING_MM))
         check_option("normalisation", self.normalisation, NORMALISATIONS)
         check_range("foreground", self.foreground, 0, 1)
         names = self.may_be_absent

@@ -141,7 +141,7 @@ class RegionTarget:
         channel_values(self.regions, self._meaning(own))
 
     def _meaning(self, own: LabelSet) -> LabelSet:
-        return self.coding if self.coding is not None and _same_tissues(own, self.coding) else own
+        return own if self.coding is None else meant_coding(own, self.coding)
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,16 @@ def target_of(learnt: Learnt, codings: Mapping[str, LabelSet]) -> Target:
                 f" {', '.join(missing)}; give a label_set that does."
             )
     return target
+
+
+def meant_coding(own: LabelSet, wanted: LabelSet) -> LabelSet:
+    """Return whose regions are meant in a case: the label set asked for if its values mean the same, else the case's own.
+
+    Args:
+        own: what the case's values mean.
+        wanted: the label set of the target.
+    """
+    return wanted if _same_tissues(own, wanted) else own
 
 
 def _same_tissues(one: LabelSet, other: LabelSet) -> bool:

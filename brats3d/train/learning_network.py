@@ -1,8 +1,8 @@
 """The two networks of a run: one that learns, one that is validated and saved.
 
 They have the same weights in the same order. The learning one ends with ``logits``, may compute in half precision, lives in
-the devices' scope, and has fused normalisation where that is faster; the other is the stock float32 network that goes into
-the model's file, and gets the running averages where the recipe keeps them.
+the devices' scope, and has fused normalisation if that is faster; the other is the stock float32 network that goes into
+the model's file, and gets the running averages if the recipe keeps them.
 
 Dropout is drawn from counters that are part of the training state. Every replica has its own: see `state.spread_dropout`.
 """
@@ -16,50 +16,55 @@ import keras
 from brats3d.layers import with_fused_norms
 from brats3d.losses import build_loss
 from brats3d.metrics import region_dice_metrics
-from brats3d.models import build_model, training_model
+from brats3d.models import HEAD_KINDS, build_model, training_model
+from brats3d.patches import SHARED, Target
 from brats3d.train.devices import Devices
 from brats3d.train.recipe import Recipe
 from brats3d.train.state import spread_dropout
 
 
-def stock_network(recipe: Recipe, modalities: int) -> keras.Model:
+def stock_network(recipe: Recipe, modalities: int, target: Target) -> keras.Model:
     """Return the float32 network that is validated and saved.
 
     Args:
         recipe: the run's recipe.
         modalities: input channels.
+        target: what is learnt.
     """
     return build_model(
         recipe.network.name,
         input_shape=(None, None, None, modalities),
-        regions=len(recipe.regions),
+        regions=len(target.channels),
+        activation=HEAD_KINDS[recipe.output],
         seed=recipe.training.seed,
         **dict(recipe.network.options),
     )
 
 
-def learning_network(recipe: Recipe, modalities: int, devices: Devices) -> keras.Model:
+def learning_network(recipe: Recipe, modalities: int, target: Target, devices: Devices) -> keras.Model:
     """Return the compiled network that learns; call it in the devices' scope.
 
     Args:
         recipe: the run's recipe.
         modalities: input channels.
+        target: what is learnt, its label set settled.
         devices: where it learns.
     """
     precision = recipe.training.precision
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)  # the only way to give every layer a policy; put back at once
     try:
-        network = training_model(stock_network(recipe, modalities))
+        network = training_model(stock_network(recipe, modalities, target))
     finally:
         keras.config.set_dtype_policy(before)
+    coding = target.coding or SHARED
     alone = recipe.data.batch_size == len(devices.names)
     if devices.on_cpu and alone and precision == "float32" and keras.backend.backend() == "tensorflow":
         network = with_fused_norms(network)
     network.compile(
         optimizer=_optimiser(recipe),
         loss=build_loss(recipe.loss.name, **dict(recipe.loss.options)),
-        metrics=region_dice_metrics(recipe.regions),
+        metrics=region_dice_metrics(recipe.regions, label_set=coding, exclusive=recipe.output == "labels"),
         # XLA's 3-D convolutions are many times slower on a CPU, and one GPU would else take another path than two
         jit_compile=keras.backend.backend() == "jax",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import tomli_w
 
 from brats3d.errors import OptionError, check_option, check_range, check_whole, check_wholes
-from brats3d.losses import loss_options
+from brats3d.losses import LOSS_OUTPUTS, loss_options
 from brats3d.models import WINDOWS, check_size, network_options, stride
-from brats3d.patches import Augmentation, BatchSettings
-from brats3d.regions import REGIONS
+from brats3d.patches import TARGETS, Augmentation, BatchSettings, Learnt, Target
+from brats3d.regions import painting_steps
 
 OPTIMISERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "exponential", "poly", "plateau")
@@ -30,7 +30,9 @@ class Network:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        network_options(self.name, dict(self.options))
+        checked = network_options(self.name, dict(self.options))
+        # as checked: one number for three axes is a triple, whatever TOML has
+        object.__setattr__(self, "options", {key: getattr(checked, key) for key in self.options})
 
 
 @dataclass(frozen=True)
@@ -175,10 +177,13 @@ SECTIONS: Mapping[str, type] = MappingProxyType({
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Learnt):
     """Everything that decides a run, besides the cases.
 
     Attributes:
+        regions: what is learnt, in order; with exclusive labels, what is scored during training.
+        output: ``regions`` or ``labels``; see `patches.Learnt`.
+        label_set: whose regions and labels are meant; None is the cases' own.
         network: which network.
         data: what a batch is.
         augmentation: how patches are changed.
@@ -187,7 +192,9 @@ class Recipe:
         schedule: how the learning rate changes.
         training: how long, on what, and when to look.
         prediction: how the trained model is to be used.
-        regions: the output channels, in order.
+
+    Raises:
+        OptionError: a value of another type, or parts that do not fit together.
     """
 
     network: Network = field(default_factory=Network)
@@ -198,36 +205,65 @@ class Recipe:
     schedule: Schedule = field(default_factory=Schedule)
     training: Training = field(default_factory=Training)
     prediction: Prediction = field(default_factory=Prediction)
-    regions: tuple[str, ...] = REGIONS
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, kind in SECTIONS.items():
             if not isinstance(getattr(self, name), kind):
                 raise OptionError(f"{name} is {getattr(self, name)!r}; expected {kind.__name__}(...).")
-        if not isinstance(self.regions, list | tuple):
-            raise OptionError(f"regions is {self.regions!r}; expected names such as {REGIONS}.")
         for key in ("batches", "spacing_mm"):
             if getattr(self.data, key) is None:
                 raise OptionError(f"data.{key} is None; expected a number, such as {getattr(BatchSettings(), key)}.")
         check_size("data.patch_size", self.data.patch_size, stride(self.network.name, dict(self.network.options)))
-        for region in self.regions:
-            check_option("regions", region, REGIONS)
-        if not self.regions or len(set(self.regions)) < len(self.regions):
-            raise OptionError(f"regions is {list(self.regions)}; expected different regions out of {', '.join(REGIONS)}.")
-        names = ", ".join(self.regions)
-        if len(self.prediction.thresholds) not in (1, len(self.regions)):
+        if LOSS_OUTPUTS[self.loss.name] != self.output:
+            fitting = ", ".join(name for name, output in LOSS_OUTPUTS.items() if output == self.output)
+            raise OptionError(
+                f"loss.name is {self.loss.name!r}, a loss for output = {LOSS_OUTPUTS[self.loss.name]!r}; the recipe has"
+                f" output = {self.output!r}: expected one of {fitting}."
+            )
+        if self.output == "labels" and self.prediction.thresholds != Prediction().thresholds:
+            raise OptionError(
+                f"prediction.thresholds is {list(self.prediction.thresholds)}; of exclusive labels the likeliest wins: leave it"
+                " out."
+            )
+        if self.coding is not None:
+            target: Target = TARGETS[self.output](self.regions, self.coding)
+            try:
+                target.check(self.coding)
+            except OptionError as problem:
+                raise OptionError(f"regions is {list(self.regions)}: {problem}") from None
+            self.check_channels(target)
+        elif self.output == "regions":
+            self._check_counts(self.regions)
+
+    def check_channels(self, target: Target) -> None:
+        """Refuse channels that no mask can be painted from, and other numbers of thresholds or weights than channels.
+
+        Args:
+            target: what is learnt, its label set settled.
+
+        Raises:
+            OptionError: says which.
+        """
+        if self.output == "regions" and target.coding is not None:
+            painting_steps(self.regions, target.coding)
+        self._check_counts(target.channels)
+
+    def _check_counts(self, channels: Sequence[str]) -> None:
+        names, count = ", ".join(channels), len(channels)
+        if len(self.prediction.thresholds) not in (1, count):
             found = list(self.prediction.thresholds)
             raise OptionError(f"prediction.thresholds is {found}; expected one for all regions, or one per region: {names}.")
         weights = self.loss.options.get("weights")
-        if weights is not None and len(weights) != len(self.regions):
-            raise OptionError(f"loss.options.weights is {list(weights)}; expected one per region: {names}.")
+        if weights is not None and len(weights) != count:
+            raise OptionError(f"loss.options.weights is {list(weights)}; expected one per channel: {names}.")
 
     def resolved(self) -> Recipe:
         """Return the recipe with everything written out: all options of network and loss, and a threshold per region."""
         network = replace(self.network, options=asdict(network_options(self.network.name, dict(self.network.options))))
         loss = replace(self.loss, options=loss_options(self.loss.name, dict(self.loss.options)))
         thresholds = self.prediction.thresholds
-        if len(thresholds) == 1:
+        if len(thresholds) == 1 and self.output == "regions":
             thresholds = thresholds * len(self.regions)
         return replace(self, network=network, loss=loss, prediction=replace(self.prediction, thresholds=thresholds))
 
@@ -236,9 +272,10 @@ class Recipe:
         return tomli_w.dumps(self.as_tables())
 
     def as_tables(self) -> dict[str, Any]:
-        """Return the recipe as TOML's own types: one table per section, lists for tuples."""
-        tables: dict[str, Any] = _plain(asdict(self))
-        return tables
+        """Return the recipe as TOML's own types: one table per section, lists for tuples, the label set by content."""
+        tables: dict[str, Any] = {name: _plain(asdict(getattr(self, name))) for name in SECTIONS}
+        label_set = "" if self.coding is None else self.coding.as_dict()
+        return {"regions": list(self.regions), "output": self.output, "label_set": label_set, **tables}
 
 
 def _plain(value: Any) -> Any:

@@ -68,10 +68,9 @@ def _from_tables(tables: Mapping[str, Any], where: str) -> Recipe:
     parts: dict[str, Any] = {
         name: _part(kind, tables.get(name, {}), f"recipe {where} [{name}]") for name, kind in SECTIONS.items()
     }
-    if "regions" in tables:
-        if not _fits(tables["regions"], tuple[str, ...]):
-            raise OptionError(f"recipe {where} has regions = {tables['regions']!r}; expected a list such as {list(REGIONS)}.")
-        parts["regions"] = tuple(tables["regions"])
+    if not _fits(tables.get("regions", []), tuple[str, ...]):
+        raise OptionError(f"recipe {where} has regions = {tables['regions']!r}; expected a list such as {list(REGIONS)}.")
+    parts |= {name: tables[name] for name in tables if name not in SECTIONS}
     return Recipe(**parts)
 
 

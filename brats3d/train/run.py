@@ -18,11 +18,9 @@ from brats3d.data import PatchDataset, check_batch
 from brats3d.errors import BratsError, LabelError, NoCasesError, SpaceError
 from brats3d.evaluate import write_scores
 from brats3d.files import NO_SPACE, write_file
-from brats3d.geometry import per_axis
 from brats3d.machine import describe_machine
-from brats3d.models import Card, Head, Inference, Inputs, load_model, stride
-from brats3d.predict.painting import UNKNOWN_YEAR
-from brats3d.regions import find_label_set
+from brats3d.models import load_model
+from brats3d.patches import Learnt, PatchPlan
 from brats3d.store import Store, open_store
 from brats3d.train.devices import Devices, pick_devices
 from brats3d.train.health import check_batches, check_learning
@@ -34,7 +32,7 @@ from brats3d.train.same_cases import keep_known, known_cases, unchanged_cases
 from brats3d.train.state import load_state, restore
 from brats3d.train.training_result import TrainingResult
 from brats3d.train.validation import PROTOCOL, Scorer, mean_dice
-from brats3d.version import __version__
+from brats3d.train.what_is_learnt import card_of, check_learnt
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +41,14 @@ KEPT_RATE = ("constant", "plateau")
 
 
 def run_training(store: Path, recipe: Recipe, folder: RunFolder, progress: Progress, *, resume: bool) -> TrainingResult:
-    """Train, or go on training, and score the fold's test cases with the best model.
+    """Train, or continue training, and score the fold's test cases with the best model.
 
     Args:
         store: the store's folder.
         recipe: the resolved recipe.
-        folder: where the run lies.
+        folder: the run's folder.
         progress: called as epochs end.
-        resume: go on with the run in the folder.
+        resume: continue the run in the folder.
 
     Returns:
         Best epoch, validation and test scores.
@@ -69,6 +67,7 @@ def run_training(store: Path, recipe: Recipe, folder: RunFolder, progress: Progr
     devices = pick_devices(recipe.training.replicas)
     check_batch(recipe.data.batch_size, len(devices.names))
     with closing(_dataset(opened, recipe, fold.train, len(devices.names))) as dataset:
+        check_learnt(opened, recipe, dataset.plan, (*fold.validation, *fold.test))
         if not resume:
             folder.begin(recipe.to_toml(), split)
         with messages_in(folder.text), _first_cause(folder, dataset):
@@ -126,28 +125,23 @@ def _check_there(store: Store, fold: Fold) -> None:
             shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             raise NoCasesError(
                 f"{store.path} lacks {len(missing)} of the {len(wanted)} {part} cases of the run's split ({shown});"
-                " give the store that the run was begun with."
+                " give the store that the run began with."
             )
 
 
 def _dataset(store: Store, recipe: Recipe, cases: tuple[str, ...], replicas: int) -> PatchDataset:
+    learnt = {f.name: getattr(recipe, f.name) for f in fields(Learnt)}
     settings = {f.name: getattr(recipe.data, f.name) for f in fields(recipe.data)}
     return PatchDataset(
-        store,
-        cases,
-        augmentation=recipe.augmentation,
-        seed=recipe.training.seed,
-        replicas=replicas,
-        regions=recipe.regions,
-        **settings,
+        store, cases, augmentation=recipe.augmentation, seed=recipe.training.seed, replicas=replicas, **learnt, **settings
     )
 
 
 def _parts(store: Store, recipe: Recipe, folder: RunFolder, fold: Fold, dataset: PatchDataset, devices: Devices) -> RunParts:
-    card = _card(store, recipe, fold.train)
-    stock = _stock_networks(recipe, len(card.modalities), devices)
+    card = card_of(recipe, dataset.plan)
+    stock = _stock_networks(recipe, dataset.plan, devices)
     validation = spread(fold.validation, recipe.training.validate_cases)
-    return RunParts(recipe, folder, card, stock, Scorer(store, card, stock), validation, dataset)
+    return RunParts(recipe, folder, card, stock, Scorer(store, card, stock, recipe.regions), validation, dataset)
 
 
 def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
@@ -160,7 +154,7 @@ def _train(parts: RunParts, devices: Devices, progress: Progress, *, resume: boo
     """Train from the beginning or from the newest state; returns the recorder's record."""
     training, dataset = parts.recipe.training, parts.dataset
     with devices.scope():
-        learning = learning_network(parts.recipe, len(dataset.plan.modalities), devices)
+        learning = learning_network(parts.recipe, len(dataset.plan.modalities), dataset.plan.target, devices)
     finished, record = 0, None
     if resume:
         finished, record = _go_on(parts, learning, devices)
@@ -184,7 +178,7 @@ def _go_on(parts: RunParts, learning: keras.Model, devices: Devices) -> tuple[in
         restore(learning, values)
         if rate != before and parts.recipe.schedule.name in KEPT_RATE:
             multiply_rate(learning, rate / before)
-    log.info("going on after epoch %d", finished)
+    log.info("continuing after epoch %d", finished)
     if rate != before:
         log.info("the recipe's learning rate is %g from here on; it was %g", rate, before)
         write_file(parts.folder.recipe, parts.recipe.to_toml())
@@ -192,39 +186,12 @@ def _go_on(parts: RunParts, learning: keras.Model, devices: Devices) -> tuple[in
     return finished, record
 
 
-def _stock_networks(recipe: Recipe, modalities: int, devices: Devices) -> dict[str, keras.Model]:
+def _stock_networks(recipe: Recipe, plan: PatchPlan, devices: Devices) -> dict[str, keras.Model]:
     networks = {}
     for name in devices.names:
         with keras.device(name):
-            networks[name] = stock_network(recipe, modalities)
+            networks[name] = stock_network(recipe, len(plan.modalities), plan.target)
     return networks
-
-
-def _card(store: Store, recipe: Recipe, train: tuple[str, ...]) -> Card:
-    sets = set()
-    for name in train:
-        with store[name] as case:
-            sets.add(case.label_set)
-            modalities = case.modalities
-    options: dict[str, Any] = dict(recipe.network.options)
-    coding = find_label_set(str(sets.pop()) if len(sets) == 1 else UNKNOWN_YEAR)
-    return Card(
-        network=recipe.network.name,
-        network_options=options,
-        inputs=Inputs(modalities, recipe.data.normalisation),
-        spacing_mm=per_axis("data.spacing_mm", recipe.data.spacing_mm or 1.0, 0.1, 20),
-        stride=stride(recipe.network.name, options),
-        outputs=(Head(recipe.regions),),
-        label_set=coding,
-        inference=Inference(
-            size=recipe.data.patch_size,
-            window=recipe.prediction.window,
-            flips=recipe.prediction.flips,
-            thresholds=recipe.prediction.thresholds,
-        ),
-        training_cases=train,
-        created_with=f"brats3d {__version__}, Keras {keras.__version__}, {keras.backend.backend()}",
-    )
 
 
 def _test(parts: RunParts, cases: tuple[str, ...], record: dict[str, Any]) -> TrainingResult:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from brats3d.models import Card, Model, Pipeline
+from brats3d.patches import meant_coding
 from brats3d.predict import Runner, paint_mask, runner_of
 from brats3d.scores import RegionScores, Scoring, case_scores
 from brats3d.store import Store
@@ -26,12 +27,15 @@ class Scorer:
         store: the open store.
         card: what the network expects and gives.
         networks: device → a copy of the network that lives there; their weights may change between calls.
+        regions: those that are scored; by default all that the model gives.
     """
 
-    def __init__(self, store: Store, card: Card, networks: Mapping[str, keras.Model]) -> None:
+    def __init__(
+        self, store: Store, card: Card, networks: Mapping[str, keras.Model], regions: Sequence[str] | None = None
+    ) -> None:
         self.store = store
         self.card = card
-        self._scoring = Scoring(PROTOCOL, regions=card.regions)
+        self._scoring = Scoring(PROTOCOL, regions=tuple(regions or card.regions))
         self._idle: SimpleQueue[tuple[str, Runner]] = SimpleQueue()
         for device, network in networks.items():
             pipeline = Pipeline((Model(network, card, "", Path(device)),))
@@ -54,7 +58,7 @@ class Scorer:
 
     def _score_case(self, name: str) -> CaseScores:
         with self.store[name] as case:
-            coding = case.coding or self.card.label_set
+            coding = meant_coding(case.coding or self.card.label_set, self.card.label_set)
             device, runner = self._idle.get()  # no two threads run one network at a time
             try:
                 with keras.device(device):

@@ -58,10 +58,12 @@ except KeyboardInterrupt:
     train_model(sys.argv[2], out="stopped", resume=True)
 
 import numpy as np
+from brats3d.patches import BatchSettings, Learnt, plan_patches
+plan = plan_patches(open_store(sys.argv[2]), list(open_store(sys.argv[2])), BatchSettings(), Learnt())
 pair = pick_devices(2)
 half = change_recipe(read_recipe("two/recipe.toml"), ["network.options.dropout=0.5"])
 with pair.scope():
-    learning = learning_network(half, 4, pair)
+    learning = learning_network(half, 4, plan.target, pair)
 sample = tf.constant(np.random.default_rng(0).normal(size=(1, 8, 8, 8, 4)).astype("float32"))
 step = tf.function(lambda: pair.strategy.run(lambda: learning(sample, training=True)))
 
@@ -78,7 +80,7 @@ found["steps differ"] = bool(np.abs(first[0] - second[0]).max() > 1e-3)
 found["restored"] = all(np.array_equal(a, b) for a, b in zip(first, again))
 
 best, store = load_model("two/best.keras"), open_store(sys.argv[2])
-two = _stock_networks(read_recipe("two/recipe.toml"), 4, pick_devices(2))
+two = _stock_networks(read_recipe("two/recipe.toml"), plan, pick_devices(2))
 for network in two.values():
     network.set_weights(best.network.get_weights())
 found["devices"] = [str(network.weights[0].value.device) for network in two.values()]
@@ -161,7 +163,7 @@ def test_with_dropout_two_devices_resume_exactly(folder: tuple[Path, dict[str, A
     path = folder[0]
     undisturbed, stopped = weights(path / "dropped"), weights(path / "stopped")
     assert np.isfinite(undisturbed).all()
-    assert "going on after epoch 1" in (path / "stopped" / "run.log").read_text(encoding="utf-8")
+    assert "continuing after epoch 1" in (path / "stopped" / "run.log").read_text(encoding="utf-8")
     np.testing.assert_array_equal(undisturbed, stopped)
     assert loss(path / "dropped") == loss(path / "stopped")
     assert loss(path / "dropped") != pytest.approx(loss(path / "two"), abs=1e-5)

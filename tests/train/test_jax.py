@@ -52,7 +52,9 @@ found = {"picked": list(pick_devices(2).names), "codes": {name: run(main, given)
 found["left"] = keras.distribution.distribution() is None
 best, store = load_model("two/best.keras"), open_store(sys.argv[2])
 found["after"] = len(best.network.weights[0].value.devices())
-two = _stock_networks(read_recipe("two/recipe.toml"), 4, pick_devices(2))
+from brats3d.patches import BatchSettings, Learnt, plan_patches
+plan = plan_patches(store, list(store), BatchSettings(), Learnt())
+two = _stock_networks(read_recipe("two/recipe.toml"), plan, pick_devices(2))
 for device, network in two.items():
     with keras.device(device):
         network.set_weights(best.network.get_weights())

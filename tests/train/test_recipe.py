@@ -102,6 +102,24 @@ def test_the_head_of_a_recipe_tells_what_to_expect(name: str) -> None:
         assert any(line.startswith(f"# {word}: ") for line in head), f"the head of {name}.toml says nothing under {word}:"
 
 
+def test_a_label_set_goes_into_the_recipe_by_content(tmp_path: Path) -> None:
+    """By name, from a file, as a table: the same recipe, whose TOML needs no file and no table of this version."""
+    text = 'output = "labels"\nregions = ["ALL"]\nlabel_set = "{}"\n[loss]\nname = "dice_ce"\n'
+    own = tmp_path / "own.toml"
+    regions, paint = "{ALL = [1, 5], MID = [5]}", '[["ALL", 1], ["MID", 5]]'
+    own.write_text(f'name = "own"\ntissues = {{1 = "rim", 5 = "middle"}}\nregions = {regions}\npaint = {paint}\n')
+    recipe = parse_recipe(text.format(own), "here").resolved()
+    assert recipe.coding is not None
+    assert (recipe.coding.values, recipe.coding.painted, recipe.prediction.thresholds) == ((0, 1, 5), ("ALL", "MID"), (0.5,))
+    own.unlink()
+    again = parse_recipe(recipe.to_toml(), "again").resolved()
+    assert again == recipe
+    assert tomllib.loads(recipe.to_toml())["label_set"]["tissues"] == {"1": "rim", "5": "middle"}
+    assert change_recipe(recipe, ['label_set=""', "regions=WT"]).label_set is None
+    named = Recipe(regions=("RC",), label_set="L24")
+    assert parse_recipe(named.to_toml(), "named") == named == change_recipe(Recipe(), ["regions=RC", "label_set=L24"])
+
+
 def test_an_empty_recipe_is_the_default() -> None:
     assert parse_recipe("", "here") == Recipe()
 
@@ -116,13 +134,22 @@ def test_an_empty_recipe_is_the_default() -> None:
         ("[network]\nname = 'isense2017'", "network is 'isense2017' (did you mean 'isensee2017'?)"),
         ("[optimiser]\nname = 'adm'", "optimiser.name is 'adm' (did you mean 'adam'?)"),
         ("[data]\nnormalisation = 'zscor'", "normalisation is 'zscor'"),
-        ("regions = ['WT', 'CT']", "regions is 'CT'"),
-        ("regions = ['WT', 'TC', 'WT']", "regions is ['WT', 'TC', 'WT']; expected different regions out of WT, TC, ET"),
-        ("regions = []", "regions is []; expected different regions"),
+        ("regions = ['WT', 'CT']\nlabel_set = 'L17'", "regions is ['WT', 'CT']: L17 does not define CT"),
+        ("regions = ['WT', 'TC', 'WT']", "regions is ['WT', 'TC', 'WT']; expected different names"),
+        ("regions = []", "regions is []; expected different names"),
+        ("regions = ['NETC']\nlabel_set = 'L17'", "L17 has no value to paint NETC with"),
+        ("output = 'label'", "output is 'label' (did you mean 'labels'?)"),
+        ("output = 'labels'", "loss.name is 'dice_bce', a loss for output = 'regions'"),
+        ("loss.name = 'dice_ce'", "expected one of dice, bce, dice_bce"),
+        ("output = 'labels'\nloss.name = 'ce'\nprediction.thresholds = [0.4]", "prediction.thresholds is [0.4]"),
+        ("output = 'labels'\nlabel_set = 'L17'\nloss = {name = 'ce', options = {weights = [1]}}", "per channel: 0, 1, 2, 4"),
+        ("label_set = 'L18'", "label set is 'L18' (did you mean 'L1"),
+        ("label_set = {name = 'mine'}", "the label set has no tissues"),
+        ("[data]\nmay_be_absent = ['t2', 't2']", "may_be_absent is ('t2', 't2'); expected different names"),
         ("regions = 'WT'", "regions = 'WT'; expected a list such as ['WT', 'TC', 'ET']"),
         ("regions = ['WT']\nprediction.thresholds = [0.5, 0.5]", "prediction.thresholds is [0.5, 0.5]; expected one for all"),
         ("prediction.thresholds = []", "prediction.thresholds is (); expected one for all regions, or one per region"),
-        ("[loss.options]\nweights = [1, 2]", "loss.options.weights is [1, 2]; expected one per region: WT, TC, ET"),
+        ("[loss.options]\nweights = [1, 2]", "loss.options.weights is [1, 2]; expected one per channel: WT, TC, ET"),
         ("[training]\nfold = 5", "training.fold is 5; expected a whole number from 0 to 4"),
         ("data = 3", "recipe here [data] is 3; expected a table of keys such as patch_size"),
         ("[network]\noptions = [1]", "recipe here [network] has options = [1]; expected a value such as {}"),
@@ -233,7 +260,7 @@ def test_thresholds_follow_the_regions_unless_they_differ() -> None:
     assert several.resolved().prediction.thresholds == (0.25, 0.5, 0.75)
     with pytest.raises(OptionError, match=r"prediction.thresholds is \[0.25, 0.5, 0.75\]; .* one per region: WT"):
         change_recipe(several, ["regions=WT"])
-    with pytest.raises(OptionError, match=r"loss.options.weights is \[1, 2, 3\]; .* one per region: WT"):
+    with pytest.raises(OptionError, match=r"loss.options.weights is \[1, 2, 3\]; .* one per channel: WT"):
         change_recipe(recipe, ["loss.options.weights=1,2,3", "regions=WT"])
 
 
@@ -263,7 +290,7 @@ def test_later_settings_win_and_none_changes_nothing() -> None:
         ("=3", "setting '=3' is not of the form"),
         ("training.=3", "setting 'training.=3' is not of the form"),
         ("region=WT", "the section of 'region=WT' is 'region' (did you mean 'regions'?)"),
-        ("regions=WX", "regions is 'WX'"),
+        ("label_set=L99", "label set is 'L99'"),
         ("regions=WT,WT", "regions is ['WT', 'WT']"),
         ("regions=[]", "regions is []"),
         ("regions=3", "regions = [3]"),

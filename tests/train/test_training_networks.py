@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from brats3d.patches import RegionTarget
+from brats3d.regions import LABEL_SETS
 from brats3d.train import Recipe, change_recipe
 
 keras = pytest.importorskip("keras")
@@ -15,6 +17,7 @@ devices = pytest.importorskip("brats3d.train.devices")
 pytestmark = pytest.mark.network
 
 ONE = devices.Devices(("cpu:0",))
+TARGET = RegionTarget(("WT", "TC", "ET"), LABEL_SETS["L17"])
 TINY = ("network.options={base_filters=2, depth=2, segmentation_levels=1}", "data.patch_size=[8,8,8]", "data.batch_size=1")
 
 
@@ -43,7 +46,7 @@ def fused(network: keras.Model) -> bool:
     ],
 )
 def test_norms_are_fused_where_each_cpu_sees_one_sample(settings: tuple[str, ...], on: devices.Devices, expected: bool) -> None:
-    learning = networks.learning_network(recipe(*settings), 4, on)
+    learning = networks.learning_network(recipe(*settings), 4, TARGET, on)
     assert fused(learning) == expected
     assert learning.layers[-1].name == "logits"
     assert not learning.jit_compile
@@ -52,7 +55,7 @@ def test_norms_are_fused_where_each_cpu_sees_one_sample(settings: tuple[str, ...
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_both_networks_begin_with_the_same_weights(precision: str) -> None:
     chosen = recipe(f"training.precision={precision}", "training.seed=3")
-    learning, stock = networks.learning_network(chosen, 4, ONE), networks.stock_network(chosen, 4)
+    learning, stock = networks.learning_network(chosen, 4, TARGET, ONE), networks.stock_network(chosen, 4, TARGET)
     assert keras.config.dtype_policy().name == "float32"
     assert learning.get_layer("enc0_a_conv").dtype_policy.name == precision
     assert {layer.dtype_policy.name for layer in stock.layers} == {"float32"}
@@ -61,7 +64,7 @@ def test_both_networks_begin_with_the_same_weights(precision: str) -> None:
 
 
 def test_the_recipes_seed_decides_the_weights() -> None:
-    first, other = (networks.stock_network(recipe(f"training.seed={seed}"), 4).get_weights() for seed in (0, 3))
+    first, other = (networks.stock_network(recipe(f"training.seed={seed}"), 4, TARGET).get_weights() for seed in (0, 3))
     assert all(not np.array_equal(a, b) for a, b in zip(first, other, strict=True) if a.ndim == 5)
 
 
@@ -69,7 +72,7 @@ def test_the_recipes_seed_decides_the_weights() -> None:
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_averages_are_what_is_validated_and_saved(precision: str, ema: float) -> None:
     chosen = recipe(f"training.precision={precision}", f"optimiser.ema={ema}")
-    learning, stock = networks.learning_network(chosen, 4, ONE), networks.stock_network(chosen, 4)
+    learning, stock = networks.learning_network(chosen, 4, TARGET, ONE), networks.stock_network(chosen, 4, TARGET)
     optimiser = getattr(learning.optimizer, "inner_optimizer", learning.optimizer)
     assert (type(optimiser) is type(learning.optimizer)) == (precision == "float32")
     learning.set_weights([w + 1 for w in learning.get_weights()])
