@@ -57,7 +57,7 @@ def test_what_no_demo_made_is_never_removed(part: str, force: bool, tmp_path: Pa
     work = tmp_path / part if "." in part else tmp_path / part / "case.h5"
     work.parent.mkdir(exist_ok=True)
     work.write_text("[1, 2]")
-    with pytest.raises(OutputExistsError, match=rf"{tmp_path} holds {part}, which no demo made; choose another --out\."):
+    with pytest.raises(OutputExistsError, match=rf"{tmp_path} holds {part}, .* --out\.$"):
         run_demo(out=tmp_path, force=force)
     assert {p: p.read_text(encoding="utf-8") for p in tmp_path.rglob("*") if p.is_file()} == {work: "[1, 2]"}
 
@@ -76,7 +76,7 @@ def test_force_removes_what_a_demo_left_and_nothing_else(tmp_path: Path) -> None
     (out / "store").symlink_to(elsewhere)
     (out / "picture.png").write_text("the demo's")
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(OutputExistsError, match=r"holds an earlier demo \(store, …\); use --force to make it again"):
+    with pytest.raises(OutputExistsError, match=r"holds a demo \(store, …\) .*--force"):
         run_demo(out=out)
     with pytest.raises(Stopped):
         run_demo(out=out, force=True)

@@ -7,8 +7,6 @@ would leave. A marker is written to that folder first; what lies in a folder wit
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,10 +17,10 @@ import numpy as np
 
 from brats3d import geometry, images, regions
 from brats3d.console import Progress, silent
-from brats3d.errors import OutputExistsError, check_option
+from brats3d.errors import check_option
 from brats3d.evaluate import evaluate_cases
 from brats3d.figures import CasePicture, cohort_figure, save
-from brats3d.files import write_file
+from brats3d.files import Contents, OutputFolder, write_file
 from brats3d.phantom import write_cohort
 from brats3d.predict import predict_cases
 from brats3d.preprocess import build_store
@@ -36,6 +34,8 @@ PARTS = ("scans", "store", "run", "masks", "scores", "picture.png")
 MARKER = "demo.json"
 """Says that a demo made what lies beside it."""
 MADE_BY = "brats3d.demo"
+SETTINGS = ("size", "seed")
+DEMO = Contents("a demo", parts=(*PARTS, MARKER), again="use --force to make it again")
 PICTURED = 3
 
 
@@ -107,9 +107,9 @@ def run_demo(
     out = Path(out)
     check_option("size", size, SIZES)
     chosen = SIZES[size]
-    _make_room(out, force=force)
-    made = {"made_by": MADE_BY, "version": __version__, "size": size, "seed": seed}
-    write_file(out / MARKER, json.dumps(made) + "\n")
+    folder = OutputFolder(out, DEMO, dict(zip(SETTINGS, (size, seed), strict=True)))
+    _make_room(folder, force=force)
+    write_file(out / MARKER, json.dumps({"made_by": MADE_BY, "version": __version__, **folder.settings}) + "\n")
     write_cohort(out / "scans", cases=chosen.cases, shape=SHAPE, seed=seed, progress=progress)
     build_store(out / "scans", out=out / "store", progress=progress)
     run = train_model(out / "store", out=out / "run", recipe="demo", seed=seed, settings=chosen.settings, progress=progress)
@@ -123,29 +123,23 @@ def run_demo(
     return DemoResult(str(out), tuple(scores), dice, str(model), str(out / "picture.png"))
 
 
-def _make_room(out: Path, *, force: bool) -> None:
-    """Make the folder; remove an earlier demo from it where that is asked for, and never anything else."""
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file; expected a folder for the demo: choose another --out.")
-    there = [part for part in (*PARTS, MARKER) if os.path.lexists(out / part)]
-    if there and not _made_by_a_demo(out):
-        raise OutputExistsError(f"{out} holds {there[0]}, which no demo made; choose another --out.")
-    left = [out / part for part in there if part != MARKER]
+def _make_room(folder: OutputFolder, *, force: bool) -> None:
+    """Make the folder; remove an earlier demo from it if that is asked for, and never anything else."""
+    left = [part for part in folder.names() if part != MARKER]
+    folder.check(_recorded(folder.path), force=force or not left)
     if left and not force:
-        raise OutputExistsError(f"{out} holds an earlier demo ({there[0]}, …); use --force to make it again, or another --out.")
-    for part in left:
-        if part.is_dir() and not part.is_symlink():
-            shutil.rmtree(part)
-        else:
-            part.unlink()
-    out.mkdir(parents=True, exist_ok=True)
+        folder.refuse_finished(f"a demo ({left[0]}, …)")
+    folder.remove(left, folders=left)
+    folder.path.mkdir(parents=True, exist_ok=True)
 
 
-def _made_by_a_demo(out: Path) -> bool:
+def _recorded(out: Path) -> Mapping[str, Any] | None:
+    """Return the settings of the demo that was made in a folder; None if none was."""
     try:
-        return bool(json.loads((out / MARKER).read_text(encoding="utf-8"))["made_by"] == MADE_BY)
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
+        content = json.loads((out / MARKER).read_text(encoding="utf-8"))
+        return {name: content.get(name) for name in SETTINGS} if content["made_by"] == MADE_BY else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _draw(store: Store, masks: Path, scores: Mapping[str, Mapping[str, RegionScores]], path: Path) -> None:

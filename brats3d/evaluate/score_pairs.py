@@ -1,8 +1,7 @@
-"""Scoring many cases, those that an earlier call was stopped at included."""
+"""Scoring many cases; the scores that a stopped call had found are kept."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from brats3d.console import Progress
@@ -11,8 +10,6 @@ from brats3d.evaluate.pair import Pair
 from brats3d.evaluate.scored_case import CaseResult, evaluate_pair
 from brats3d.evaluate.unfinished import Unfinished
 from brats3d.parallel import map_cases
-
-log = logging.getLogger(__name__)
 
 
 def score_pairs(
@@ -36,8 +33,7 @@ def score_pairs(
         if known is not None and _same_coding(pair, known):
             results[pair] = known
     kept = [pair.id for pair in results]
-    if kept:
-        log.warning("%s: continuing, %d of %d cases are scored already.", unfinished.path.parent, len(kept), len(pairs))
+    unfinished.folder.note_kept(len(kept), len(pairs))
     todo = [pair for pair in pairs if pair not in results]
     for done, (pair, answer) in enumerate(map_cases(evaluate_pair, todo, workers=workers), 1):
         results[pair] = answer

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from brats3d.cases import read_case_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OutputExistsError, check_list, check_option
+from brats3d.errors import CaseError, check_list, check_option
 from brats3d.evaluate.doubts import swapped, unscored, untold
 from brats3d.evaluate.find_labels import find_labels
 from brats3d.evaluate.groups import GroupTable, group_cases, read_groups, unnamed
@@ -18,12 +18,12 @@ from brats3d.evaluate.label_files import Side
 from brats3d.evaluate.pair import OtherGrid, Pair
 from brats3d.evaluate.pairing import Labels, Matches, match_cases
 from brats3d.evaluate.probabilities import calibration_notes
-from brats3d.evaluate.report import FILES, SUMMARY_NAME, Evaluation, write_results
+from brats3d.evaluate.report import Evaluation, write_results
 from brats3d.evaluate.score_pairs import score_pairs
 from brats3d.evaluate.scored_case import CaseResult
 from brats3d.evaluate.sets import compare, set_names
 from brats3d.evaluate.shared_coding import Codings, settle_codings
-from brats3d.evaluate.unfinished import NAME, Unfinished
+from brats3d.evaluate.unfinished import Unfinished, check_results
 from brats3d.parallel import worker_count
 from brats3d.regions import label_set as named_label_set
 from brats3d.scores import PROTOCOLS, TASKS, Reliability, Scoring
@@ -104,7 +104,7 @@ def evaluate_cases(
     sides = [_predicted(folder, label_set) for folder in (predictions, *map(Path, against))]
     sides += [] if rater is None else [_drawn(Path(rater), reference_label_set)]
     names = set_names([side.folder for side in sides])
-    _check_folder(out, force=force)
+    check_results(out, force=force)
     table = None if groups is None else read_groups(Path(groups))
     side = _drawn(Path(references), reference_label_set)
     theirs, wanted = Labels(side, find_labels(side)), None if cases is None else read_case_ids(cases)
@@ -291,12 +291,3 @@ def _page(evaluation: Evaluation, results: Mapping[Pair, CaseResult]) -> str:
     from brats3d.evaluate.thumbnails import draw_thumbnails
 
     return report_page(evaluation, draw_thumbnails(evaluation, {pair.id: pair for pair in results}))
-
-
-def _check_folder(out: Path, *, force: bool) -> None:
-    present = [name for name in FILES if (out / name).exists()]
-    half = (out / NAME.format(number="")).exists() and SUMMARY_NAME not in present  # the disk was full, say: it goes on
-    if present and not half and not force:
-        raise OutputExistsError(f"{out} holds {', '.join(present)} already; choose another --out, or use --force.")
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file; expected a folder for the results: choose another --out.")

@@ -1,4 +1,4 @@
-"""The scores of an evaluation that is under way, so that a stopped one continues.
+"""The output folder of an evaluation, and the scores of one that is under way, so that a stopped one continues.
 
 A hidden file in the output folder: its first line records the settings, each line after it one case's scores with the
 fingerprints of the files they come from. A line cut off by a kill is passed over. The file is removed when the results are
@@ -14,14 +14,33 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from brats3d.errors import CaseError, OutputExistsError, SpaceError
+from brats3d.errors import CaseError, SpaceError
 from brats3d.evaluate.pair import Pair
+from brats3d.evaluate.report import FILES, SUMMARY_NAME
 from brats3d.evaluate.scored_case import CaseResult
-from brats3d.files import NO_SPACE
+from brats3d.files import NO_SPACE, Contents, OutputFolder
 
 log = logging.getLogger(__name__)
 
 NAME = ".scores{number}.unfinished"
+SCORES = Contents("scores", "scored", FILES)
+
+
+def check_results(out: Path, *, force: bool) -> None:
+    """Refuse a folder that holds results; those of a call that was stopped while it wrote them are written again.
+
+    Args:
+        out: the output folder; it need not exist.
+        force: results may be overwritten.
+
+    Raises:
+        OutputExistsError: results are there, or a file has the folder's name.
+    """
+    folder = OutputFolder(out, SCORES)
+    present = folder.names()
+    half = (out / NAME.format(number="")).exists() and SUMMARY_NAME not in present  # the disk was full, say
+    if present and not half and not force:
+        folder.refuse_finished(", ".join(present))
 
 
 class Unfinished:
@@ -34,24 +53,19 @@ class Unfinished:
         force: pass over what an earlier evaluation left.
 
     Raises:
-        OutputExistsError: an unfinished evaluation with other settings is there.
+        OutputExistsError: an unfinished evaluation with other settings is there; names those that differ.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any], number: int = 0, *, force: bool = False) -> None:
+        self.folder = OutputFolder(out, SCORES, json.loads(json.dumps(settings)))  # as it will be read: tuples are lists there
         self.path = out / NAME.format(number=number or "")
-        self.settings = json.loads(json.dumps(settings))  # as it will be read: tuples are lists there
         self._begun = False
         self._cases: dict[str, dict[str, Any]] = {}
         lines = [] if force else self._lines()
-        if lines and lines[0].keys() != self.settings.keys():
+        if lines and lines[0].keys() != self.folder.settings.keys():
             log.warning("%s is of another version, and is passed over: all cases are scored again.", self.path)
         elif lines:
-            changed = {key for key in settings if lines[0][key] != self.settings[key]}
-            if changed:
-                raise OutputExistsError(
-                    f"{out} holds an unfinished evaluation with other settings ({', '.join(sorted(changed))}); finish it with"
-                    " those, choose another --out, or use --force."
-                )
+            self.folder.check_settings(lines[0])
             self._cases = {str(line.get("case")): line for line in lines[1:]}
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -108,7 +122,7 @@ class Unfinished:
     def _begin(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.unlink(missing_ok=True)
-        self._append(self.settings)
+        self._append(self.folder.settings)
         for line in self._cases.values():
             self._append(line)
         self._begun = True

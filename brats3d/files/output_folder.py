@@ -34,7 +34,7 @@ class Contents:
         done: what has become of a case that is kept, such as ``predicted``.
         parts: names that the command writes in the folder; other entries are none of its business. Empty if the folder is
             for this command alone, so that every entry counts that is not hidden.
-        again: what a user may do about results that are there, besides choosing another folder.
+        again: what a user may do about results that are there, besides choosing another folder; empty if nothing else helps.
         beside: what a user may do about somebody else's files in the folder; empty if only another folder helps.
         option: the option that names the folder.
     """
@@ -136,7 +136,8 @@ class OutputFolder:
             OutputExistsError: nothing is left to do.
         """
         if kept and kept == wanted:
-            self.refuse_finished(f"{self.contents.name} of all {wanted} cases{source and f' of {source}'}")
+            of = f" of {source}" if source else ""
+            self._refuse(f"{self.path}: all {wanted} cases{of} are {self.contents.done} already", self.contents.again)
         self.note_kept(kept, wanted)
 
     def note_kept(self, kept: int, wanted: int) -> None:

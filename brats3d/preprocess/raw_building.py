@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,19 +12,20 @@ from typing import Any, Literal
 from brats3d.cases import read_case_ids, select_ids
 from brats3d.checks.checked import check_names, checked
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OutputExistsError, check_option
+from brats3d.errors import CaseError, check_option
 from brats3d.figures import save
-from brats3d.files import check_name
+from brats3d.files import Contents, OutputFolder, check_name
 from brats3d.parallel import map_cases, share, worker_count
 from brats3d.preprocess.prepared_study import prepared_study, study_sources
 from brats3d.preprocess.raw_report import RawStoreReport
-from brats3d.preprocess.stored import check_folder, check_room, codec_of, stored_before
+from brats3d.preprocess.stored import check_room, check_settings, codec_of, store_folder, stored_before
 from brats3d.raw import Study, choose_method, find_studies, load_atlas, prepare_study, study_figure
 from brats3d.regions import MODALITIES
 from brats3d.store import CODECS, StoredCase, case_path, write_case
 
 log = logging.getLogger(__name__)
 
+PICTURES = Contents("pictures", option="--pictures")
 CASE_BYTES = 40_000_000
 """About what a stored case takes at most."""
 
@@ -88,23 +89,23 @@ def build_raw_store(
     load_atlas(atlas)  # what cannot be used ends the whole, not every case
     found = {study.id: study for study in find_studies(source)}
     chosen = share(list(found) if cases is None else select_ids(read_case_ids(cases), found, str(source)), shard)
-    check_folder(out, "of a store")
+    folder = store_folder(out, {})
     if pictures is not None:
-        check_folder(Path(pictures), "for pictures")
+        OutputFolder(Path(pictures), PICTURES).names()  # refuses a file
     # the workers of a cluster know nothing of the folder that the command was given in
     paths = [None if path is None else Path(path).absolute() for path in (atlas, pictures)]
     settings = _Settings(out.absolute(), paths[0], method, accepted, codec, paths[1])
 
     def check(stored: StoredCase, name: str) -> None:
-        _check_same(stored, found[name], settings)
+        _check_same(folder, stored, found[name], settings)
 
-    before = stored_before(out, chosen, None if force else check, str(source))
+    before = stored_before(folder, chosen, None if force else check, str(source))
     refused = dict(before.refused)
     todo = [found[name] for name in chosen if name not in {*before.kept, *refused}]
     check_room(out, len(todo) * CASE_BYTES, len(todo))
-    for folder in (out, settings.pictures):
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+    for place in (out, settings.pictures):
+        if place is not None:
+            place.mkdir(parents=True, exist_ok=True)
     report = RawStoreReport(str(out), (), tuple(before.kept), refused)
     report.warnings.update({name: header.warnings for name, header in before.kept.items() if header.warnings})
     done_cases = []
@@ -166,17 +167,18 @@ def _note(report: RawStoreReport, case: str, outcome: _Outcome) -> None:
         report.warnings[case] = outcome.warnings
 
 
-def _check_same(stored: StoredCase, study: Study, settings: _Settings) -> None:
-    """Refuse to go on in a store of other settings, and to keep a case of other scans."""
+def _check_same(folder: OutputFolder, stored: StoredCase, study: Study, settings: _Settings) -> None:
+    """Refuse to continue in a store of other settings, and to keep a case of other scans."""
     before, now = list(stored.header.sources), list(study_sources(study, settings.atlas, settings.brain))
-    codec = codec_of(stored)
-    was, wanted = (", ".join([*(s["name"] for s in made[-2:]), how]) for made, how in ((before, codec), (now, settings.codec)))
-    if was != wanted:
-        raise OutputExistsError(
-            f"{stored.path} was stored with {was}, now {wanted} is asked for; use --force, or another --out."
-        )
+    asked = replace(folder, settings={**_named(now), "codec": settings.codec})
+    check_settings(asked, stored, {**_named(before), "codec": codec_of(stored)})
     if before != now:
         raise CaseError(
             f"{stored.path} was stored from other files ({', '.join(s['name'] for s in before[:-2])}) than {study.id} has now"
             f" ({', '.join(s['name'] for s in now[:-2])}, or other bytes); make it again with --force, or use another --out."
         )
+
+
+def _named(sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what the last two sources of a raw case name: its atlas, and how its brain was found."""
+    return {what: name for what, _, name in (str(source["name"]).partition(": ") for source in sources[-2:])}

@@ -17,11 +17,11 @@ from brats3d.checks.coding import coding_outliers
 from brats3d.checks.doubtful_codings import SAMPLE, doubtful_codings, without_overruled_names
 from brats3d.checks.tissue import from_plain
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OutputExistsError, check_option
+from brats3d.errors import CaseError, check_option
 from brats3d.parallel import map_cases, share, worker_count
 from brats3d.preprocess.changes import check_facts, check_sources
 from brats3d.preprocess.prepare import prepare_case
-from brats3d.preprocess.stored import check_folder, check_room, codec_of, stored_before
+from brats3d.preprocess.stored import check_room, check_settings, codec_of, store_folder, stored_before
 from brats3d.regions import label_set as named_label_set
 from brats3d.store import CODECS, CaseHeader, Store, StoredCase, case_path, find_duplicates, open_store, write_case
 
@@ -102,14 +102,14 @@ def build_store(
     check_option("codec", codec, CODECS)
     if label_set is not None:
         named_label_set(label_set)
-    check_folder(out, "of a store")
+    folder = store_folder(out, {"label set": label_set, "codec": codec})
     accepted = check_names(accept)
     asked = _asked_for(source, cases)
     found = share(asked if label_set is None else without_overruled_names(asked, label_set), shard)
     by_id = {case.id: case for case in found}
 
     def check(stored: StoredCase, name: str) -> None:
-        _check_settings(stored, label_set, codec)
+        check_settings(folder, stored, {"label set": stored.label_set, "codec": codec_of(stored)})
         try:
             check_sources(stored, by_id[name])
         except OSError as problem:
@@ -119,7 +119,7 @@ def build_store(
             ) from problem
         check_facts(stored, by_id[name])
 
-    before = stored_before(out, list(by_id), None if force else check, _named(source))
+    before = stored_before(folder, list(by_id), None if force else check, _named(source))
     refused, written = dict(before.refused), dict[str, CaseHeader]()
     todo = [c for c in found if not {c.id} & {*before.kept, *refused}]
     workers = worker_count(workers, len(todo))
@@ -187,14 +187,6 @@ def _asked_for(source: Sequence[Path | str] | Path | str, cases: str | None) -> 
 
 def _named(source: Sequence[Path | str] | Path | str) -> str:
     return str(source) if isinstance(source, Path | str) else ", ".join(str(each) for each in source)
-
-
-def _check_settings(stored: StoredCase, label_set: str | None, codec: str) -> None:
-    for what, before, now in (("label set", stored.label_set, label_set), ("codec", codec_of(stored), codec)):
-        if before and now and before != now:
-            raise OutputExistsError(
-                f"{stored.path} was stored with {what} {before}, now {now} is asked for; use --force, or another --out."
-            )
 
 
 def _files(case: Case) -> list[Path]:

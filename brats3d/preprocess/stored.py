@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from brats3d.cases import differing_in_case
-from brats3d.errors import CaseError, OutputExistsError, SpaceError
-from brats3d.files import check_name, remove_stale
+from brats3d.errors import CaseError, SpaceError
+from brats3d.files import Contents, OutputFolder, check_name, remove_stale
 from brats3d.store import CaseHeader, StoredCase, case_path
 
-log = logging.getLogger(__name__)
+STORE = Contents("a store", "stored", again="use --force to make them again")
 
 
 @dataclass(frozen=True)
@@ -29,22 +28,38 @@ class StoredBefore:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def check_folder(out: Path, what: str) -> None:
-    """Refuse a file where a folder is to be.
+def store_folder(out: Path, settings: Mapping[str, str | None]) -> OutputFolder:
+    """Return the folder of a store that is to be filled.
 
     Args:
-        out: the folder; it may not exist.
-        what: what it is for, for the message.
+        out: the store's folder; it may not exist.
+        settings: name → value of what decides how all cases are stored; those that are None are left to each case.
 
     Raises:
-        OutputExistsError: a file has its name.
+        OutputExistsError: a file has the folder's name.
     """
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file; expected the folder {what}, or a name that is free.")
+    folder = OutputFolder(out, STORE, {name: value for name, value in settings.items() if value})
+    folder.names()
+    return folder
+
+
+def check_settings(folder: OutputFolder, stored: StoredCase, recorded: Mapping[str, str | None]) -> None:
+    """Refuse a store whose cases were made with other settings; what a case does not say is no other setting.
+
+    Args:
+        folder: the store's.
+        stored: a case of it.
+        recorded: the settings that it was made with.
+
+    Raises:
+        OutputExistsError: names the settings that differ.
+    """
+    known = {name: recorded.get(name) or value for name, value in folder.settings.items()}
+    folder.check_settings(known, stored.path)
 
 
 def stored_before(
-    out: Path, cases: Sequence[str], check: Callable[[StoredCase, str], None] | None, source: str
+    folder: OutputFolder, cases: Sequence[str], check: Callable[[StoredCase, str], None] | None, source: str
 ) -> StoredBefore:
     """Return which cases are stored, and what is wrong with those not stored as they should be, or that cannot be.
 
@@ -52,7 +67,7 @@ def stored_before(
     case alone would be one file on many systems, and the later case would replace the earlier one.
 
     Args:
-        out: the store's folder; it may not exist.
+        folder: the store's.
         cases: ids of the cases asked for.
         check: stored case, id → nothing, or a `CaseError` where it was stored from something else; None if all are made again.
         source: where the cases come from, for messages.
@@ -60,6 +75,7 @@ def stored_before(
     Raises:
         OutputExistsError: all of them are stored already; or ``check`` says that the store was made with other settings.
     """
+    out = folder.path
     differing = differing_in_case([*cases, *(path.stem for path in out.glob("[!.]*.h5"))])
     before = StoredBefore(refused={name: differing[name] for name in cases if name in differing})
     remove_stale(out, [case_path(out, name).name for name in cases])
@@ -77,10 +93,7 @@ def stored_before(
             before.refused[name] = str(problem)
         else:
             before.kept[name] = stored.header
-    if cases and len(before.kept) == len(cases):
-        raise OutputExistsError(f"{out} holds all {len(cases)} cases of {source} already; use --force to make them again.")
-    if before.kept:
-        log.warning("%s: continuing, %d of %d cases are stored already.", out, len(before.kept), len(cases))
+    folder.check_unfinished(len(before.kept), len(cases), source)
     return before
 
 

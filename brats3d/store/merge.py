@@ -13,7 +13,7 @@ import numpy as np
 
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, NoCasesError, OptionError, OutputExistsError, StoreError, check_list
-from brats3d.files import write_file
+from brats3d.files import Contents, OutputFolder, write_file
 from brats3d.store.pack import case_image, check_name
 from brats3d.store.read import StoredCase, reading, slabs
 from brats3d.store.store_folder import Store, open_store
@@ -21,6 +21,7 @@ from brats3d.store.write import case_path
 
 NO_CONTENT = ("checksum", "created_with")
 """Root attributes that say nothing of the case itself."""
+UNPACKED = Contents("a store", "unpacked", again="", option="--unpack")
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ def unpack_store(store: Path | str, out: Path | str, *, progress: Progress = sil
     opened, out = open_store(store), Path(out)
     if not opened.path.is_file():
         raise NoCasesError(f"{store} is a folder; expected the file of a packed store.")
-    if out.is_file():
-        raise OutputExistsError(f"{out} is a file; expected the folder of a store, or a name that is free.")
+    folder = OutputFolder(out, UNPACKED)
+    folder.names()  # refuses a file
     out.mkdir(parents=True, exist_ok=True)
     report = _bring_in(out, [opened], "unpacking", progress)
     if len(report.kept) == len(opened):
-        raise OutputExistsError(f"{out} holds all {len(opened)} cases of {store} already; choose another folder.")
+        folder.check_unfinished(len(report.kept), len(opened), str(store))
     return report
 
 

@@ -1,4 +1,4 @@
-"""The run folder: where everything of a run lies."""
+"""The run folder: where everything of a run is."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from brats3d.cases import Split
-from brats3d.errors import BratsError, OptionError, OutputExistsError, first_line, system_words
-from brats3d.files import write_file
+from brats3d.errors import BratsError, OptionError, first_line, system_words
+from brats3d.files import Contents, OutputFolder, write_file
+
+RUN = Contents("a run", "trained", again="use --resume to continue it")
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,13 @@ class RunFolder:
         """Refuse a folder that holds a run; what a run left that never finished an epoch may be written over.
 
         Raises:
-            OutputExistsError: a run lies there already, or the folder is a file.
+            OutputExistsError: a run or something else is there already, or a file has the folder's name.
         """
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise OutputExistsError(f"{self.path} is a file; expected a folder for the run: give another --out.")
+        folder = OutputFolder(self.path, RUN)
         early = {p.name for p in (self.recipe, self.split, self.cases, self.text, self.tensorboard, self.checkpoint)}
-        there = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
-        if self.has_state or not there <= early:
-            raise OutputExistsError(f"{self.path} holds a run already; use --resume to go on with it, or another --out.")
+        if self.has_state or not set(folder.names()) <= early:
+            folder.check({} if self.recipe.is_file() else None)  # somebody else's work is not a run to resume
+            folder.refuse_finished(RUN.name)
 
     def begin(self, recipe: str, split: Split) -> None:
         """Make the folder, and write into it what the run is.
@@ -83,7 +82,7 @@ class RunFolder:
     def forget_unfinished_epoch(self) -> None:
         """Remove the models and scores of a new run's first epoch whose state was never written.
 
-        Nobody could go on from them, and `check_new` would take them for a run's.
+        Nobody could continue from them, and `check_new` would take them for a run's.
         """
         if not self.has_state:
             with suppress(OSError):
@@ -92,15 +91,31 @@ class RunFolder:
                 self.scores("validation").parent.rmdir()
 
     def open_old(self) -> None:
-        """Check that there is a run to go on with.
+        """Check that there is a run to continue.
 
         Raises:
             OptionError: the folder holds no recipe and split.
+            OutputExistsError: a file has the folder's name.
         """
+        OutputFolder(self.path, RUN).names()
         if not (self.recipe.is_file() and self.split.is_file()):
             raise OptionError(
                 f"{self.path} holds no run to resume (recipe.toml and split.json are expected); leave --resume out."
             )
+
+    def check_same(self, own: Mapping[str, Any], asked: Mapping[str, Any], free: str) -> None:
+        """Refuse to continue a run with another recipe.
+
+        Args:
+            own: the run's recipe as tables, with the value of ``free`` that is asked for.
+            asked: the one asked for.
+            free: the key that may be changed.
+
+        Raises:
+            OutputExistsError: names each key that differs, what it is in the run, and what was asked for.
+        """
+        again = f"leave these out: a resumed run keeps its recipe, and only --settings {free}=... changes it"
+        OutputFolder(self.path, replace(RUN, again=again), asked).check_settings(own)
 
 
 def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

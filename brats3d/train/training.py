@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from brats3d.cases import load_split
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, OptionError, TrainingError
+from brats3d.errors import CaseError, TrainingError
 from brats3d.train.recipe import Recipe
 from brats3d.train.recipe_files import change_recipe, parse_recipe, read_recipe, with_training
 from brats3d.train.run_folder import RunFolder
@@ -48,8 +48,9 @@ def train_model(
         Best epoch, validation and test scores.
 
     Raises:
-        OptionError: an unknown recipe, key or value; a batch that the devices cannot share; a resumed run asked to change.
-        OutputExistsError: the folder holds a run, and resume is not asked for.
+        OptionError: an unknown recipe, key or value; a batch that the devices cannot share; no run to resume.
+        OutputExistsError: the folder holds a run, and resume is not asked for, or with another recipe or fold than the one
+            asked for; or it holds something else.
         NoCasesError: the store holds no cases, or not those of the run's split.
         TrainingError: a case has no label, is damaged, or cannot be used with this recipe; or cases have changed since the
             run to be resumed began.
@@ -84,7 +85,8 @@ def _resumed_recipe(folder: RunFolder, recipe: str | None, settings: tuple[str, 
         changes: keys of the training section given beside them, or None.
 
     Raises:
-        OptionError: there is no run, or something else than the rate is to be changed.
+        OptionError: there is no run.
+        OutputExistsError: something else than the rate is to be changed.
     """
     folder.open_old()
     text = folder.recipe.read_text(encoding="utf-8")
@@ -94,9 +96,5 @@ def _resumed_recipe(folder: RunFolder, recipe: str | None, settings: tuple[str, 
     named = any(setting.partition("=")[0].strip() == RATE for setting in settings)
     rate = given.optimiser.learning_rate if named else own.optimiser.learning_rate
     chosen = replace(own, optimiser=replace(own.optimiser, learning_rate=rate))
-    if given.resolved() != chosen:
-        raise OptionError(
-            f"{folder.path} is a run with another recipe or fold than asked for; a resumed run keeps its own, but for"
-            f" --settings {RATE}=...: leave the others out."
-        )
+    folder.check_same(chosen.as_tables(), given.resolved().as_tables(), RATE)
     return chosen

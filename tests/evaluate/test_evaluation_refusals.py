@@ -260,7 +260,7 @@ def test_a_stopped_evaluation_goes_on(
     with (out / ".scores.unfinished").open("a") as file:
         file.write('{"case": "cut o')  # as a kill may leave it
     monkeypatch.setattr(score_pairs, "evaluate_pair", count)
-    with pytest.raises(OutputExistsError, match=r"unfinished evaluation with other settings \(scorings\)"):
+    with pytest.raises(OutputExistsError, match=r"scorings.*protocol was 'casewise', now 'brats2021'"):
         evaluate_cases(*folders, out=out, protocol="brats2021")
     found = evaluate_cases(*folders, out=out)
     assert scored == [SECOND]

@@ -256,7 +256,7 @@ def test_several_sources_make_one_store(tmp_path: Path, cohort: dict) -> None:
     sources = [tmp_path / "source" / name for name in NAMES[1:3]]
     report = build_store(sources, out=tmp_path / "store")
     assert report.written == (NAMES[1], NAMES[2])
-    with pytest.raises(OutputExistsError, match=rf"holds all 2 cases of {sources[0]}, {sources[1]} already"):
+    with pytest.raises(OutputExistsError, match=rf"all 2 cases of {sources[0]}, {sources[1]} "):
         build_store(sources, out=tmp_path / "store")
 
 
@@ -321,7 +321,7 @@ def test_what_is_stored_already_is_not_made_again(tmp_path: Path, cohort: dict, 
     before = {p: p.read_bytes() for p in (tmp_path / "store").iterdir()}
     code, _, err = command()
     assert code == 2
-    assert f"{tmp_path}/store holds all 4 cases of {tmp_path}/source already; use --force to make them again." in err
+    assert re.search(rf"{tmp_path}/store.* all 4 cases of {tmp_path}/source .*--force", err)
     assert {p: p.read_bytes() for p in (tmp_path / "store").iterdir()} == before
     command("--force", "--codec", "gzip")
     assert all(p.read_bytes() != content for p, content in before.items())
@@ -369,7 +369,7 @@ def test_another_label_set_needs_another_store(tmp_path: Path, cohort: dict, com
     command()
     code, _, err = command("--label-set", "L13")
     assert code == 2
-    assert "was stored with label set L17, now L13 is asked for; use --force, or another --out." in err
+    assert "(label set was 'L17', now 'L13')" in err
     assert describe_store(tmp_path / "store", verify=True).refused == {}
 
 
@@ -421,11 +421,11 @@ def test_another_codec_needs_another_store(tmp_path: Path, cohort: dict, command
     command("--codec", "gzip", "--cases", str(tmp_path / "ids.txt"))
     code, _, err = command()
     assert code == 2
-    assert f"{NAMES[1]}.h5 was stored with codec gzip, now zstd is asked for; use --force, or another --out." in err
+    assert re.search(rf"{NAMES[1]}\.h5 .*\(codec was 'gzip', now 'zstd'\)", err)
     assert entries(tmp_path / "store") == files(2)
     assert command("--codec", "gzip")[0] == 0
     code, _, err = command("--codec", "zstd", "--cases", str(tmp_path / "ids.txt"))
-    assert (code, "with codec gzip, now zstd" in err) == (2, True)
+    assert (code, "codec was 'gzip', now 'zstd'" in err) == (2, True)
 
 
 def bigger(paths: dict[str, Path]) -> None:
@@ -462,7 +462,7 @@ def test_a_case_issued_again_is_not_taken_for_the_old_one(
     assert refused.endswith("; make it again with --force, or use another --out.")
     assert (tmp_path / "store" / files(2)[0]).read_bytes() == before
     assert command("--force")[0] == 0
-    assert "holds all 4 cases" in command()[2]
+    assert "all 4 cases" in command()[2]
 
 
 def test_bytes_count_where_name_and_size_are_the_same(tmp_path: Path, cohort: dict, command: Callable) -> None:
@@ -508,7 +508,7 @@ def test_what_a_manifest_says_otherwise_of_the_label(tmp_path: Path, cohort: dic
     say(label_set="L17")
     build_store(manifest, out=tmp_path / "store")
     say(label_set="L17", age="60")
-    with pytest.raises(OutputExistsError, match="holds all 1 cases"):
+    with pytest.raises(OutputExistsError, match="all 1 cases"):
         build_store(manifest, out=tmp_path / "store")
     say(label_set="L13")
     report = build_store(manifest, out=tmp_path / "store")
@@ -551,7 +551,7 @@ def test_the_command_takes_all_cores_and_the_function_one(
 
 def test_a_file_in_the_stores_place(tmp_path: Path, cohort: dict) -> None:
     (tmp_path / "store").write_text("mine")
-    with pytest.raises(OutputExistsError, match=r"store is a file; expected the folder of a store"):
+    with pytest.raises(OutputExistsError, match="store is a file; expected a folder"):
         build_store(tmp_path / "source", out=tmp_path / "store")
     assert (tmp_path / "store").read_text(encoding="utf-8") == "mine"
 

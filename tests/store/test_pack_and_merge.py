@@ -194,9 +194,9 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, store: Path) -> None:
     assert packed.read_text(encoding="utf-8") == "mine"
     pack_store(store, packed, force=True)
     assert list(open_store(packed)) == list(CASES)
-    with pytest.raises(OutputExistsError, match=r"store holds all 3 cases of .*all\.h5 already"):
+    with pytest.raises(OutputExistsError, match=r"store.* all 3 cases of .*all\.h5 "):
         unpack_store(packed, store)
-    with pytest.raises(OutputExistsError, match=r"all\.h5 is a file; expected the folder of a store"):
+    with pytest.raises(OutputExistsError, match=r"all\.h5 is a file; expected a folder"):
         unpack_store(packed, packed)
     with pytest.raises(NoCasesError, match=r"store is a folder; expected the file of a packed store"):
         unpack_store(store, tmp_path / "back")
