@@ -256,7 +256,7 @@ NO_FACTOR = [((1.0, 1.0, 1.5), "1 × 1 × 1.5"), ((0.9, 1.0, 1.0), "0.9 × 1 × 
 
 def test_block_factor_of_a_spacing() -> None:
     assert not wrong(geometry.block_factor, BLOCK_FACTORS)
-    refused = [(spacing, GridError, f"2.0 mm.* {found} mm") for spacing, found in NO_FACTOR]
+    refused = [(spacing, GridError, f"2 mm.* {found} mm") for spacing, found in NO_FACTOR]
     assert not not_refused(lambda spacing: geometry.block_factor(spacing, 2.0), refused)
 
 

@@ -222,7 +222,7 @@ def test_where_nothing_is_scored_nothing_is_written_and_the_corrected_call_works
     line = [*map(str, folders), "--out", str(tmp_path / "out"), *(["--against", str(other)] if against else [])]
     assert run(main, line) == 3
     printed = capsys.readouterr()
-    assert "nothing is written" in printed.out
+    assert "nothing was written" in printed.out
     assert [f"refused {case}: " in printed.err for case in (FIRST, SECOND)] == [True, True]
     assert files_of(tmp_path / "out") == []
     assert run(main, [*line, "--other-grid", "voxelwise"]) == 0

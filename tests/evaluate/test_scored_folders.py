@@ -216,7 +216,7 @@ def test_references_in_a_store_are_compared_on_the_grid_of_their_source(folders:
 def test_a_store_that_does_not_record_the_label_set_needs_the_option(folders: tuple[Path, Path], tmp_path: Path) -> None:
     store = store_of(tmp_path / "store", GRID.affine, label_set=None)
     silent = evaluate_cases(folders[0], store, out=tmp_path / "out")
-    assert f"the store does not record the label set of {FIRST}; say it with --reference-label-set" in silent.refused[FIRST]
+    assert f"the store does not record the label set of {FIRST}; give it with --reference-label-set" in silent.refused[FIRST]
     told = evaluate_cases(folders[0], store, out=tmp_path / "out2", reference_label_set="L17")
     assert told.of()[FIRST] == expected(0)
 

@@ -200,7 +200,7 @@ def test_probabilities_that_cannot_be_used_refuse_their_case(folders: Folders) -
     for array, grid, words in (
         (logits[:2], GRID, ("2 channels", "WT, TC, ET")),
         (logits, GRID, ("WT", "-4.0")),
-        (np.zeros_like(logits), shifted, ("another grid", "--calibration")),
+        (np.zeros_like(logits), shifted, ("grid (", "--calibration")),
     ):
         images.write(wrong, array, grid)
         with pytest.raises(CaseError) as refused:
