@@ -44,4 +44,4 @@ def test_ids_that_differ_in_letter_case_alone_are_said(
         make_case(tmp_path / "scans" / name, name)
         build_store(tmp_path / "scans" / name, out=tmp_path / name)
     assert list(open_sources([tmp_path / "P01", tmp_path / "p01"])) == ["P01", "p01"]
-    assert "cases P01 and p01 differ in letter case alone" in caplog.messages[-1]
+    assert "cases P01 and p01 differ only in letter case" in caplog.messages[-1]
