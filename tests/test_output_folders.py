@@ -171,7 +171,10 @@ def test_what_is_there_decides(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         foreign = tmp_path / "foreign" / "out"
         foreign.mkdir(parents=True)
         (foreign / "letter.txt" if user.foreign is None else foreign / user.foreign).write_text("mine")
-        (begins if user.foreign is None else refuses)(foreign)
+        if user.foreign is None:
+            begins(foreign)
+        else:
+            refuses(foreign, says=rf"holds {user.foreign}\b")
         if user.force:
             (begins if user.beside else refuses)(foreign, *user.force)
             assert (foreign / (user.foreign or "letter.txt")).read_text(encoding="utf-8") == "mine"
