@@ -357,3 +357,23 @@ def test_a_full_disk_leaves_the_model_that_was_there(model: Path, memory: str, m
         save_model(model, build_model("isensee2017", **OPTIONS, seed=9), card())
     assert model.read_bytes() == before
     assert [p.name for p in model.parent.iterdir()] == ["m.keras"]
+
+
+def test_a_card_of_schema_1_is_read() -> None:
+    path = Path(__file__).parents[1] / "version_1" / "whole.keras"
+    with zipfile.ZipFile(path) as archive:
+        old = json.loads(archive.read("brats3d.json"))
+    assert old["schema"] == 1
+    found = load_model(path)
+    assert found.card == read_card(path)
+    assert found.card.inputs.modalities == tuple(old["modalities"])
+    assert (found.card.stride, found.card.spacing_mm) == ((old["stride"],) * 3, (old["spacing_mm"],) * 3)
+    assert found.card.inference.size == tuple(old["patch_size"])
+    assert (found.card.inference.window, found.card.inference.flips) == (old["window"], tuple(old["flips"]))
+    assert (found.card.regions, found.card.label_set.name) == (tuple(old["regions"]), old["label_set"])
+    assert card_from_json(found.card.to_json(), "again") == found.card
+    without = card_from_json(json.dumps({**old, "label_set": None, "postprocessing": {"x": {"ml": 1}}}), "here")
+    assert (without.label_set.name, without.inference.postprocessing) == ("L23", ({"step": "x", "settings": {"ml": 1}},))
+    for change in ({"patch_size": None}, {"colour": 1}, {"label_set": "L99"}):
+        with pytest.raises(ModelError):
+            card_from_json(json.dumps({**old, **change}), "here")
