@@ -59,7 +59,7 @@ class ChosenModel:
         """Return what is recorded of the model beside its masks."""
         card, given = self.card, self.given
         members = _member_files(given)
-        name = given.path.name if given.path else members[0].file if len(members) == 1 else IN_MEMORY
+        name = given.path.absolute().name if given.path else members[0].file if len(members) == 1 else IN_MEMORY
         whole = given.checksum or hashlib.sha256("".join(m.checksum for m in members).encode()).hexdigest()
         return MaskModel(
             name, whole, members, given.combine if len(members) > 1 else "", "labels" if card.exclusive else "regions",
