@@ -55,8 +55,16 @@ def block_average(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray
     from skimage.measure import block_reduce
 
     blocks = (*[1] * (array.ndim - 3), *factor)
-    averages: np.ndarray = block_reduce(array, blocks, np.mean, func_kwargs={"dtype": np.float32})
+    averages: np.ndarray = block_reduce(array, blocks, _mean)
     return averages
+
+
+def _mean(blocks: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
+    """Return the float32 mean, summed one axis after the other, innermost first: samples have always been rounded so."""
+    total = blocks.astype(np.float32, copy=False)
+    for each in sorted(axis, reverse=True):
+        total = total.sum(axis=each)
+    return np.asarray(total / np.float32(np.prod([blocks.shape[each] for each in axis])))
 
 
 def block_expand(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray:
