@@ -342,7 +342,7 @@ def test_voxels_that_are_not_finite(value: float) -> None:
 
 @pytest.mark.parametrize("shape", [(7, 6, 8), (3, 7, 6, 8), (6, 7), (1, 1, 6, 7, 8), (*SHAPE, 3)])
 def test_an_array_that_does_not_lie_on_the_grid_is_not_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ArrayError, match=r"mask\.nii\.gz: the array has shape .*; expected the grid's, \(6, 7, 8\)"):
+    with pytest.raises(ArrayError, match=r"mask\.nii\.gz: .*shape .*\(6, 7, 8\)"):
         images.write(tmp_path / "mask.nii.gz", np.zeros(shape, np.uint8), Grid(SHAPE, OBLIQUE))
     assert list(tmp_path.iterdir()) == []
 
