@@ -63,7 +63,7 @@ def test_cases_of_other_modalities_are_refused(make_prepared: Callable[..., Prep
         header = dataclasses.replace(whole.header, modalities=kept)
         write_case(tmp_path, summarise(header, whole.images[rows], whole.label, whole.grid, whole.source))
     dataset(tmp_path, ["a"]).close()
-    with pytest.raises(OptionError, match=r"case b of .* holds t1, t2, flair, case a holds t1, t1ce, flair; expected the same"):
+    with pytest.raises(OptionError, match=r"case b of .* t1, t2, flair, case a .* t1, t1ce, flair"):
         dataset(tmp_path, ["a", "b"])
 
 
@@ -176,7 +176,7 @@ def test_whole_numbers_may_be_those_of_numpy(store: Path, kind: type) -> None:
 
 
 def test_an_unknown_setting_offers_the_nearest(store: Path) -> None:
-    with pytest.raises(OptionError, match=r"PatchDataset has an unknown key 'spacing' \(did you mean 'spacing_mm'\?\)"):
+    with pytest.raises(OptionError, match=r"unknown key 'spacing' .*'spacing_mm'"):
         dataset(store, spacing=2.0)
     with pytest.raises(TypeError, match="store"):
         dataset(store, store=store)
@@ -194,7 +194,7 @@ def test_it_has_a_length_and_items_from_both_ends(store: Path) -> None:
         with pytest.raises(TypeError, match="the index of a batch is .*; expected a whole number"):
             data[wrong]  # type: ignore[index]
     for epoch in (-1, 1.5, True):
-        with pytest.raises(OptionError, match=rf"epoch is {epoch}; expected a whole number of at least 0"):
+        with pytest.raises(OptionError, match=rf"epoch is {epoch}.* at least 0"):
             data.set_epoch(epoch)  # type: ignore[arg-type]
     assert data.problem is None
     data.close()
@@ -268,10 +268,9 @@ def test_what_a_fit_left_to_its_defaults_is_told_once(store: Path, caplog: pytes
     model, data = Watching(), dataset(store, batches=12)
     with caplog.at_level(logging.WARNING):
         model.fit(data, epochs=4, verbose=0)
-    assert caplog.messages == [
-        "batches are asked for out of order, so reading ahead is in vain: pass shuffle=False to fit.",
-        "every epoch sees the same patches: pass callbacks=[dataset.epoch_setter()] to fit.",
-    ]
+    order, epochs = caplog.messages
+    assert "shuffle=False" in order
+    assert "callbacks=[dataset.epoch_setter()]" in epochs
     assert len({batch.tobytes() for batch in model.seen}) == 12
     data.close()
 

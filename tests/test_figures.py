@@ -311,7 +311,7 @@ def test_a_saved_figure_is_whole(tmp_path: Path, suffix: str) -> None:
 
 
 def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"suffix of curves\.jpg is '\.jpg'.*; expected one of: \.png, \.pdf, \.svg"):
+    with pytest.raises(OptionError, match=r"curves\.jpg is '\.jpg'.*\.png, \.pdf, \.svg"):
         save(curves_figure({"loss": [3.0, 2.0]}), tmp_path / "curves.jpg")
     assert not list(tmp_path.iterdir())
 

@@ -16,7 +16,6 @@ import pytest
 from brats3d import images
 from brats3d.errors import ArrayError, BratsError, ImageError, SpaceError
 from brats3d.geometry import Grid
-from brats3d.images import nifti
 
 SHAPE = (6, 7, 8)
 OBLIQUE = nib.affines.from_matvec(
@@ -343,19 +342,21 @@ def test_voxels_that_are_not_finite(value: float) -> None:
 
 @pytest.mark.parametrize("shape", [(7, 6, 8), (3, 7, 6, 8), (6, 7), (1, 1, 6, 7, 8), (*SHAPE, 3)])
 def test_an_array_that_does_not_lie_on_the_grid_is_not_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ArrayError, match=r"mask\.nii\.gz: the array has shape .*; expected the grid's, \(6, 7, 8\)"):
+    with pytest.raises(ArrayError, match=r"mask\.nii\.gz: .*shape .*\(6, 7, 8\)"):
         images.write(tmp_path / "mask.nii.gz", np.zeros(shape, np.uint8), Grid(SHAPE, OBLIQUE))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Path.write_bytes
+
     def half(path: Path, content: bytes) -> None:
-        path.write_bytes(content[: len(content) // 2])
+        right(path, content[: len(content) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(nifti, "_write_bytes", half)
-    with pytest.raises(SpaceError, match=r"mask\.nii\.gz: no space left on the disk; .* MB are needed"):
-        images.write(tmp_path / "mask.nii.gz", scan(np.uint8), Grid(SHAPE, OBLIQUE))
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(SpaceError, match=r"mask\.nii: no space .* 0\.1 MB"):
+        images.write(tmp_path / "mask.nii", scan(np.uint8), Grid(SHAPE, OBLIQUE))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -363,30 +364,32 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_what_reads_back_differently_never_gets_the_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, position: int, what: str
 ) -> None:
-    images.write(tmp_path / "mask.nii.gz", scan(np.uint8), Grid(SHAPE, OBLIQUE))
-    whole = (tmp_path / "mask.nii.gz").read_bytes()
-    right = nifti._write_bytes
+    images.write(tmp_path / "mask.nii", scan(np.uint8), Grid(SHAPE, OBLIQUE))
+    whole = (tmp_path / "mask.nii").read_bytes()
+    right = Path.write_bytes
 
     def wrong(path: Path, content: bytes) -> None:
         changed = bytearray(content)
         changed[position] ^= 0x40
         right(path, bytes(changed))
 
-    monkeypatch.setattr(nifti, "_write_bytes", wrong)
-    with pytest.raises(ImageError, match=rf"not read back .*\({what}"):
-        images.write(tmp_path / "mask.nii.gz", scan(np.uint8), Grid(SHAPE, OBLIQUE))
-    assert [p.name for p in tmp_path.iterdir()] == ["mask.nii.gz"]
-    assert (tmp_path / "mask.nii.gz").read_bytes() == whole
+    monkeypatch.setattr(Path, "write_bytes", wrong)
+    with pytest.raises(ImageError, match=rf"mask\.nii.*read back .*\({what}"):
+        images.write(tmp_path / "mask.nii", scan(np.uint8), Grid(SHAPE, OBLIQUE))
+    assert [p.name for p in tmp_path.iterdir()] == ["mask.nii"]
+    assert (tmp_path / "mask.nii").read_bytes() == whole
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Path.write_bytes
+
     def interrupted(path: Path, content: bytes) -> None:
-        path.write_bytes(content[:99])
+        right(path, content[:99])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(nifti, "_write_bytes", interrupted)
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        images.write(tmp_path / "mask.nii.gz", scan(np.uint8), Grid(SHAPE, OBLIQUE))
+        images.write(tmp_path / "mask.nii", scan(np.uint8), Grid(SHAPE, OBLIQUE))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -112,7 +112,7 @@ def test_a_single_voxel(array: np.ndarray) -> None:
 @pytest.mark.parametrize("kind", [np.int16, np.uint8, np.float32])
 @pytest.mark.parametrize("shape", [(2, 3, 4), (0, 3, 4)])
 def test_an_image_of_zeros_is_refused(kind: type, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ImageError, match="all voxels are 0; expected a scan: check the file"):
+    with pytest.raises(ImageError, match="all voxels are 0"):
         histogram_of(np.zeros(shape, kind))
 
 
@@ -157,9 +157,7 @@ def test_an_image_that_does_not_vary_is_refused(kind: type) -> None:
     constant = np.zeros((6, 7, 8), kind)
     constant[1:5] = 300
     constant[2, 3, 4] = 999  # one odd voxel lies beyond the 98th percentile
-    with pytest.raises(
-        ImageError, match=r"do not vary \(2nd percentile 300, 98th 300, standard deviation .*\); expected a scan"
-    ):
+    with pytest.raises(ImageError, match=r"do not vary \(.* 300, .* 300, "):
         clamped_zscore(histogram_of(constant))
 
 
@@ -174,7 +172,7 @@ def test_a_normalisation_has_a_name() -> None:
     histogram = histogram_of(voxels("int16"))
     for name, function in NORMALISATIONS.items():
         assert scaling_of(histogram, name) == function(histogram)
-    with pytest.raises(OptionError, match=r"normalisation is 'clamped_zscor' \(did you mean 'clamped_zscore'\?\)"):
+    with pytest.raises(OptionError, match=r"normalisation is 'clamped_zscor' .*'clamped_zscore'"):
         scaling_of(histogram, "clamped_zscor")
     assert issubclass(ImageError, BratsError)
 

@@ -80,7 +80,7 @@ def test_the_checksum_of_packed_voxels_is_compared(path: Path) -> None:
     content = path.read_bytes()
     for changed in (content[:-1], content[:-4], content[:-1] + bytes([content[-1] ^ 1])):
         path.write_bytes(changed)
-        with pytest.raises(ImageError, match=r"a\.mha: cannot be read as MetaImage .*copy it again"):
+        with pytest.raises(ImageError, match=r"a\.mha: cannot be read as MetaImage"):
             images.read(path)
 
 

@@ -96,7 +96,7 @@ def test_workers_are_as_many_as_the_cores_this_process_may_use(monkeypatch: pyte
 
 @pytest.mark.parametrize("workers", [0, -2, 1.5, True, "2"])
 def test_fewer_than_one_worker_is_refused(workers: int) -> None:
-    with pytest.raises(OptionError, match=rf"workers is {workers!r}; expected a whole number"):
+    with pytest.raises(OptionError, match=rf"workers is {workers!r}"):
         list(map_cases(answer, [1], workers=workers))
 
 
@@ -114,7 +114,7 @@ def test_shares_are_all_and_each_once(count: int) -> None:
 
 @pytest.mark.parametrize("shard", ["", "3", "0/3", "4/3", "-1/3", "1/0", "1/x", "1.0/2", "1/2/3", 3])
 def test_what_is_no_shard_is_refused(shard: Any) -> None:
-    with pytest.raises(OptionError, match=r"shard is .*; expected I/N with I from 1 to N, such as 3/8"):
+    with pytest.raises(OptionError, match=r"shard is .* I/N"):
         share([1], shard)
 
 

@@ -100,7 +100,7 @@ def test_fewer_voxels_are_the_same_head(seed: int) -> None:
 
 @pytest.mark.parametrize("shape", [(15, 40, 40), (40, 40), (40, 40, 40, 4), (40.5, 40, 40)])
 def test_a_shape_without_room_for_a_head_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ArrayError, match=r"the phantom's shape is \(.*\); expected three axes of at least 16 voxels"):
+    with pytest.raises(ArrayError, match=r"shape is \(.*\).* 16 voxels"):
         make_phantom(np.random.default_rng(0), shape)  # type: ignore[arg-type]
 
 

@@ -169,7 +169,7 @@ def test_the_files_of_a_4d_case_are_listed_once(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_source(tmp_path: Path) -> None:
     make(tmp_path, "scan.nii.gz")
-    with pytest.raises(NoCasesError, match=r"scan\.nii\.gz is a file; expected a folder of scans, or a manifest"):
+    with pytest.raises(NoCasesError, match=r"scan\.nii\.gz is a file"):
         find_cases(tmp_path / "scan.nii.gz")
 
 

@@ -1,7 +1,8 @@
-"""The docstring contract: what is public says what it takes, and names what it raises. Read from the source, nothing loaded.
+"""The docstring contract: what a room offers says what it takes, returns and raises. Read from the source, nothing loaded.
 
-Ruff holds that there is a docstring (D1) and that its Args miss none (D417). Here stand the rules that no linter has, one test
-each, which lists all offenders. Sections are required of what a room offers; where they are, they are right.
+Ruff checks that there is a docstring (D1) and that Args, if there, name every parameter (D417). Here are the rules that no
+linter has, one test each, which lists all offenders. Sections are required only of what a room offers in ``__all__``;
+internal functions may be short. Wherever there is a section, it is right.
 """
 
 from __future__ import annotations
@@ -61,11 +62,28 @@ def is_method(address: str) -> bool:
     return address.count(":") > 1
 
 
+def offers() -> dict[str, set[str] | None]:
+    """Return room → names in its ``__all__``, None if it has none: then every public name is offered."""
+    found: dict[str, set[str] | None] = {}
+    for path in (*ROOT.glob("*.py"), *ROOT.glob("*/__init__.py")):
+        room = path.stem if path.parent == ROOT else path.parent.name
+        lists = [
+            node.value
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        ]
+        found[room] = set(ast.literal_eval(lists[0])) if lists else None
+    return found
+
+
+OFFERS = offers()
+
+
 def offered(address: str) -> bool:
-    """Whether a room offers the name: it stands in the package's ``__all__``, or the room is one module."""
+    """Whether a room offers the name, or the class whose method it is."""
     where, name = address.split(":")[:2]
-    package = ROOT / where.split("/")[0] / "__init__.py"
-    return not package.is_file() or f'"{name}"' in package.read_text(encoding="utf-8").rsplit("__all__", 1)[-1]
+    names = OFFERS[where.split("/")[0].removesuffix(".py")]
+    return names is None or name in names
 
 
 def test_there_is_something_to_check() -> None:
@@ -78,7 +96,7 @@ def test_there_is_something_to_check() -> None:
 
 def test_a_docstring_starts_with_a_sentence() -> None:
     first = {a: (ast.get_docstring(node) or "").partition("\n")[0] for a, node in PUBLIC.items()}  # type: ignore[arg-type]
-    assert not {a: line for a, line in first.items() if line and not re.match(r"[A-Z\"`0-9].*[.:;,)`\w]", line)}
+    assert not {a: line for a, line in first.items() if line and not re.match(r"[A-Z\"`0-9(].*[.:;,)`\w]", line)}
 
 
 def overrides(address: str) -> bool:
@@ -95,6 +113,24 @@ def test_args_are_the_signatures() -> None:
         if (listed or required) and listed != taken:
             wrong[address] = (listed, taken)
     assert not wrong
+
+
+def says_what_it_returns(function: Function) -> bool:
+    """Whether there is nothing to say, a section, or a sentence: "Return …", "Whether …", "Read a card", "… returns …"."""
+    doc = ast.get_docstring(function) or ""
+    nothing = function.returns is None or ast.unparse(function.returns) in ("None", "NoReturn")
+    return nothing or bool(
+        re.search(r"^(Returns|Yields):|\b([Rr]eturn|[Yy]ield)s?\b|^(Whether|How|Build|Describe|Draw|Make|Read)\b", doc, re.M)
+    )
+
+
+def test_what_is_returned_is_said() -> None:
+    functions = {a: node for a, node in FUNCTIONS.items() if offered(a) and not overrides(a) and not is_property(node)}
+    assert not [address for address, node in functions.items() if not says_what_it_returns(node)]
+
+
+def is_property(function: Function) -> bool:
+    return any("property" in ast.unparse(d) for d in function.decorator_list)
 
 
 def test_attributes_are_the_fields() -> None:
@@ -135,9 +171,11 @@ def own_nodes(parent: ast.AST) -> Iterator[ast.AST]:
 
 
 def test_what_is_raised_is_said() -> None:
-    """Every BratsError that a public function raises itself stands under Raises, by its name or that of its base."""
+    """Every BratsError that an offered function raises itself is under Raises, by its name or that of its base."""
     silent = {}
     for address, function in FUNCTIONS.items():
+        if not offered(address):
+            continue
         said = tuple(ERRORS[name] for name in section(function, "Raises") if name in ERRORS)
         for node in own_nodes(function):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):

@@ -315,7 +315,7 @@ def test_a_full_disk_is_said_and_leaves_no_results(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(SpaceError, match=r"scores.csv: no space left on the disk; 0.1 MB are needed"):
+    with pytest.raises(SpaceError, match=r"scores.csv: no space .* 0.1 MB"):
         evaluate_cases(*folders, out=tmp_path / "out")
     assert files_of(tmp_path / "out") == [".scores.unfinished"]
 

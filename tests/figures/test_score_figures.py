@@ -150,9 +150,7 @@ def test_labels_never_lie_on_one_another(reference: list[float], predicted: list
 
 def test_volumes_that_are_no_pairs_are_refused() -> None:
     for sides in (([], []), ([1.0], [1.0, 2.0])):
-        with pytest.raises(
-            ArrayError, match=f"ET: found {len(sides[0])} volumes of references and {len(sides[1])} of predictions"
-        ):
+        with pytest.raises(ArrayError, match=f"ET: .* {len(sides[0])} .* {len(sides[1])} "):
             bland_altman_figure(*sides, region="ET")
 
 

@@ -31,7 +31,7 @@ from brats3d.patches import (
 )
 from brats3d.patches.positions import draw_target
 from brats3d.regions import LABEL_SETS, REGIONS, channel_values
-from brats3d.store import PreparedCase, TumourSample, summarise, write_case
+from brats3d.store import PreparedCase, StoredCase, TumourSample, summarise, write_case
 
 Make = Callable[..., PreparedCase]
 NAMES = ("c0", "c1", "c2", "c3", "c4")
@@ -256,15 +256,18 @@ def test_without_tumour_there_is_no_target(store: Path, make_prepared: Make, tmp
     assert not sample.targets.any()
 
 
-def test_averaged_cases_are_kept_within_the_bound(store: Path) -> None:
+def test_averaged_cases_are_kept_within_the_bound(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A case that is kept is read once, any other one for each of its samples; five cases, drawn twice each."""
+    read: list[str] = []
+    patch = StoredCase.patch
+    monkeypatch.setattr(StoredCase, "patch", lambda case, *where: [read.append(case.id), patch(case, *where)][1])
     one_case = 7 * 20 * 19 * 18 * 2  # bytes of channels and regions in half precision
-    numbers = [(0, index) for index in range(10)]
     samples = []
     for bound, kept in ((0, 0), (one_case * 2.5, 2), (one_case * 9, 5)):
         reading = CaseReader(plan(store, spacing_mm=2.0, memory_mb=bound / 1e6))
-        samples.append([reading.sample(*n) for n in numbers])
-        assert len(reading._coarse) == kept
-        assert sum(a.nbytes for case in reading._coarse.values() for a in case) == kept * one_case <= bound
+        samples.append([reading.sample(0, index) for index in range(10)])
+        assert sorted(Counter(read).values()) == [1] * kept + [2] * (5 - kept)
+        read.clear()
     for several in zip(*samples, strict=True):
         assert_same(several[0], several[1])
         assert_same(several[0], several[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import itertools
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_an_orientation_that_nobody_says_is_said(tmp_path: Path, make_case: Make
         image.set_qform(None, 0)
         nib.save(image, path)
     (said,) = prepare_case(found(tmp_path)).header.warnings
-    assert said == "the header of t1, t1ce, t2, flair says no orientation; taken for LAS: compare left and right."
+    assert re.search("t1, t1ce, t2, flair .*no orientation.* LAS", said)
     for path in paths.values():
         image = nib.load(path)
         image.set_sform(np.diag([-1.0, -1, 1, 1]), 1)
@@ -178,7 +179,7 @@ def test_files_lie_on_one_grid_within_a_tenth_of_a_voxel(tmp_path: Path, make_ca
         for name in ("t2", "seg"):
             rewrite(paths[name], lambda image: image, affine)
         if refused:
-            with pytest.raises(GridError, match=r"t1 and t2 do not lie on one grid .*239\.0.*239\.11.* 0\.11 voxels"):
+            with pytest.raises(GridError, match=r"t1 and t2 .*239\.0.*239\.11.* 0\.11 voxels"):
                 prepare_case(found(tmp_path))
         else:
             assert not [said for said in prepare_case(found(tmp_path)).header.warnings if "differs" in said]
@@ -197,7 +198,7 @@ def test_a_label_that_nibabel_scaled_is_read_and_other_fractions_are_not(tmp_pat
     expected[5, 4, 3] = 3.5
     expected[6, 5, 4] = 4
     nib.save(nib.Nifti1Image(expected, image.affine, image.header), paths["seg"])
-    with pytest.raises(LabelError, match=r"seg\.nii\.gz: the label holds 3\.4\d+ in 1 voxels .*scale factor is 0\.01569"):
+    with pytest.raises(LabelError, match=r"seg\.nii\.gz: .* 3\.4\d+ in 1 voxels .* 0\.01569"):
         prepare_case(found(tmp_path))
 
 
@@ -233,47 +234,46 @@ def put(value: float, kind: type) -> Callable[[Path], None]:
 
 
 BAD: dict[str, tuple[str, Callable[[Path], None], type[BratsError], str]] = {
-    "truncated": ("t1ce", cut, ImageError, r"t1ce\.nii\.gz: cannot be read as NIfTI .*damaged, truncated or of another kind"),
-    "empty": ("flair", lambda p: p.write_bytes(b""), ImageError, r"flair\.nii\.gz: the file is empty \(0 bytes\); copy"),
+    "truncated": ("t1ce", cut, ImageError, r"t1ce\.nii\.gz: cannot be read as NIfTI"),
+    "empty": ("flair", lambda p: p.write_bytes(b""), ImageError, r"flair\.nii\.gz: .*empty \(0 bytes\)"),
     "text": ("t1", lambda p: p.write_text("id,age\n1,60\n"), ImageError, r"t1\.nii\.gz: cannot be read as NIfTI"),
     "NaN": ("t1", put(np.nan, np.float32), ImageError, r"t1\.nii\.gz: 1 voxels are NaN or infinite"),
     "infinite": ("t2", put(-np.inf, np.float32), ImageError, r"t2\.nii\.gz: 1 voxels are NaN or infinite"),
     "too large for a float": ("t2", put(1e300, np.float64), ImageError, r"t2\.nii\.gz: 1 voxels are NaN or infinite"),
     "another shape": (
         "t2", lambda p: rewrite(p, lambda a: a[:, :, :-1]), GridError,
-        r"t1 and t2 do not lie on one grid \(shape \(13, 11, 9\) and \(13, 11, 8\)\); register the scans to one grid first"),
+        r"t1 and t2 .*shape \(13, 11, 9\) and \(13, 11, 8\)"),
     "another affine": (
         "flair", lambda p: rewrite(p, lambda a: a, np.diag([-1.0, -1, 1, 1])), GridError,
-        r"t1 and flair do not lie on one grid \(affine \[\[-1\.0,.*239\.0.* and \[\[-1\.0,"),
+        r"t1 and flair .*affine \[\[-1\.0,.*239\.0.* and \[\[-1\.0,"),
     "sheared": (
         "t1", lambda p: rewrite(p, lambda a: a, np.array([[-1.0, 0, 0.2, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])),
-        ImageError, r"t1\.nii\.gz: the axes .* are sheared, up to 11\.3 degrees from right angles"),
+        ImageError, r"t1\.nii\.gz: .* sheared.* 11\.3 degrees"),
     "all zero": (
-        "t1ce", lambda p: rewrite(p, np.zeros_like), ImageError, r"t1ce\.nii\.gz: all voxels are 0; expected a scan"),
+        "t1ce", lambda p: rewrite(p, np.zeros_like), ImageError, r"t1ce\.nii\.gz: all voxels are 0"),
     "vanishing as float32": (
         "t1", lambda p: rewrite(p, lambda a: a * 1e-60), ImageError, r"t1\.nii\.gz: all voxels are 0"),
-    "constant": ("t2", lambda p: rewrite(p, lambda a: (a > 0) * np.int16(9)), ImageError, r"t2: the intensities do not vary"),
+    "constant": ("t2", lambda p: rewrite(p, lambda a: (a > 0) * np.int16(9)), ImageError, r"t2: .*do not vary"),
     "four axes": (
         "t1", lambda p: rewrite(p, lambda a: np.stack([a, a], -1)), ImageError,
         r"t1\.nii\.gz: the image has shape \(13, 11, 9, 2\); expected one 3-D volume per modality"),
     "label outside its set": (
         "seg", put(3, np.uint8), LabelError,
-        r"the label of BraTS2021_00001 holds the values \[0, 1, 2, 3\], but BraTS 2021 labels follow L17 \[0, 1, 2, 4\]"),
+        r"BraTS2021_00001 .*\[0, 1, 2, 3\].* BraTS 2021 .* L17 \[0, 1, 2, 4\]"),
     "label of fractions": (
-        "seg", put(2.5, np.float32), LabelError, r"seg\.nii\.gz: the label holds 2\.5 in 1 voxels; expected whole numbers"),
-    "label below zero": ("seg", put(-1, np.int16), LabelError, r"seg\.nii\.gz: the label holds -1 in 1 voxels"),
-    "label above 255": ("seg", put(258, np.int16), LabelError, r"seg\.nii\.gz: the label holds 258 in 1 voxels"),
+        "seg", put(2.5, np.float32), LabelError, r"seg\.nii\.gz: .* 2\.5 in 1 voxels"),
+    "label below zero": ("seg", put(-1, np.int16), LabelError, r"seg\.nii\.gz: .* -1 in 1 voxels"),
+    "label above 255": ("seg", put(258, np.int16), LabelError, r"seg\.nii\.gz: .* 258 in 1 voxels"),
     "label of NaN": ("seg", put(np.nan, np.float32), ImageError, r"seg\.nii\.gz: 1 voxels are NaN or infinite"),
     "label of another shape": (
         "seg", lambda p: rewrite(p, lambda a: a[:-1]), GridError,
-        r"seg\.nii\.gz: the label has shape \(12, 11, 9\); expected the images' shape \(13, 11, 9\)"),
+        r"seg\.nii\.gz: .*\(12, 11, 9\).*\(13, 11, 9\)"),
     "label mirrored": (
         "seg", lambda p: rewrite(p, lambda a: a[::-1], np.diag([1.0, -1, 1, 1])), GridError,
-        r"seg\.nii\.gz: the label's voxels are turned, mirrored or spaced otherwise than the images' \(affine"
-        r" \[\[-1\.0,.* and \[\[1\.0,.*\); only another origin is taken: bring the label to the images' grid"),
+        r"seg\.nii\.gz: .*affine \[\[-1\.0,.* and \[\[1\.0,"),
     "label of other spacing": (
         "seg", lambda p: rewrite(p, lambda a: a, np.diag([-1.0, -1, 1.02, 1])), GridError,
-        r"seg\.nii\.gz: the label's voxels are turned, mirrored or spaced otherwise"),
+        r"seg\.nii\.gz: .*affine .*1\.02"),
     "label truncated": ("seg", cut, ImageError, r"seg\.nii\.gz: cannot be read as NIfTI"),
 }  # fmt: skip
 
@@ -313,7 +313,7 @@ def test_region_masks_are_a_label_whose_meaning_is_known(tmp_path: Path, make_ca
     case = prepare_case(found(tmp_path))
     assert case.label_set == "LMSD", "also where the values without enhancing tumour would be those of the name's own set"
     np.testing.assert_array_equal(case.label, whole.astype(int) + core)
-    with pytest.raises(LabelError, match=r"BraTS2021_00001 holds region masks, which are read as LMSD; found --label-set L17"):
+    with pytest.raises(LabelError, match=r"BraTS2021_00001 .*region masks.* LMSD.*--label-set L17"):
         prepare_case(found(tmp_path), "L17")
     rewrite(paths["seg"], lambda masks: np.stack([np.roll(masks[..., 0], 3, 0), masks[..., 1], masks[..., 2]], -1))
     with pytest.raises(LabelError, match=r"seg\.nii\.gz: the three masks are not nested"):
@@ -345,7 +345,7 @@ def test_a_file_of_all_modalities_is_read_once(tmp_path: Path, make_case: Make, 
 @pytest.mark.parametrize(
     ("channels", "says"),
     [
-        ({"t1": 2}, r"stack\.nii\.gz: the image has 2 channels \(13, 11, 9, 2\); expected 3 or more"),
+        ({"t1": 2}, r"stack\.nii\.gz: .*2 channels \(13, 11, 9, 2\).* 3 "),
         ({}, r"stack\.nii\.gz: the image has shape \(13, 11, 9, 2\); expected one 3-D volume per modality"),
     ],
 )
@@ -360,7 +360,7 @@ def test_a_channel_that_is_not_there_is_refused(tmp_path: Path, make_case: Make,
 
 def test_a_case_without_images_is_refused(tmp_path: Path, make_case: Make) -> None:
     make_case(1)
-    with pytest.raises(CaseError, match=r"case BraTS2021_00001 has no image; expected one or more of t1, t1ce, t2, flair"):
+    with pytest.raises(CaseError, match=r"BraTS2021_00001 has no image"):
         prepare_case(dataclasses.replace(found(tmp_path), images={}))
 
 

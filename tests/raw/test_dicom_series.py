@@ -246,7 +246,7 @@ def test_a_truncated_slice_is_missed_by_name(tmp_path: Path) -> None:
     tags = [read_tags(path) for path in paths]
     paths[4].write_bytes(paths[4].read_bytes()[:-4000])
     assert not is_drawing(tags), "what cannot be read is no drawing"
-    with pytest.raises(ImageError, match=rf"{paths[4].name}: cannot be read as DICOM .*; copy it again"):
+    with pytest.raises(ImageError, match=rf"{paths[4].name}: cannot be read as DICOM"):
         read_series("T2", tags)
     with pytest.raises(GridError, match="series 'T2' lacks 1 slices"):
         choose_series(find_studies(tmp_path)[0])[0]["t2"].read()
@@ -327,5 +327,5 @@ def test_nothing_recognised_is_refused_with_what_is_there(tmp_path: Path) -> Non
     with pytest.raises(NoCasesError, match="no series recognised"):
         find_studies(tmp_path)
     write_series(tmp_path / "p1", "SWI")
-    with pytest.raises(CaseError, match=r"no series recognised as t1, t1ce, t2, flair \(found: 'SWI' is susceptibility"):
+    with pytest.raises(CaseError, match=r"no series .*'SWI' is susceptibility"):
         choose_series(find_studies(tmp_path)[0])

@@ -149,7 +149,7 @@ def test_as_dict_is_plain() -> None:
 def test_what_is_no_probability_is_refused(wrong: float, text: str, outside: bool) -> None:
     probabilities, mask, within = case()
     probabilities[2, 3, 4], within[2, 3, 4] = wrong, not outside
-    with pytest.raises(ArrayError, match=f"^the probabilities hold {text} in 1 of 336 voxels; expected numbers from 0 to 1: "):
+    with pytest.raises(ArrayError, match=f"{text} in 1 of 336 voxels"):
         reliability(probabilities, mask, within=within)
 
 
@@ -159,9 +159,9 @@ def test_other_refusals() -> None:
         reliability(probabilities, mask[:5])
     with pytest.raises(ArrayError, match=r"within \(6, 7\); expected equal shapes"):
         reliability(probabilities, mask, within=within[..., 0])
-    with pytest.raises(ArrayError, match="^the array mask is of type uint8; expected bool: "):
+    with pytest.raises(ArrayError, match="mask is of type uint8"):
         reliability(probabilities, mask.astype(np.uint8))
-    with pytest.raises(ArrayError, match="^the array within is of type int64; expected bool: "):
+    with pytest.raises(ArrayError, match="within is of type int64"):
         reliability(probabilities, mask, within=within.astype(np.int64))
     with pytest.raises(OptionError, match="^bins is 0; expected a whole number from 1 to 1000.$"):
         reliability(probabilities, mask, bins=0)

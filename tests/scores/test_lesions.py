@@ -172,7 +172,7 @@ def test_inputs_are_never_modified(protocol: str, task: str, dtype: type) -> Non
 REFUSED = [
     ("brats2023", "GLIO", r"task of brats2023 is 'GLIO' .did you mean 'GLI'.*GLI, SSA, PED, MEN, MET"),
     ("brats2023", "MEN-RT", "task of brats2023 is 'MEN-RT'"),
-    ("casewise", "GLI", "protocol casewise scores whole cases and has no task GLI; leave the task out"),
+    ("casewise", "GLI", "casewise .* no task GLI"),
     ("brats2021", "MET", "protocol brats2021 scores whole cases"),
     ("lesionwise", None, "protocol is 'lesionwise'"),
 ]
@@ -186,9 +186,9 @@ def test_tasks_that_a_protocol_does_not_have_are_refused(protocol: str, task: st
 
 def test_planes_have_no_lesion_wise_scores() -> None:
     plane = paint((12, 12), [(3, (2, 2), (4, 4))])
-    with pytest.raises(ArrayError, match=r"shape \(12, 12\); expected 3 axes"):
+    with pytest.raises(ArrayError, match=r"\(12, 12\).* 3 axes"):
         case_scores(plane, plane, (1, 1), Scoring("brats2023"), label_set=L23)
-    with pytest.raises(ArrayError, match=r"shape \(12, 12\); expected 3 axes"):
+    with pytest.raises(ArrayError, match=r"\(12, 12\).* 3 axes"):
         lesion_scores(plane > 0, plane > 0, (1, 1), TASKS["brats2023"]["GLI"].regions["WT"])
 
 

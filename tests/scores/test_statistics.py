@@ -166,5 +166,5 @@ def test_the_limits_are_justified_as_written(millilitres: float, across_mm: floa
 
 @pytest.mark.parametrize("wrong", [-0.1, math.nan, math.inf])
 def test_what_is_no_volume_is_refused(wrong: float) -> None:
-    with pytest.raises(OptionError, match=f"^the volume in ml is {wrong}; expected a number from 0 to "):
+    with pytest.raises(OptionError, match=f"volume in ml is {wrong}.* from 0"):
         volume_group(wrong)

@@ -191,7 +191,7 @@ def test_a_closed_file_is_said_to_be_closed(tmp_path: Path, make_prepared: Make)
 
 
 def test_an_unknown_codec_writes_nothing(tmp_path: Path, make_prepared: Make) -> None:
-    with pytest.raises(OptionError, match=r"codec is 'zst' \(did you mean 'zstd'\?\); expected one of: zstd, gzip"):
+    with pytest.raises(OptionError, match=r"codec is 'zst' .*'zstd'.*zstd, gzip"):
         write_case(tmp_path, make_prepared(), codec="zst")
     assert list(tmp_path.iterdir()) == []
 
@@ -239,12 +239,12 @@ def test_a_store_is_a_mapping_in_the_order_of_names(tmp_path: Path, make_prepare
         store["c3"]
     assert store.select(None) == ["c1", "c10", "c2"]
     assert store.select(["c2", "c1"]) == ["c2", "c1"]
-    with pytest.raises(OptionError, match=r"1 of the 2 cases asked for are not among the 3 of the store .*: c3"):
+    with pytest.raises(OptionError, match=r"1 of the 2 cases .* 3 of the store .*: c3"):
         store.select(["c2", "c3"])
 
 
 def test_what_is_no_store_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NoCasesError, match=r"gone: no such folder; expected a store made by: python -m brats3d\.preprocess"):
+    with pytest.raises(NoCasesError, match=r"gone: no such folder.*brats3d\.preprocess"):
         Store(tmp_path / "gone")
     (tmp_path / "notes.txt").touch()
     with pytest.raises(NoCasesError, match=r"no case files \(\*\.h5\) among the 1 entries"):
@@ -285,9 +285,7 @@ def change(path: Path, how: str) -> None:
 def test_a_flipped_byte_is_found(tmp_path: Path, make_prepared: Make, dataset: str) -> None:
     path = write_case(tmp_path, make_prepared())
     flip_byte(path, dataset)
-    with pytest.raises(
-        StoreError, match=r"c0\.h5: the case file is damaged \(.*\); delete it and run brats3d\.preprocess again"
-    ):
+    with pytest.raises(StoreError, match=r"c0\.h5: .*damaged .*brats3d\.preprocess"):
         verify_file(path)
     if dataset in ("images", "label"):  # a whole patch elsewhere can still be read; this one is refused
         with StoredCase(path) as case, pytest.raises(StoreError, match=r"c0\.h5: the case file is damaged"):
@@ -418,7 +416,7 @@ def test_a_full_disk_is_named_and_nothing_stays(tmp_path: Path, make_prepared: M
         write_case(tmp_path, make_prepared(labelled=False))
     # What is written through this link meets a full disk.
     (tmp_path / f".c0.{socket.gethostname()}-{os.getpid()}.h5").symlink_to("/dev/full")
-    with pytest.raises(SpaceError, match=r"c0\.h5: no space left on the disk; \d+\.\d MB are needed\."):
+    with pytest.raises(SpaceError, match=r"c0\.h5: no space .* \d+\.\d MB"):
         write_case(tmp_path, made)
     assert [p.name for p in tmp_path.iterdir()] == (["c0.h5"] if before else [])
     if before:
