@@ -287,7 +287,7 @@ def test_a_coding_that_contradicts_the_name_is_warned_of(corpus: str, coding: st
     [
         ("BraTS 2021", "L17 reads as NCR+NET (in WT and TC; ET empty)"),
         ("BraTS 2023 GLI", "L23 reads as NCR (in WT and TC; ET empty)"),
-        ("BraTS 2024-2025 PED", "LPED reads as ET (in WT and TC and ET)"),
+        ("BraTS 2024-2025 PED", "LPED reads as ET (in WT and TC and ET; CC empty)"),
         ("MSD Task01", "LMSD reads as edema (in WT; TC and ET empty)"),
     ],
 )
