@@ -55,8 +55,8 @@ def settle_coding(
 
     A name that gives the year decides; if it allows several readings, or the name is plain, the images decide. A request
     settles every doubt. If the images clearly contradict what was decided without them or suggest an unknown coding, or a mask
-    of the whole tumour may be taken for one tissue, the verdict's ``warning`` says so. A user's own label set says nothing about
-    images: only the values are checked.
+    of the whole tumour may be taken for one tissue, the verdict's ``warning`` says so. For a user's own label set, only
+    the values are checked.
 
     Args:
         case: the case; only its names count.

@@ -25,7 +25,7 @@ from brats3d.regions.label_values import (
     whole_numbers,
     whole_tumour_doubt,
 )
-from brats3d.regions.painting import (
+from brats3d.regions.painted_labels import (
     channel_values,
     paint_regions,
     paint_values,

@@ -25,7 +25,8 @@ def case_checksums(case: StoredCase) -> dict[str, Any]:
 
     Returns:
         Modality → CRC-32 of its voxels (C order, stored orientation and type), in the channels' order; ``label`` → that of the
-        label, and ``label_set``, both None without one; ``label_set_content`` if that is the user's own; ``shape`` and ``spacing_mm`` of the stored grid.
+        label, and ``label_set``, both None without one; ``label_set_content`` if that is the user's own; ``shape`` and
+        ``spacing_mm`` of the stored grid.
 
     Raises:
         StoreError: a part of it is damaged.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+import brats3d
 from brats3d.evaluate import evaluate_case
 from brats3d.evaluate.__main__ import main as evaluate
 from brats3d.preprocess.__main__ import main as preprocess
@@ -31,17 +33,8 @@ OTHER = {
     "regions": {"CORE": [2], "ALL": [1, 2]},
     "paint": [["ALL", 1], ["CORE", 2]],
 }
-OWN_TOML = """
-name = "CLINIC"
-used_by = "our clinic"
-paint = [["ALL", 2], ["CORE", 1]]
-[tissues]
-1 = "core"
-2 = "rim"
-[regions]
-CORE = [1]
-ALL = [1, 2]
-"""
+README = Path(brats3d.__file__).parents[1] / "data_prep/README.md"
+OWN_TOML = re.findall(r"^```toml\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)[0]
 SHAPE = (13, 11, 9)
 LPS = np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
 DICE = {"CORE": 2 * 4 / (8 + 8), "ALL": 2 * 48 / (64 + 48)}
