@@ -398,11 +398,21 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
 def test_label_sets_that_are_refused() -> None:
     for change, words in REFUSED:
         with pytest.raises(OptionError) as caught:
-            LabelSet.from_dict({**OWN, **change})
+            find_label_set({**OWN, **change})
         assert [word for word in words if word not in str(caught.value)] == [], f"{change}: {caught.value}"
     for key in ("name", "tissues", "regions", "paint"):
         with pytest.raises(OptionError, match=f"has no {key}"):
-            LabelSet.from_dict({k: v for k, v in OWN.items() if k != key})
+            find_label_set({k: v for k, v in OWN.items() if k != key})
+
+
+def test_what_a_file_of_another_version_holds_is_read() -> None:
+    """L13 as a table may have said it once; a user cannot bring it along, as it has a value that nothing paints."""
+    former = {**LABEL_SETS["L13"].as_dict(), "tissues": {"1": "necrotic", "2": "edema", "3": "solid", "4": "enhancing"}}
+    read = LabelSet.from_dict(former)
+    assert (read.own, LABEL_SETS["L13"].own, find_label_set(LABEL_SETS["L13"].as_dict()).own) == (True, False, False)
+    assert read.as_dict() == former
+    with pytest.raises(OptionError, match=r"value 3 \(solid\)"):
+        find_label_set(former)
 
 
 def test_label_set_files_that_are_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from brats3d.cases.facts import Facts, KnownFacts
-from brats3d.regions import MODALITIES
+from brats3d.regions import MODALITIES, LabelSet, label_set
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,10 @@ class Case(KnownFacts):
         facts: patient, corpus, grade and so on; also attributes of the case.
         images: modality → file, in the order of `MODALITIES`; only those that exist.
         label: file of the label, or None.
-        label_sets: codings that the names allow for the label, likelier ones first.
+        label_sets: names of the codings that the names allow for the label, likelier ones first.
         channels: modality → index along the fourth axis of its file; empty if each modality has its own 3-D file.
         reason: how it was recognised, in words.
+        coding: the label's coding if a manifest provides one that is not in the table; ``label_sets`` is then its name.
     """
 
     id: str
@@ -31,6 +32,12 @@ class Case(KnownFacts):
     label_sets: tuple[str, ...]
     channels: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
+    coding: LabelSet | None = None
+
+    @property
+    def codings(self) -> tuple[LabelSet, ...]:
+        """The codings that ``label_sets`` names."""
+        return tuple(label_set(name) for name in self.label_sets) if self.coding is None else (self.coding,)
 
     @property
     def missing(self) -> tuple[str, ...]:

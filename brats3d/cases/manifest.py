@@ -1,9 +1,9 @@
 """Own cases, named one by one: a CSV or JSON file that says which file is which modality of which case.
 
-CSV has a line a case, JSON a list of objects (or one under the key ``cases``); the keys are `KEYS`, of which only ``case`` and
-one modality must be there. A path that is not absolute counts from the manifest's own folder, so that it can travel with its
-scans. Chosen over patterns of file names, since nobody's names are regular to the end, and a table can be made and checked
-with any tool.
+CSV has one line per case, JSON a list of objects (or one under the key ``cases``); the keys are `KEYS`, of which only ``case``
+and one modality must be there. A path that is not absolute counts from the manifest's own folder, so that it can travel with
+its scans. A label set is the name of a known one, or the path of a file with one's own (`regions.find_label_set`). Chosen over
+patterns of file names, since nobody's names are regular to the end, and a table can be made and checked with any tool.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from brats3d.cases.letters import other_letter_case
 from brats3d.cases.patients import patient_of
 from brats3d.errors import OptionError, check_keys, check_option
 from brats3d.images import SUFFIXES, strip_suffix
-from brats3d.regions import LABEL_SETS, MODALITIES
+from brats3d.regions import LABEL_SET_FILES, MODALITIES, LabelSet, find_label_set, two_meanings
 
 KEYS = (
     "case", *MODALITIES, "label", "label_set", "corpus", "patient", "timepoint", "grade", "age", "survival_days", "resection",
@@ -46,7 +46,7 @@ def read_manifest(path: Path | str) -> list[Case]:
     Raises:
         OptionError: the file cannot be read, has an unknown column or none of the needed ones, names a case twice or by what
             cannot be a file's name, names no image of a case, a file that does not exist, is no image or is another's too, or
-            a label set, corpus, grade, age or survival that cannot be one.
+            a label set, corpus, grade, age or survival that cannot be one, or two label sets of one name.
     """
     path = Path(path).absolute()
     entries = _entries_of_csv(path) if path.suffix.lower() == ".csv" else _entries_of_json(path)
@@ -61,6 +61,9 @@ def read_manifest(path: Path | str) -> list[Case]:
             raise OptionError(f"{where}: case {case.id!r} is there already; expected each case once{letters}.")
         cases[case.id.lower()] = case
         _own(where, case, owners)
+    both = two_meanings(case.coding for case in cases.values() if case.coding is not None)
+    if both:
+        raise OptionError(f"{path}: {both}; give one of them another name.")
     return list(cases.values())
 
 
@@ -122,9 +125,9 @@ def _case(path: Path, where: str, entry: Mapping[str, str]) -> Case:
         raise OptionError(
             f"{where}: names no image of case {name}; expected a file for one of {', '.join(MODALITIES)} at least."
         )
-    for key, allowed in (("label_set", LABEL_SETS), ("corpus", CORPORA)):
-        if entry.get(key):
-            check_option(f"{where}: {key}", entry[key], allowed)
+    if entry.get("corpus"):
+        check_option(f"{where}: corpus", entry["corpus"], CORPORA)
+    coding = _label_set(path, where, entry["label_set"]) if entry.get("label_set") else None
     corpus = CORPORA[entry.get("corpus") or MANIFEST]
     patient, timepoint = patient_of(name)
     read = {key: _read(where, key, entry[key]) for key in _READ if entry.get(key)}
@@ -142,9 +145,18 @@ def _case(path: Path, where: str, entry: Mapping[str, str]) -> Case:
         ),
         images=images,
         label=files.get("label"),
-        label_sets=(entry["label_set"],) if entry.get("label_set") else corpus.label_sets,
+        label_sets=corpus.label_sets if coding is None else (coding.name,),
         reason=f"named in {path.name}",
+        coding=coding if coding is not None and coding.own else None,
     )
+
+
+def _label_set(path: Path, where: str, text: str) -> LabelSet:
+    """Return the label set that a cell names: a row of the table, or a file whose path counts from the manifest's folder."""
+    try:
+        return find_label_set(path.parent / text if Path(text).suffix.lower() in LABEL_SET_FILES else text)
+    except OptionError as problem:
+        raise OptionError(f"{where}: {problem}") from problem
 
 
 def _file(path: Path, where: str, key: str, text: str) -> Path:

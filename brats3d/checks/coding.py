@@ -18,7 +18,7 @@ from brats3d.checks.detective import Verdict, detect_coding, detect_features, ev
 from brats3d.checks.kinds import seen_on_images
 from brats3d.checks.tissue import CodingFeatures, ValueFeatures, coding_features
 from brats3d.errors import ArrayError, LabelError
-from brats3d.regions import LABEL_SETS, whole_tumour_doubt
+from brats3d.regions import LABEL_SETS, LabelSetLike, find_label_set, whole_tumour_doubt
 
 __all__ = [
     "REGIONS_AS",
@@ -47,7 +47,7 @@ def settle_coding(
     case: Case,
     label: np.ndarray,
     images: Mapping[str, np.ndarray],
-    requested: str | None = None,
+    requested: LabelSetLike | None = None,
     *,
     option: str = "--label-set",
 ) -> Verdict:
@@ -55,7 +55,8 @@ def settle_coding(
 
     A name that gives the year decides; if it allows several readings, or the name is plain, the images decide. A request
     settles every doubt. If the images clearly contradict what was decided without them or suggest an unknown coding, or a mask
-    of the whole tumour may be taken for one tissue, the verdict's ``warning`` says so.
+    of the whole tumour may be taken for one tissue, the verdict's ``warning`` says so. For a user's own label set, only
+    the values are checked.
 
     Args:
         case: the case; only its names count.
@@ -76,7 +77,7 @@ def settle_coding(
 
 
 def settle_features(
-    case: Case, features: CodingFeatures, requested: str | None = None, *, option: str = "--label-set"
+    case: Case, features: CodingFeatures, requested: LabelSetLike | None = None, *, option: str = "--label-set"
 ) -> Verdict:
     """Settle the coding as `settle_coding` does, from the features of the label's values.
 
@@ -95,9 +96,13 @@ def settle_features(
         OptionError: the requested label set does not exist.
     """
     values = [0, *features]
+    asked = None if requested is None else find_label_set(requested)
+    if case.coding is not None or (asked is not None and asked.own):
+        own = settle_label_set(case, values, asked, option=option)
+        return Verdict(own.name, ("a label set of one's own",), {own.name: 1.0}, sure=True, own=own)
     named = [name for name in case.label_sets if set(features) <= set(LABEL_SETS[name].tissues)]
-    if requested is not None:
-        return _confirmed(settle_label_set(case, values, requested, option=option), features, "asked for")
+    if asked is not None:
+        return _confirmed(settle_label_set(case, values, asked, option=option).name, features, "asked for")
     if not binds(case):
         return _decided(case, features, detect_features(features, expected=case.label_sets), option)
     if not named:

@@ -20,6 +20,8 @@ FEWEST_CASES = 4
 MANY_CASES = 100
 """With more cases one does not move the median: each is compared with all, including itself."""
 FEWEST_VOXELS = 50
+MOST_VALUES = 6
+"""Labels of more values are not compared: every way to exchange them is tried."""
 SPREADS: Mapping[str, float] = {"enhancement": 0.8, "peak": 1.0, "brightest": 1.0, "flair": 1.5, "t2": 1.2, "wettest": 1.2,
                                 "outer": 0.15, "outermost": 0.2, "hollow": 0.1}  # fmt: skip
 """Feature → its least assumed spread: few cases may agree by chance."""
@@ -48,7 +50,7 @@ def coding_outliers(features: Mapping[str, CodingFeatures]) -> dict[str, str]:
     for case, own in features.items():
         norms = everyone or _norms([of for other, of in features.items() if other != case])
         values = [value for value, seen in own.items() if seen.voxels >= FEWEST_VOXELS]
-        if not norms or not values:
+        if not norms or not 0 < len(values) <= MOST_VALUES or len(norms) > MOST_VALUES:
             continue
         renamed = _best_names(own, values, norms)
         if renamed:

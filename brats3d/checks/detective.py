@@ -19,7 +19,7 @@ import numpy as np
 
 from brats3d.checks.kinds import KIND_OF_TISSUE, KINDS, NAMES, log_likelihood, seen_on_images, words
 from brats3d.checks.tissue import CodingFeatures, coding_features
-from brats3d.regions import LABEL_SETS, REGIONS, label_set, label_sets_with
+from brats3d.regions import LABEL_SETS, REGIONS, LabelSet, label_set, label_sets_with
 
 SURE = 0.95
 """A reading needs this probability against all rivals."""
@@ -53,6 +53,7 @@ class Verdict:
         doubt: why it is not, in words; empty if it is.
         stranger: whether not a known coding but another assignment of tissues to the values is sure.
         warning: what contradicts a requested coding; otherwise empty.
+        own: the user's own label set, if the label follows one.
     """
 
     label_set: str | None
@@ -62,6 +63,12 @@ class Verdict:
     doubt: str = ""
     stranger: bool = False
     warning: str = ""
+    own: LabelSet | None = None
+
+    @property
+    def coding(self) -> LabelSet | None:
+        """The label set itself."""
+        return self.own or (None if self.label_set is None else label_set(self.label_set))
 
     def sentence(self) -> str:
         """Return the verdict with its evidence in words, without a full stop."""

@@ -17,27 +17,30 @@ from brats3d import images
 from brats3d.cases import MANIFEST, Case, binds
 from brats3d.checks.detective import reading
 from brats3d.errors import CaseError
-from brats3d.regions import LABEL_SETS, label_sets_with, whole_numbers
+from brats3d.regions import LABEL_SETS, LabelSetLike, find_label_set, label_sets_with, whole_numbers
 from brats3d.store import CaseHeader
 
 SAMPLE = 20
 """How many labels of cases in other shards, not yet stored, are examined: wrong names are usually wrong for most cases."""
 
 
-def without_overruled_names(cases: Sequence[Case], requested: str) -> list[Case]:
+def without_overruled_names(cases: Sequence[Case], requested: LabelSetLike) -> list[Case]:
     """Return the cases for a requested label set; if values contradict names, the request overrules the names.
 
     Args:
         cases: all cases. Labels are read until one contradicts the names.
-        requested: the label set.
+        requested: the label set; one of the user's own overrules every name.
     """
-    bound = [case for case in cases if _named(case) and requested not in case.label_sets]
+    coding = find_label_set(requested)
+    if coding.own:
+        return list(cases)
+    bound = [case for case in cases if _named(case) and coding.name not in case.label_sets]
     overruled = {
         names for names in {case.label_sets for case in bound}
-        if any(requested in _foreign(case) for case in bound if case.label_sets == names)
+        if any(coding.name in _foreign(case) for case in bound if case.label_sets == names)
     }  # fmt: skip
     changed = {case.id for case in bound if case.label_sets in overruled}
-    return [replace(case, label_sets=(requested,)) if case.id in changed else case for case in cases]
+    return [replace(case, label_sets=(coding.name,)) if case.id in changed else case for case in cases]
 
 
 def doubtful_codings(stored: Iterable[tuple[Case, CaseHeader]], unstored: Collection[Case]) -> dict[str, str]:
@@ -71,7 +74,7 @@ def doubtful_codings(stored: Iterable[tuple[Case, CaseHeader]], unstored: Collec
 
 def _named(case: Case) -> bool:
     """Return whether the name gives the year, and so the coding; a manifest describes each case by itself."""
-    return case.label is not None and case.corpus != MANIFEST and binds(case)
+    return case.label is not None and case.corpus != MANIFEST and case.coding is None and binds(case)
 
 
 def _readings(header: CaseHeader, among: Collection[str]) -> list[str]:
@@ -80,10 +83,10 @@ def _readings(header: CaseHeader, among: Collection[str]) -> list[str]:
     Empty if it has every value of its coding, which is then certain.
     """
     values = [*header.label_features]
-    if not values or header.label_set is None or set(values) == set(LABEL_SETS[header.label_set].tissues):
+    if not values or header.coding is None or header.coding.own or set(values) == set(header.coding.tissues):
         return []
     known = [coding.name for coding in label_sets_with(values) if coding.name in among]
-    return [name for name in known if reading(name, values) != reading(header.label_set, values)]
+    return [name for name in known if reading(name, values) != reading(header.coding.name, values)]
 
 
 def _foreign(case: Case) -> list[str]:

@@ -240,7 +240,7 @@ def find_year(seen: Evidence) -> str | None:
     """Find values that no label of the corpus has."""
     corpus = CORPORA.get(seen.case.corpus)
     values = set(seen.case.tumour)
-    if corpus is None or not corpus.binding or not values:
+    if corpus is None or not corpus.binding or not values or (seen.case.coding is not None and seen.case.coding.own):
         return None
     if any(values <= set(LABEL_SETS[name].tissues) for name in corpus.label_sets):
         return None

@@ -21,8 +21,9 @@ SCORES: Mapping[str, tuple[str, tuple[float, float] | None, str]] = {
 }
 """metric → its title, and the ends and scale of its axis."""
 KEY = (
-    "Filled: the prediction. Outlined: the reference. WT blue, TC yellow, ET red. Each picture is the axial slice with the most"
-    " wrong voxels of the region named; the letters mark the patient's right (R) and front (A)."
+    "Filled: the prediction. Outlined: the reference. WT blue, TC yellow, ET red, other regions green, purple, orange"
+    " and dark blue in the order of their label set. Each picture is the axial slice with the most wrong voxels of the region"
+    " named; the letters mark the patient's right (R) and front (A)."
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from brats3d.errors import GridError, ImageError, LabelError
 from brats3d.geometry import bounding_box, box_slices, from_stored
 from brats3d.images import Volume
 from brats3d.masks import MaskModel
-from brats3d.regions import LabelSet, check_values, whole_numbers
-from brats3d.regions import label_set as named_label_set
+from brats3d.regions import LabelSet, LabelSetLike, check_values, find_label_set, two_meanings, whole_numbers
 from brats3d.store import StoredCase
 
 
@@ -34,15 +34,24 @@ class Side:
         what: ``prediction`` or ``reference``.
         folder: where its labels are.
         option: the command's option for its label set.
-        requested: the requested label set, or None.
+        requested: the requested label set (its name, file, content or itself), or None.
         names_bind: whether a name that gives the year may contradict the option.
     """
 
     what: str
     folder: Path
     option: str
-    requested: str | None
+    requested: LabelSetLike | None
     names_bind: bool
+
+    @cached_property
+    def asked(self) -> LabelSet | None:
+        """The label set asked for.
+
+        Raises:
+            OptionError: there is no such label set.
+        """
+        return None if self.requested is None else find_label_set(self.requested)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class LabelFile:
     probabilities: Path | None = None
     model: MaskModel | None = None
     trained_on: bool = False
-    settled: str | None = None
+    settled: LabelSet | None = None
 
     @property
     def regions(self) -> tuple[str, ...] | None:
@@ -184,21 +193,22 @@ def _values(label: np.ndarray) -> np.ndarray:
 
 
 def _settle(file: LabelFile, recorded: LabelSet | None, values: np.ndarray) -> LabelSet:
-    requested = file.side.requested
+    requested = file.side.asked
     if recorded is not None:
-        if requested is not None and named_label_set(requested) != recorded:
+        if requested not in (None, recorded):
+            both = two_meanings([recorded, requested])
             raise LabelError(
-                f"the {file.side.what} is recorded as {recorded.name}, {file.side.option} says {requested}; leave the option"
-                " out, or fix the record."
+                f"the {file.side.what} is recorded as {recorded.name}, {file.side.option} says {requested.name}"
+                f"{f' ({both})' if both else ''}; leave the option out, or fix the record."
             )
         return recorded
     if file.settled is not None:
-        return named_label_set(file.settled)
+        return file.settled
     if requested is not None and (file.named is None or not file.side.names_bind):
-        return named_label_set(requested)
+        return requested
     if file.named is None:
         raise LabelError(f"the store does not record the label set of {file.id}; give it with {file.side.option} NAME.")
-    return named_label_set(settle_label_set(file.named, values.tolist(), requested, option=file.side.option))
+    return settle_label_set(file.named, values.tolist(), requested, option=file.side.option)
 
 
 def _read_stored(path: Path) -> tuple[Volume, LabelSet | None]:

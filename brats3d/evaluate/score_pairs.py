@@ -46,4 +46,4 @@ def score_pairs(
 def _same_coding(pair: Pair, result: CaseResult) -> bool:
     """Return whether the labels still mean what they did when the case was scored: added labels may have settled a doubt."""
     sides = zip((pair.prediction, pair.reference), result.label_sets, strict=True)
-    return all(file.settled in (None, name) for file, name in sides)
+    return all(file.settled is None or file.settled.name == name for file, name in sides)

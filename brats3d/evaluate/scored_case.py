@@ -14,8 +14,7 @@ from brats3d.evaluate.pair import Pair, read_pair
 from brats3d.evaluate.probabilities import calibrate
 from brats3d.geometry import to_stored
 from brats3d.images import Volume
-from brats3d.regions import LabelSet, told_regions
-from brats3d.regions import label_set as named_label_set
+from brats3d.regions import LabelSet, LabelSetLike, find_label_set, told_regions, two_meanings
 from brats3d.scores import (
     OtherReading,
     RegionScores,
@@ -97,8 +96,8 @@ def evaluate_case(
     prediction: np.ndarray | Volume,
     reference: np.ndarray | Volume,
     *,
-    label_set: str,
-    reference_label_set: str | None = None,
+    label_set: LabelSetLike,
+    reference_label_set: LabelSetLike | None = None,
     spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
     protocol: str = "casewise",
     task: str | None = None,
@@ -108,19 +107,20 @@ def evaluate_case(
     Args:
         prediction: (X, Y, Z) label of whole numbers, or a `Volume` of one. Not modified.
         reference: the same, of the same kind.
-        label_set: what the prediction's values mean, such as ``L17``.
+        label_set: what the prediction's values mean, such as ``L17``; also a label set of one's own (`regions.find_label_set`).
         reference_label_set: what the reference's values mean; by default the same.
         spacing_mm: voxel spacing of arrays; volumes have their own.
         protocol: a key of ``scores.PROTOCOLS``.
         task: a task of a lesion-wise protocol; by default ``GLI``.
 
     Returns:
-        Region → its scores, for those of the protocol's regions (WT, TC and ET, or the task's) that both label sets define.
+        Region → its scores, for those of the protocol's regions (WT, TC and ET, all of one's own label set, or the task's) that
+        both label sets define.
 
     Raises:
         GridError: the volumes are not on the same grid, or its axes are sheared.
         ArrayError: one is a volume and the other an array, or shapes and spacing do not match.
-        LabelError: a label has values outside its label set, or the two sets share no region.
+        LabelError: a label has values outside its label set, or the two sets share no region, or a name.
         OptionError: there is no such label set, protocol or task.
     """
     if isinstance(prediction, Volume) != isinstance(reference, Volume):
@@ -136,10 +136,19 @@ def evaluate_case(
             raise GridError(f"{reference.grid.shear()}; expected right angles, for distances: resample both volumes first.")
         spacing_mm = reference.grid.spacing_mm
         prediction, reference = prediction.array, reference.array
+    mine = find_label_set(label_set)
+    theirs = mine if reference_label_set is None else find_label_set(reference_label_set)
+    _check_meanings("prediction and reference", mine, theirs)
     return case_scores(
         np.asarray(prediction), np.asarray(reference), spacing_mm, Scoring(protocol, task),
-        label_set=named_label_set(label_set), reference_label_set=named_label_set(reference_label_set or label_set),
+        label_set=mine, reference_label_set=theirs,
     )  # fmt: skip
+
+
+def _check_meanings(where: str, *codings: LabelSet) -> None:
+    both = two_meanings(codings)
+    if both:
+        raise LabelError(f"{where}: {both}; give one of them another name if both are meant.")
 
 
 def evaluate_pair(pair: Pair) -> CaseResult:
@@ -158,6 +167,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
         log.warning("%s", warning)
     mine, theirs = labels.prediction, labels.reference
     codings = mine.coding, theirs.coding
+    _check_meanings(f"{pair.prediction.path} and {pair.reference.path}", *codings)
     arrays = mine.volume.array, theirs.volume.array
     spacing = theirs.volume.grid.spacing_mm
     usual = {scoring.protocol: scored_regions(scoring, *codings) for scoring in pair.scorings}

@@ -25,7 +25,7 @@ from brats3d.evaluate.sets import compare, set_names
 from brats3d.evaluate.shared_coding import Codings, settle_codings
 from brats3d.evaluate.unfinished import Unfinished, check_results
 from brats3d.parallel import worker_count
-from brats3d.regions import label_set as named_label_set
+from brats3d.regions import LabelSetLike
 from brats3d.scores import PROTOCOLS, TASKS, Reliability, Scoring
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ def evaluate_cases(
     *,
     out: Path | str,
     cases: str | None = None,
-    label_set: str | None = None,
-    reference_label_set: str | None = None,
+    label_set: LabelSetLike | None = None,
+    reference_label_set: LabelSetLike | None = None,
     protocol: Literal["casewise", "brats2021", "brats2023", "brats2024", "all"] = "casewise",
     task: str | None = None,
     tolerances: Sequence[float] = (1.0, 2.0),
@@ -61,8 +61,8 @@ def evaluate_cases(
         references: folder of case folders, folder of masks (<case>.nii.gz, <case>_seg, <case>-seg), or a store.
         out: folder for the results; made if it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        label_set: what the predictions' values mean, such as L17 (GTV for masks of the whole tumour); by default as
-            predictions.json or the names say.
+        label_set: what the predictions' values mean, such as L17 (GTV for masks of the whole tumour), or a .toml or .json file
+            with a label set of your own; by default as predictions.json or the names say.
         reference_label_set: what the references' values mean; by default as the store or the names say.
         protocol: casewise (HD95 in mm by surface elements), brats2021 (what the challenges of 2021 and 2022 computed),
             brats2023 or brats2024 (lesion by lesion), or all of them side by side.
@@ -93,20 +93,18 @@ def evaluate_cases(
         WorkerError: a worker process was killed.
     """
     out, predictions = Path(out), Path(predictions)
-    for name in (label_set, reference_label_set):
-        if name is not None:
-            named_label_set(name)
     worker_count(workers, 1)
     check_option("other_grid", other_grid, get_args(OtherGrid))
     check_list("against", against)
     check_list("tolerances", tolerances)
     scorings = _scorings(protocol, task, tuple(tolerances))
     sides = [_predicted(folder, label_set) for folder in (predictions, *map(Path, against))]
+    side = _drawn(Path(references), reference_label_set)
+    _ = sides[0].asked, side.asked  # refuses what is no label set, before anything is read
     sides += [] if rater is None else [_drawn(Path(rater), reference_label_set)]
     names = set_names([side.folder for side in sides])
     check_results(out, force=force)
     table = None if groups is None else read_groups(Path(groups))
-    side = _drawn(Path(references), reference_label_set)
     theirs, wanted = Labels(side, find_labels(side)), None if cases is None else read_case_ids(cases)
     call = _Call(scorings, theirs, calibration, other_grid, workers, force, out, progress)
     sets = call.prepare({name: Labels(side, find_labels(side)) for name, side in zip(names, sides, strict=True)}, wanted)
@@ -125,11 +123,11 @@ def evaluate_cases(
     return evaluation
 
 
-def _predicted(folder: Path, label_set: str | None) -> Side:
+def _predicted(folder: Path, label_set: LabelSetLike | None) -> Side:
     return Side("prediction", folder, "--label-set", label_set, names_bind=False)
 
 
-def _drawn(folder: Path, label_set: str | None) -> Side:
+def _drawn(folder: Path, label_set: LabelSetLike | None) -> Side:
     return Side("reference", folder, "--reference-label-set", label_set, names_bind=True)
 
 
@@ -208,7 +206,7 @@ class _Call:
         sides = {"predictions": prepared.labels.side, "references": self.references.side}
         settings = {
             **{name: str(side.folder.resolve()) for name, side in sides.items()},
-            "label_sets": [side.requested for side in sides.values()],
+            "label_sets": [None if side.asked is None else side.asked.plain for side in sides.values()],
             "scorings": [asdict(scoring) for scoring in self.scorings],
             "other_grid": self.other_grid,
             "calibration": calibration,

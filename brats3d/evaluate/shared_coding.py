@@ -16,7 +16,7 @@ from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, LabelError, OptionError
 from brats3d.evaluate.label_files import LabelFile, Side, label_values
 from brats3d.parallel import map_cases
-from brats3d.regions import LABEL_SETS, whole_tumour_doubt
+from brats3d.regions import LabelSet, whole_tumour_doubt
 
 MANY = 200
 """From this many labels on, reading takes seconds: it is worth starting processes and showing progress."""
@@ -65,11 +65,11 @@ def settle_codings(side: Side, files: Mapping[str, LabelFile], *, workers: int =
             progress(f"values of {side.what}s", done, len(open_ones))
     labels = {case: (file.named, values[case]) for case, file in open_ones.items() if case in values and file.named}
     try:
-        settled = settle_together(labels, side.requested, option=side.option)
+        settled = settle_together(labels, side.asked, option=side.option)
     except LabelError as doubt:
         raise OptionError(f"{side.folder}: what the values of the {side.what}s mean is in doubt: {doubt}") from doubt
     refused |= {case: f"{files[case].path}: {why}" for case, why in settled.items() if isinstance(why, LabelError)}
-    known = {case: name for case, name in settled.items() if isinstance(name, str)}
+    known = {case: coding for case, coding in settled.items() if isinstance(coding, LabelSet)}
     files = {case: replace(file, settled=known.get(case)) for case, file in files.items()}
     return Codings(files, refused, _whole_tumours(side, known, labels) if side.requested is None else ())
 
@@ -85,14 +85,14 @@ def _case_values(item: tuple[str, LabelFile]) -> list[int]:
 
 
 def _whole_tumours(
-    side: Side, settled: Mapping[str, str], labels: Mapping[str, tuple[Case, Collection[int]]]
+    side: Side, settled: Mapping[str, LabelSet], labels: Mapping[str, tuple[Case, Collection[int]]]
 ) -> tuple[str, ...]:
     """Warn that masks of the whole tumour may be taken for one tissue, if all labels of a coding contain only 1."""
     doubted: list[str] = []
     doubts: list[str] = []
-    for name in dict.fromkeys(settled.values()):
-        cases = [case for case, known in settled.items() if known == name]
-        doubt = whole_tumour_doubt({value for case in cases for value in labels[case][1]}, LABEL_SETS[name])
+    for coding in dict.fromkeys(settled.values()):
+        cases = [case for case, known in settled.items() if known == coding]
+        doubt = whole_tumour_doubt({value for case in cases for value in labels[case][1]}, coding)
         doubted += cases if doubt else []
         doubts += [doubt] if doubt else []
     if not doubts:

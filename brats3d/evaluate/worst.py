@@ -8,7 +8,7 @@ from brats3d.errors import check_shapes_equal
 from brats3d.evaluate.report import Evaluation
 from brats3d.figures import png_bytes, thumbnail_figure
 from brats3d.geometry import bounding_box, box_slices
-from brats3d.regions import REGIONS, LabelSet, region_masks, whole_numbers
+from brats3d.regions import LabelSet, region_masks, whole_numbers
 
 WORST = 12
 """Default number of cases shown."""
@@ -50,10 +50,10 @@ def error_thumbnail(
         reference: the same. Not modified.
         spacing_mm: voxel spacing along each axis.
         label_sets: what the values of prediction and reference mean.
-        region: the region whose error picks the slice; for any other than WT, TC and ET all of these count.
+        region: the region whose error picks the slice; if it is not drawn, all that are drawn count.
 
     Returns:
-        The content of a PNG file. WT, TC and ET are drawn, as far as both label sets define them.
+        The content of a PNG file. The regions that the reference's label set paints are drawn if both label sets define them.
 
     Raises:
         ArrayError: shapes differ.
@@ -68,7 +68,7 @@ def error_thumbnail(
     else:
         box = np.stack([np.zeros(3, int), np.array(reference.shape)], 1)
     part = box_slices(box)
-    regions = [name for name in REGIONS if all(name in coding.regions for coding in label_sets)]
+    regions = [name for name in label_sets[1].painted if name in label_sets[0].regions]
     mine, theirs = (
         dict(zip(regions, region_masks(whole_numbers(label[part]), coding, regions), strict=True))
         for label, coding in zip((prediction, reference), label_sets, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -22,7 +22,21 @@ References:
 """
 PLAIN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#000000")
 """For what belongs to no region; from the same palette."""
+OTHER_REGIONS = ("#009E73", "#CC79A7", "#E69F00", "#0072B2")
+"""For regions besides those three, in the order in which they are drawn: green, purple, orange, dark blue."""
 SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def region_colours(regions: Iterable[str]) -> dict[str, str]:
+    """Return region → its colour: the usual one, or one of `OTHER_REGIONS` in turn.
+
+    Args:
+        regions: names of regions, in the order in which they are drawn.
+    """
+    regions = list(regions)
+    others = [region for region in regions if region not in REGION_COLOURS]
+    turns = {region: OTHER_REGIONS[number % len(OTHER_REGIONS)] for number, region in enumerate(others)}
+    return {region: REGION_COLOURS.get(region) or turns[region] for region in regions}
 
 
 def new_figure(width_inches: float, height_inches: float) -> Figure:

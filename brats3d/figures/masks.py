@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brats3d.figures.canvas import REGION_COLOURS
+from brats3d.figures.canvas import region_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +27,9 @@ def fill(masks: Mapping[str, np.ndarray]) -> np.ndarray:
     from matplotlib.colors import to_rgba
 
     colours = np.zeros((*next(iter(masks.values())).shape, 4))
+    of_regions = region_colours(masks)
     for region, mask in masks.items():
-        colours[mask] = to_rgba(REGION_COLOURS[region], FILL_OPACITY)
+        colours[mask] = to_rgba(of_regions[region], FILL_OPACITY)
     return colours
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brats3d.errors import ArrayError, check_option, check_shapes_equal
-from brats3d.figures.canvas import REGION_COLOURS, new_figure
+from brats3d.figures.canvas import new_figure, region_colours
 from brats3d.figures.masks import fill, outline
 from brats3d.figures.planes import PLANES, Plane, brain_box, slice_centre, window
 from brats3d.geometry import Box, box_slices
@@ -33,10 +33,11 @@ class CasePicture:
     Attributes:
         case: its id, the heading.
         images: displayed name → (X, Y, Z) image, any numeric type.
-        reference: (3, X, Y, Z) bool masks of WT, TC, ET, or None.
+        reference: (R, X, Y, Z) bool masks of the regions, or None.
         prediction: the same, or None.
         spacing_mm: distance between voxels along the three axes.
         dice: region → Dice, shown as given.
+        regions: what the R masks are, inner regions after outer ones.
     """
 
     case: str
@@ -45,6 +46,7 @@ class CasePicture:
     prediction: np.ndarray | None = None
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     dice: Mapping[str, float] = field(default_factory=dict)
+    regions: Sequence[str] = REGIONS
 
     def check(self) -> None:
         """Refuse volumes that do not fit together.
@@ -57,8 +59,8 @@ class CasePicture:
         shapes = {name: image.shape for name, image in self.images.items()}
         for name in ("reference", "prediction"):
             masks = getattr(self, name)
-            if masks is not None and len(masks) != len(REGIONS):
-                raise ArrayError(f"{self.case}: {name} has {len(masks)} masks; expected {', '.join(REGIONS)}.")
+            if masks is not None and len(masks) != len(self.regions):
+                raise ArrayError(f"{self.case}: {name} has {len(masks)} masks; expected {', '.join(self.regions)}.")
             if masks is not None:
                 shapes[name] = masks.shape[1:]
         check_shapes_equal(**shapes)
@@ -196,10 +198,13 @@ def _draw(axes: Axes, picture: CasePicture, name: str, plane: Plane) -> None:
     axes.set_facecolor("black")
     axes.imshow(cut(picture.images[name]), cmap="gray", vmin=low, vmax=high, **style)
     if picture.prediction is not None:
-        axes.imshow(fill({region: cut(mask) for region, mask in zip(REGIONS, picture.prediction, strict=True)}), **style)
+        axes.imshow(
+            fill({region: cut(mask) for region, mask in zip(picture.regions, picture.prediction, strict=True)}), **style
+        )
     if picture.reference is not None:
-        for region, mask in zip(REGIONS, picture.reference, strict=True):
-            outline(axes, cut(mask), (width, height), REGION_COLOURS[region])
+        colours = region_colours(picture.regions)
+        for region, mask in zip(picture.regions, picture.reference, strict=True):
+            outline(axes, cut(mask), (width, height), colours[region])
     axes.set_xticks([])
     axes.set_yticks([])
     halo = [withStroke(linewidth=2, foreground="black")]
@@ -220,11 +225,12 @@ def _legend(figure: Figure, pictures: list[CasePicture]) -> None:
     from matplotlib.patches import Patch
 
     handles: list[Any] = []
-    for region in REGIONS:
+    regions = dict.fromkeys(region for picture in pictures for region in picture.regions)
+    for region, colour in region_colours(regions).items():
         if any(p.prediction is not None for p in pictures):
-            handles.append(Patch(color=REGION_COLOURS[region], alpha=0.8, label=f"{region} prediction"))
+            handles.append(Patch(color=colour, alpha=0.8, label=f"{region} prediction"))
         if any(p.reference is not None for p in pictures):
-            handles.append(Line2D([], [], color=REGION_COLOURS[region], linewidth=2, label=f"{region} reference"))
+            handles.append(Line2D([], [], color=colour, linewidth=2, label=f"{region} reference"))
     if handles:
         edge = (0.5, 0.04 / figure.get_figheight())
-        figure.legend(handles=handles, ncols=len(REGIONS), fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=edge)
+        figure.legend(handles=handles, ncols=len(regions), fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=edge)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brats3d.errors import ArrayError, check_option, check_shapes_equal
-from brats3d.figures.canvas import REGION_COLOURS, new_figure
+from brats3d.figures.canvas import new_figure, region_colours
 from brats3d.figures.masks import fill, outline
 from brats3d.figures.planes import PLANES, Plane, slice_centre, window
-from brats3d.regions import REGIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +38,8 @@ def thumbnail_figure(
     """Draw the slice with the largest error: prediction filled, reference outlined, over a scan if there is one.
 
     Args:
-        prediction: WT, TC, ET (or some of them) → (X, Y, Z) bool mask, orientation L, P, S. Not modified.
-        reference: masks of the same regions and shape.
+        prediction: region → (X, Y, Z) bool mask, orientation L, P, S. Not modified.
+        reference: masks of the same regions and shape, inner regions after outer ones.
         image: scan of the same shape, or None for a dark background.
         spacing_mm: distance between voxels along the three axes.
         region: the region whose error picks the slice; by default all count. Without errors, the tumour's middle is shown.
@@ -50,15 +49,13 @@ def thumbnail_figure(
         A new square figure, `INCHES` wide, without title.
 
     Raises:
-        ArrayError: there are no regions, one is not WT, TC or ET, the two sides have different ones, or shapes differ.
+        ArrayError: there are no regions, the two sides have different ones, or shapes differ.
         OptionError: the plane is none of the three, or the region is not one of those given.
     """
     check_option("plane", plane, PLANES)
-    regions = [name for name in REGIONS if name in reference]
-    if not regions or set(prediction) != set(reference) or set(reference) - set(REGIONS):
-        raise ArrayError(
-            f"found masks of {list(prediction)} and {list(reference)}; expected the same regions out of WT, TC, ET."
-        )
+    regions = list(reference)
+    if not regions or set(prediction) != set(reference):
+        raise ArrayError(f"found masks of {list(prediction)} and {list(reference)}; expected the same regions on both sides.")
     if region is not None:
         check_option("region", region, regions)
     shapes = {f"{side} {name}": masks[name].shape for side, masks in _sides(prediction, reference) for name in regions}
@@ -88,7 +85,7 @@ def _worst_slice(
     errors = sum(np.count_nonzero(prediction[name] ^ reference[name], axis=others) for name in regions)
     if np.any(errors):
         return int(np.argmax(errors))
-    centre = slice_centre(*(reference[name] for name in REGIONS if name in reference))
+    centre = slice_centre(*reference.values())
     return reference[regions[0]].shape[axis] // 2 if centre is None else centre[axis]
 
 
@@ -105,8 +102,9 @@ def _draw(
         low, high = window(image)
         axes.imshow(image, cmap="gray", vmin=low, vmax=high, **style)
     axes.imshow(fill(slices["prediction"]), **style)
+    colours = region_colours(slices["reference"])
     for name, mask in slices["reference"].items():
-        outline(axes, mask, size, REGION_COLOURS[name])
+        outline(axes, mask, size, colours[name])
     axes.set_xticks([])
     axes.set_yticks([])
     middle, half = _square(whole, pixels_mm)

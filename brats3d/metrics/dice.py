@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +11,7 @@ import keras
 from keras import ops
 
 from brats3d.errors import ArrayError, OptionError, check_option, check_range
-from brats3d.regions import REGIONS, LabelSet, channel_values, find_label_set, painting_steps, value_channels
+from brats3d.regions import REGIONS, LabelSetLike, channel_values, find_label_set, painting_steps, value_channels
 
 SPATIAL = (1, 2, 3)
 USUAL = "L23"
@@ -50,7 +49,7 @@ class RegionDice(keras.metrics.Mean):
         regions: Sequence[str] = REGIONS,
         threshold: float = 0.5,
         *,
-        label_set: LabelSet | Mapping[str, Any] | str | Path = USUAL,
+        label_set: LabelSetLike = USUAL,
         exclusive: bool = False,
         name: str | None = None,
     ) -> None:
@@ -135,7 +134,7 @@ def region_dice_metrics(
     regions: Sequence[str] = REGIONS,
     threshold: float = 0.5,
     *,
-    label_set: LabelSet | Mapping[str, Any] | str | Path = USUAL,
+    label_set: LabelSetLike = USUAL,
     exclusive: bool = False,
 ) -> list[RegionDice]:
     """Return one `RegionDice` for the mean and one per region, for ``model.compile(metrics=…)``.

@@ -18,7 +18,7 @@ from brats3d.cases import MODALITIES, Case, differing_in_case, find_cases, patie
 from brats3d.errors import CaseError, ImageError, OptionError
 from brats3d.images import SourceFile
 from brats3d.preprocess import ABOUT_HEADER, prepare_case
-from brats3d.regions import label_set, whole_numbers
+from brats3d.regions import LabelSet, whole_numbers
 from brats3d.store import CaseLike, PreparedCase, Store, StoredCase, is_store, open_store
 
 log = logging.getLogger(__name__)
@@ -126,9 +126,13 @@ class ScansSource:
         except CaseError as doubt:
             prepared = prepare_case(scans)  # where the scans are at fault, this says so again
             likely = _by_values(self.case, self.case.label)
-            log.warning("%s: the mask is written in %s, though %s", self.case.id, likely or "no label set of its own", doubt)
-            coding = label_set(likely) if likely else None
-            return dataclasses.replace(prepared, header=dataclasses.replace(prepared.header, coding=coding))
+            log.warning(
+                "%s: the mask is written in %s, though %s",
+                self.case.id,
+                likely.name if likely else "no label set of its own",
+                doubt,
+            )
+            return dataclasses.replace(prepared, header=dataclasses.replace(prepared.header, coding=likely))
 
 
 class _Known(NamedTuple):
@@ -263,7 +267,7 @@ def trained_on(sources: Mapping[str, CaseSource], training_cases: Iterable[str])
     return {case for case in sources if patients and known(case)}
 
 
-def _by_values(case: Case, label: Path) -> str | None:
+def _by_values(case: Case, label: Path) -> LabelSet | None:
     """Return the label set that a label's name and values speak for, or None."""
     try:
         volume = images.read(label)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from brats3d import images
 from brats3d.cases import MANIFEST, Case, binds
 from brats3d.checks.coding import REGIONS_AS
-from brats3d.errors import CaseError
-from brats3d.store import OPTIONAL_FACTS, StoredCase
+from brats3d.errors import CaseError, OutputExistsError
+from brats3d.regions import LabelSetLike, find_label_set, two_meanings
+from brats3d.store import OPTIONAL_FACTS, StoredCase, own_codings
 
 Source = Mapping[str, Any]
 WAY_OUT = "make it again with --force, or use another --out."
@@ -95,9 +96,35 @@ def check_facts(stored: StoredCase, case: Case) -> None:
         was, now = getattr(stored, name), getattr(case, name)
         if now is not None and was != now and (was is not None or name not in OPTIONAL_FACTS):
             _refuse(stored, f"with {name.replace('_', ' ')} {was}", f"{case.id} has {now}")
-    said = case.label_sets if case.corpus == MANIFEST and binds(case) else ()
-    if said and stored.label_set and stored.label_set not in (*said, REGIONS_AS):
-        _refuse(stored, f"with label set {stored.label_set}", f"the manifest says {' or '.join(said)}")
+    said = case.codings if case.coding is not None or (case.corpus == MANIFEST and binds(case)) else ()
+    if said and stored.coding and stored.coding not in said and stored.label_set != REGIONS_AS:
+        both = two_meanings([stored.coding, *said])
+        now = f"the manifest says {' or '.join(coding.name for coding in said)}"
+        _refuse(stored, f"with label set {stored.label_set}", f"{now} ({both})" if both else now)
+
+
+def check_codings(out: Path, cases: Iterable[Case], requested: LabelSetLike | None, *, force: bool) -> None:
+    """Refuse label sets of users' own that share a name, among the cases to be stored and those that are.
+
+    Args:
+        out: the store's folder; it may not exist.
+        cases: what is to be stored.
+        requested: the label set asked for, or None.
+        force: whether those cases are made again, so that what is stored of them does not count.
+
+    Raises:
+        OutputExistsError: two have one name and different content; both are shown.
+        OptionError: there is no such label set.
+    """
+    cases = list(cases)
+    codings = [case.coding for case in cases if case.coding is not None and case.coding.own]
+    asked = None if requested is None else find_label_set(requested)
+    codings += [asked] if asked is not None and asked.own else []
+    stored = own_codings(out, {case.id for case in cases} if force else ()) if codings else []
+    both = two_meanings([*stored, *codings])
+    if both:
+        way = "use --force to make all of its cases again, " if two_meanings(codings) == "" else ""
+        raise OutputExistsError(f"{out}: {both}; {way}give one of them another name, or use another --out.")
 
 
 def _refuse(stored: StoredCase, was: str, now: str) -> None:

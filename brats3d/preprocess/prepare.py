@@ -23,17 +23,16 @@ from brats3d.checks.tissue import as_plain
 from brats3d.errors import ALL_ZERO, CaseError, GridError, ImageError, LabelError
 from brats3d.geometry import Grid
 from brats3d.images import SourceFile, Volume
-from brats3d.regions import label_set as named_label_set
-from brats3d.regions import whole_numbers
+from brats3d.regions import LabelSet, LabelSetLike, find_label_set, whole_numbers
 from brats3d.store import CaseHeader, PreparedCase, summarise
 
 
-def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
+def prepare_case(case: Case, label_set: LabelSetLike | None = None) -> PreparedCase:
     """Read a case's files, check them, and bring them to the stored orientation.
 
     Args:
         case: from `find_cases`; a modality may be missing, not all of them. A file that holds several is read once.
-        label_set: what the label's values mean; None settles it from names, values and images.
+        label_set: what the label's values mean (see `regions.find_label_set`); None settles it from names, values and images.
 
     Returns:
         The prepared case: images (M, X, Y, Z) of the modalities at hand in the order t1, t1ce, t2, flair, orientation L, P, S,
@@ -55,9 +54,9 @@ def prepare_case(case: Case, label_set: str | None = None) -> PreparedCase:
     if case.label is not None:
         label, file, odd, known = _read_label(case.label, source)
         features = coding_features(label, {m: volume.array for m, volume in scans.items()})
-        verdict = _settled(case, features, known, label_set)
+        verdict = _settled(case, features, known, None if label_set is None else find_label_set(label_set))
         settled, warnings = (
-            named_label_set(str(verdict.label_set)),
+            verdict.coding,
             (*warnings, *odd, *_odd_label(features, verdict, bound=binds(case) or label_set is not None)),
         )
         files += [file] if file else []
@@ -151,15 +150,17 @@ def _rows(count: int, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
     return np.empty((count, *shape[::-1]), kind).transpose(0, 3, 2, 1)
 
 
-def _settled(case: Case, features: CodingFeatures, known: str | None, requested: str | None) -> Verdict:
+def _settled(case: Case, features: CodingFeatures, known: str | None, requested: LabelSet | None) -> Verdict:
     """Return which label set a label follows: region masks say it themselves, whatever names say of single labels."""
     if known is None:
         return settle_features(case, features, requested)
-    if requested not in (None, known):
-        raise LabelError(
-            f"the label of {case.id} holds region masks, which are read as {known}; found --label-set {requested}: leave it"
-            " out for this case."
-        )
+    said = {"--label-set": requested, "the manifest's label_set": case.coding}
+    for option, coding in said.items():
+        if coding is not None and (coding.own or coding.name != known):
+            raise LabelError(
+                f"the label of {case.id} holds region masks, which are read as {known}; found {option} {coding.name}: leave it"
+                " out for this case."
+            )
     return Verdict(known, ("region masks",), {known: 1.0}, sure=True)
 
 

@@ -19,10 +19,10 @@ from brats3d.checks.tissue import from_plain
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, check_option
 from brats3d.parallel import map_cases, share, worker_count
-from brats3d.preprocess.changes import check_facts, check_sources
+from brats3d.preprocess.changes import check_codings, check_facts, check_sources
 from brats3d.preprocess.prepare import prepare_case
 from brats3d.preprocess.stored import check_room, check_settings, codec_of, store_folder, stored_before
-from brats3d.regions import label_set as named_label_set
+from brats3d.regions import LabelSet, LabelSetLike, find_label_set
 from brats3d.store import CODECS, CaseHeader, Store, StoredCase, case_path, find_duplicates, open_store, write_case
 
 
@@ -55,7 +55,7 @@ def build_store(
     *,
     out: Path | str,
     cases: str | None = None,
-    label_set: str | None = None,
+    label_set: LabelSetLike | None = None,
     accept: Sequence[str] = (),
     codec: Literal["zstd", "gzip"] = "zstd",
     workers: int | None = 1,
@@ -74,7 +74,8 @@ def build_store(
         source: folders that hold cases of any BraTS year, nested in any way, or manifests (.csv, .json).
         out: the store's folder; made if it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        label_set: what the labels' values mean, such as L17; by default settled from names, values and images.
+        label_set: what the labels' values mean, such as L17, or a .toml or .json file with a label set of your own; by default
+            settled from names, values and images.
         accept: names of checks, separated by blanks or commas, whose refusals become warnings; each refusal names its check.
         codec: zstd is read twice as fast; gzip can be read by any HDF5.
         workers: processes, each with one case in memory; None is one per core, the command's default.
@@ -101,15 +102,16 @@ def build_store(
     out = Path(out)
     check_option("codec", codec, CODECS)
     if label_set is not None:
-        named_label_set(label_set)
-    folder = store_folder(out, {"label set": label_set, "codec": codec})
+        label_set = find_label_set(label_set)
+    folder = store_folder(out, {"label set": label_set and label_set.plain, "codec": codec})
     accepted = check_names(accept)
     asked = _asked_for(source, cases)
     found = share(asked if label_set is None else without_overruled_names(asked, label_set), shard)
     by_id = {case.id: case for case in found}
+    check_codings(out, found, label_set, force=force)
 
     def check(stored: StoredCase, name: str) -> None:
-        check_settings(folder, stored, {"label set": stored.label_set, "codec": codec_of(stored)})
+        check_settings(folder, stored, {"label set": stored.coding and stored.coding.plain, "codec": codec_of(stored)})
         try:
             check_sources(stored, by_id[name])
         except OSError as problem:
@@ -162,8 +164,8 @@ def _others(store: Store, asked: Mapping[str, CaseHeader]) -> dict[str, CaseHead
 
 def _add_outliers(warnings: dict[str, list[str]], stored: Mapping[str, CaseHeader]) -> None:
     """Say where a label is coded otherwise than the others of its label set."""
-    for label_set in {header.label_set for header in stored.values()}:
-        cohort = {n: f.label_features for n, f in stored.items() if f.label_features and f.label_set == label_set}
+    for coding in {header.coding for header in stored.values()}:
+        cohort = {n: f.label_features for n, f in stored.items() if f.label_features and f.coding == coding}
         for name, sentence in coding_outliers({n: from_plain(features) for n, features in cohort.items()}).items():
             warnings.setdefault(name, []).append(sentence)
 
@@ -200,7 +202,7 @@ def _most_bytes(todo: list[Case]) -> float:
     return sum(images.size_of(f) * (1 if f.name.lower().endswith("z") else 0.3) for f in files)
 
 
-def _store_case(case: Case, *, out: Path, label_set: str | None, accept: tuple[str, ...], codec: str) -> CaseHeader:
+def _store_case(case: Case, *, out: Path, label_set: LabelSet | None, accept: tuple[str, ...], codec: str) -> CaseHeader:
     prepared = checked(prepare_case(case, label_set), accept)
     write_case(out, prepared, codec=codec)
     return prepared.header

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from brats3d.cases import differing_in_case
 from brats3d.errors import CaseError, SpaceError
@@ -28,7 +29,7 @@ class StoredBefore:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def store_folder(out: Path, settings: Mapping[str, str | None]) -> OutputFolder:
+def store_folder(out: Path, settings: Mapping[str, Any]) -> OutputFolder:
     """Return the folder of a store that is to be filled.
 
     Args:
@@ -43,7 +44,7 @@ def store_folder(out: Path, settings: Mapping[str, str | None]) -> OutputFolder:
     return folder
 
 
-def check_settings(folder: OutputFolder, stored: StoredCase, recorded: Mapping[str, str | None]) -> None:
+def check_settings(folder: OutputFolder, stored: StoredCase, recorded: Mapping[str, Any]) -> None:
     """Refuse a store whose cases were made with other settings; what a case does not say is no other setting.
 
     Args:

@@ -3,7 +3,17 @@
 What a value means is said by a `LabelSet`: a row of `LABEL_SETS`, or one of a user's own. Nothing else names a region.
 """
 
-from brats3d.regions.label_sets import LABEL_SETS, MODALITIES, REGIONS, LabelSet, find_label_set, label_set
+from brats3d.regions.label_sets import (
+    LABEL_SET_FILES,
+    LABEL_SETS,
+    MODALITIES,
+    REGIONS,
+    LabelSet,
+    LabelSetLike,
+    find_label_set,
+    label_set,
+    two_meanings,
+)
 from brats3d.regions.label_values import (
     CONVERSIONS,
     FEWEST_STEPS,
@@ -15,7 +25,7 @@ from brats3d.regions.label_values import (
     whole_numbers,
     whole_tumour_doubt,
 )
-from brats3d.regions.painting import (
+from brats3d.regions.painted_labels import (
     channel_values,
     paint_regions,
     paint_values,
@@ -29,10 +39,12 @@ __all__ = [
     "CONVERSIONS",
     "FEWEST_STEPS",
     "LABEL_SETS",
+    "LABEL_SET_FILES",
     "MODALITIES",
     "REGIONS",
     "ROUNDING",
     "LabelSet",
+    "LabelSetLike",
     "channel_values",
     "check_values",
     "convert_label",
@@ -45,6 +57,7 @@ __all__ = [
     "painting_steps",
     "region_masks",
     "told_regions",
+    "two_meanings",
     "value_channels",
     "whole_numbers",
     "whole_tumour_doubt",

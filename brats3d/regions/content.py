@@ -117,28 +117,3 @@ def _paint(name: str, given: Any, regions: Mapping[str, tuple[int, ...]]) -> lis
             )
         paint.append((region, int(value)))
     return paint
-
-
-def check_painting(content: LabelSetContent) -> None:
-    """Refuse a label set whose labels do not survive reading their regions and painting them again.
-
-    Args:
-        content: the label set's parts.
-
-    Raises:
-        OptionError: names the value that cannot be painted.
-    """
-    for value, tissue in content.tissues.items():
-        holding = [(region, painted) for region, painted in content.paint if value in content.regions[region]]
-        if not holding:
-            raise OptionError(
-                f"value {value} ({tissue}) of label set {content.name} cannot be painted: no region of paint holds it; add one"
-                " that does, such as the whole tumour."
-            )
-        region, painted = holding[-1]
-        if painted != value:
-            raise OptionError(
-                f"value {value} ({tissue}) of label set {content.name} cannot be painted: {region}, the last region of paint"
-                f" that holds it, is painted with {painted}; name outer regions first, and then a region that holds {value} and"
-                f" not {painted}."
-            )

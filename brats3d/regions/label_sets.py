@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from brats3d.errors import OptionError, check_option, nearest, system_words
-from brats3d.regions.content import check_painting, checked_content
+from brats3d.regions.content import checked_content
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")
 """The four modalities of BraTS, in the order used everywhere."""
@@ -62,6 +62,16 @@ class LabelSet:
         return (0, *sorted(self.tissues))
 
     @property
+    def own(self) -> bool:
+        """Whether somebody brought it along: it is no row of `LABEL_SETS`."""
+        return LABEL_SETS.get(self.name) != self
+
+    @property
+    def plain(self) -> str | dict[str, Any]:
+        """Its name if the table has it, else what counts of its content: equal for equal label sets, and plain values."""
+        return {key: value for key, value in self.as_dict().items() if key != "used_by"} if self.own else self.name
+
+    @property
     def painted(self) -> tuple[str, ...]:
         """The regions that have a value of their own, in the order of painting: what a model can learn."""
         return tuple(region for region, _ in self.paint)
@@ -78,7 +88,9 @@ class LabelSet:
 
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> LabelSet:
-        """Return the label set with some content.
+        """Return the label set with some content, as a file of any version holds it.
+
+        What a user writes goes through `find_label_set`, which also checks that its labels can be painted.
 
         Args:
             content: ``name``; ``tissues``, value from 1 to 255 → tissue; ``regions``, name → values; ``paint``, pairs of region
@@ -88,15 +100,10 @@ class LabelSet:
             The row of `LABEL_SETS` if it has this content.
 
         Raises:
-            OptionError: says which part is missing or wrong. Painting the regions of a label must give the label again: a
-                value for which it does not is named.
+            OptionError: says which part is missing or wrong.
         """
-        found = checked_content(content)
-        made = _row(*found)
-        if LABEL_SETS.get(made.name) == made:  # also L13, which one region too few can paint
-            return LABEL_SETS[made.name]
-        check_painting(found)
-        return made
+        made = _row(*checked_content(content))
+        return made if made.own else LABEL_SETS[made.name]
 
     def __reduce__(self) -> tuple[Any, ...]:  # frozen mappings cannot be pickled, and cases go to other processes
         return _row, (self.name, self.used_by, dict(self.tissues), dict(self.regions), self.paint)
@@ -146,11 +153,15 @@ def label_set(name: str) -> LabelSet:
     return LABEL_SETS[name]
 
 
-FILE_ENDINGS = (".toml", ".json")
+LABEL_SET_FILES = (".toml", ".json")
 """What the name of a label set's file ends in."""
 
 
-def find_label_set(given: str | Path | Mapping[str, Any] | LabelSet) -> LabelSet:
+LabelSetLike: TypeAlias = str | Path | Mapping[str, Any] | LabelSet
+"""What `find_label_set` takes: a name, a file, the content, or the label set."""
+
+
+def find_label_set(given: LabelSetLike) -> LabelSet:
     """Return the label set that something names, holds or is.
 
     Args:
@@ -159,7 +170,8 @@ def find_label_set(given: str | Path | Mapping[str, Any] | LabelSet) -> LabelSet
 
     Raises:
         OptionError: no row has the name and it is no such file, the file cannot be read, its content is wrong (see
-            `LabelSet.from_dict`), or it takes the name of a row without having its content.
+            `LabelSet.from_dict`), it takes the name of a row without having its content, or painting the regions of a label
+            does not give the label again: a value for which it does not is named.
     """
     if isinstance(given, LabelSet):
         return given
@@ -167,15 +179,32 @@ def find_label_set(given: str | Path | Mapping[str, Any] | LabelSet) -> LabelSet
         return _own(LabelSet.from_dict(given))
     if isinstance(given, str) and given in LABEL_SETS:
         return LABEL_SETS[given]
-    if not isinstance(given, str | Path) or Path(given).suffix.lower() not in FILE_ENDINGS:
+    if not isinstance(given, str | Path) or Path(given).suffix.lower() not in LABEL_SET_FILES:
         raise OptionError(
             f"label set is {str(given)!r}{nearest(str(given), LABEL_SETS)}; expected one of: {', '.join(LABEL_SETS)}; or a"
-            f" file of your own ({' or '.join(FILE_ENDINGS)})."
+            f" file of your own ({' or '.join(LABEL_SET_FILES)})."
         )
     try:
         return _own(LabelSet.from_dict(_read(Path(given))))
     except OptionError as problem:
         raise OptionError(f"{given}: {problem}") from problem
+
+
+def two_meanings(codings: Iterable[LabelSet]) -> str:
+    """Return as words which two of some label sets have one name and different content; empty if there are none.
+
+    Args:
+        codings: label sets that come together in one place.
+    """
+    known: dict[str, LabelSet] = {}
+    for coding in codings:
+        other = known.setdefault(coding.name, coding)
+        if other != coding:
+            mine, theirs = other.as_dict(), coding.as_dict()
+            parts = [f"{part} {mine[part]} and {theirs[part]}" for part in ("tissues", "regions", "paint")
+                     if mine[part] != theirs[part]]  # fmt: skip
+            return f"two label sets are called {coding.name}: {other.title} and {coding.title}, with {'; '.join(parts)}"
+    return ""
 
 
 def _read(path: Path) -> Any:
@@ -189,9 +218,30 @@ def _read(path: Path) -> Any:
 
 
 def _own(coding: LabelSet) -> LabelSet:
-    if coding.name in LABEL_SETS and coding != LABEL_SETS[coding.name]:
+    if not coding.own:
+        return coding  # also L13, which has a region too few to be painted
+    _check_painting(coding)
+    if coding.name in LABEL_SETS:
         raise OptionError(
             f"the label set is called {coding.name}, which is the name of {LABEL_SETS[coding.name].title} with another content;"
             " give it another name."
         )
     return coding
+
+
+def _check_painting(coding: LabelSet) -> None:
+    """Refuse a label set whose labels do not survive reading their regions and painting them again."""
+    for value, tissue in coding.tissues.items():
+        holding = [(region, painted) for region, painted in coding.paint if value in coding.regions[region]]
+        if not holding:
+            raise OptionError(
+                f"value {value} ({tissue}) of label set {coding.name} cannot be painted: no region of paint holds it; add one"
+                " that does, such as the whole tumour."
+            )
+        region, painted = holding[-1]
+        if painted != value:
+            raise OptionError(
+                f"value {value} ({tissue}) of label set {coding.name} cannot be painted: {region}, the last region of paint"
+                f" that holds it, is painted with {painted}; name outer regions first, and then a region that holds {value} and"
+                f" not {painted}."
+            )

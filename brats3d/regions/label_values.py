@@ -143,8 +143,7 @@ def convert_label(label: np.ndarray, source: LabelSet, target: LabelSet) -> np.n
         check_values(label, source)
         return np.array(label, np.uint8)
     pairs = [f"{a} to {b}" for a, b in CONVERSIONS]
-    of_the_table = all(LABEL_SETS.get(coding.name) == coding for coding in (source, target))
-    if not of_the_table or (source.name, target.name) not in CONVERSIONS:
+    if source.own or target.own or (source.name, target.name) not in CONVERSIONS:
         raise OptionError(f"no conversion from {source.name} to {target.name} is known; there are: {', '.join(pairs)}.")
     check_values(label, source)
     table = CONVERSIONS[source.name, target.name]

@@ -60,10 +60,11 @@ def other_reading(
 
     Returns:
         The reading with the best TC, preferably of the prediction, whose coding is less certain. None if WT differs, the cores
-        meet or one is empty, or nothing explains it (unless WT is equal and TC shares no voxels).
+        meet or one is empty, or nothing explains it (unless WT is equal and TC shares no voxels),
+        or a label set is the user's own.
     """
     codings = (label_set, reference_label_set)
-    if not all({"WT", "TC"} <= set(coding.regions) for coding in codings):
+    if any(coding.own for coding in codings) or not all({"WT", "TC"} <= set(coding.regions) for coding in codings):
         return None
     box = widened_box((prediction, reference), 0)
     labels = [np.asarray(label)[box] for label in (prediction, reference)]

@@ -94,7 +94,7 @@ def case_scores(
         prediction: (X, Y) or (X, Y, Z) label of whole numbers, any type; three axes for lesion-wise protocols. Not modified.
         reference: label of the same shape. Not modified.
         spacing_mm: voxel spacing along each axis, in mm.
-        scoring: what to score, by which rules; by default WT, TC and ET case-wise.
+        scoring: what to score, by which rules; by default WT, TC and ET case-wise, all regions of a user's own label set.
         label_set: what the prediction's values mean.
         reference_label_set: what the reference's values mean; by default the same.
 
@@ -178,7 +178,8 @@ def scored_regions(scoring: Scoring, label_set: LabelSet, reference_label_set: L
                 f" it has {', '.join(task.regions)}."
             )
         return scoring.regions
-    usual = tuple(REGIONS if task is None else task.regions)
+    own = [coding for coding in codings if coding.own]  # what its user defined is what its user wants to know
+    usual = tuple(task.regions if task is not None else own[0].regions if own else REGIONS)
     shared = tuple(region for region in usual if all(region in coding.regions for coding in codings))
     if not shared:
         names = [*dict.fromkeys(coding.name for coding in codings)]

@@ -12,7 +12,7 @@ from brats3d.store.merge import MergeReport, merge_stores, unpack_store
 from brats3d.store.pack import PackReport, pack_store
 from brats3d.store.prepared import CaseHeader, CaseLike, HeadedCase, PreparedCase, TumourSample, summarise
 from brats3d.store.read import StoredCase, verify_file
-from brats3d.store.store_folder import Store, is_store, open_store
+from brats3d.store.store_folder import Store, is_store, open_store, own_codings
 from brats3d.store.write import CODECS, OPTIONAL_FACTS, SCHEMA, case_path, write_case
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "is_store",
     "merge_stores",
     "open_store",
+    "own_codings",
     "pack_store",
     "summarise",
     "unpack_store",

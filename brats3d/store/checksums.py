@@ -25,7 +25,8 @@ def case_checksums(case: StoredCase) -> dict[str, Any]:
 
     Returns:
         Modality → CRC-32 of its voxels (C order, stored orientation and type), in the channels' order; ``label`` → that of the
-        label, and ``label_set``, both None without one; ``shape`` and ``spacing_mm`` of the stored grid.
+        label, and ``label_set``, both None without one; ``label_set_content`` if that is the user's own; ``shape`` and
+        ``spacing_mm`` of the stored grid.
 
     Raises:
         StoreError: a part of it is damaged.
@@ -44,6 +45,7 @@ def case_checksums(case: StoredCase) -> dict[str, Any]:
         **sums,
         "label": label,
         "label_set": case.label_set,
+        **({"label_set_content": case.coding.as_dict()} if case.coding is not None and case.coding.own else {}),
         "shape": [int(n) for n in case.grid.shape],
         "spacing_mm": [round(float(mm), 4) for mm in case.grid.spacing_mm],
     }

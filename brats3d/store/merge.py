@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError, NoCasesError, OptionError, OutputExistsError, StoreError, check_list
 from brats3d.files import Contents, OutputFolder, write_file
+from brats3d.regions import LabelSet, two_meanings
 from brats3d.store.pack import case_image, check_name
 from brats3d.store.read import StoredCase, reading, slabs
-from brats3d.store.store_folder import Store, open_store
+from brats3d.store.store_folder import Store, open_store, own_codings
 from brats3d.store.write import case_path
 
 NO_CONTENT = ("checksum", "created_with")
@@ -110,20 +112,46 @@ def _bring_in(folder: Path, sources: Sequence[Store], what: str, progress: Progr
     kept: list[str] = []
     refused: dict[str, str] = {}
     todo = [(source, name) for source in sources for name in source]
+    own = _OwnCodings(folder)
     for done, (origin, name) in enumerate(todo, 1):
         try:
-            (added if _bring(folder, origin, name) else kept).append(name)
+            (added if _bring(folder, origin, name, own) else kept).append(name)
         except CaseError as problem:
             refused[name] = f"{refused[name]} {problem}" if name in refused else str(problem)
         progress(what, done, len(todo))
     return MergeReport(str(folder), tuple(sorted(added)), tuple(sorted(kept)), dict(sorted(refused.items())))
 
 
-def _bring(folder: Path, source: Store, name: str) -> bool:
+class _OwnCodings:
+    """The label sets of users' own in a folder, looked up when the first case comes that follows one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def known(self) -> list[LabelSet]:
+        return own_codings(self.folder)
+
+    def add(self, case: StoredCase) -> None:
+        """Refuse a case whose label set has the name of another one in the folder.
+
+        Raises:
+            StoreError: names both.
+        """
+        if case.coding is None or not case.coding.own or case.coding in self.known:
+            return
+        both = two_meanings([*self.known, case.coding])
+        if both:
+            raise StoreError(f"{case.path}: {both}; expected one in {self.folder}: give one of them another name.")
+        self.known.append(case.coding)
+
+
+def _bring(folder: Path, source: Store, name: str, own: _OwnCodings) -> bool:
     """Add a case, and return whether it is new there."""
     path = case_path(folder, name)
     with source[name] as case:
         check_name(case)
+        own.add(case)
         if not path.exists():
             write_file(path, case_image(case))
             return True

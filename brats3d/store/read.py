@@ -19,10 +19,10 @@ from brats3d.cases import Facts
 from brats3d.errors import StoreError, first_line, system_error
 from brats3d.geometry import Box, Grid, box_at, crop_padded
 from brats3d.intensity import Histogram, histogram_from_arrays
-from brats3d.regions import label_set
+from brats3d.regions import LabelSet, label_set
 from brats3d.store.prepared import CaseHeader, HeadedCase, TumourSample
 from brats3d.store.stored_transforms import read_transforms
-from brats3d.store.write import CHUNK, FORMAT, OPTIONAL_FACTS, SCHEMA, TEXT_FACTS, facts_checksum
+from brats3d.store.write import CHUNK, FORMAT, OPTIONAL_FACTS, OWN_LABEL_SET, SCHEMA, TEXT_FACTS, facts_checksum
 from brats3d.transforms import Transforms
 
 
@@ -58,16 +58,21 @@ class StoredCase(HeadedCase):
         facts: dict[str, Any] = {name: str(attributes[name]) or None for name in TEXT_FACTS}
         facts |= {name: kind(attributes[name]) for name, kind in OPTIONAL_FACTS.items() if name in attributes}
         features = json.loads(attributes.get("label_features", "{}"))  # older files of this schema lack them
-        name = str(attributes["label_set"])
         return CaseHeader(
             id=str(attributes["case"]),
             facts=Facts(**facts),
             modalities=tuple(str(m) for m in self._file["images"].attrs["modalities"]),
-            coding=label_set(name) if name else None,
+            coding=self._read_coding(),
             sources=tuple(json.loads(attributes["sources"])),
             warnings=tuple(json.loads(attributes.get("warnings", "[]"))),
             label_features={int(value): seen for value, seen in features.items()},
         )
+
+    def _read_coding(self) -> LabelSet | None:
+        name, content = str(self._file.attrs["label_set"]), self._file.attrs.get(OWN_LABEL_SET)
+        if content is not None:
+            return LabelSet.from_dict(json.loads(content))
+        return label_set(name) if name else None
 
     @property
     def labelled(self) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
 
 from brats3d.cases import select_ids
-from brats3d.errors import NoCasesError, first_line, system_error
+from brats3d.errors import NoCasesError, StoreError, first_line, system_error
+from brats3d.regions import LabelSet
 from brats3d.store.read import StoredCase
 from brats3d.store.write import case_path
 
@@ -74,6 +76,23 @@ def is_store(path: Path | str) -> bool:
     """Return whether a path is a folder with case files, or a packed store."""
     path = Path(path)
     return any(path.glob("[!.]*.h5")) if path.is_dir() else path.is_file() and _format(path) == PACKED_FORMAT
+
+
+def own_codings(folder: Path, but: Collection[str] = ()) -> list[LabelSet]:
+    """Return the label sets of users' own that the cases of a folder follow, each once; cases that cannot be read have none.
+
+    Args:
+        folder: a store's; it may not exist, or be empty.
+        but: ids of cases that do not count, since they are about to be replaced.
+    """
+    found: list[LabelSet] = []
+    for path in sorted(folder.glob("[!.]*.h5")):
+        if path.name.removesuffix(".h5") in but:
+            continue
+        with suppress(StoreError), StoredCase(path) as case:
+            if case.coding is not None and case.coding.own and case.coding not in found:
+                found.append(case.coding)
+    return found
 
 
 def _cases_in(folder: Path) -> list[str]:

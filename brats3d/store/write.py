@@ -24,6 +24,7 @@ import numpy as np
 from brats3d.errors import check_option
 from brats3d.files import check_name, write_file
 from brats3d.geometry import Box, bounding_box
+from brats3d.regions import LabelSet
 from brats3d.store.prepared import PreparedCase
 from brats3d.store.stored_transforms import write_transforms
 from brats3d.version import __version__
@@ -41,6 +42,10 @@ TEXT_FACTS = ("patient", "timepoint", "corpus", "grade")
 
 OPTIONAL_FACTS: Mapping[str, Callable[[Any], Any]] = {"age": float, "survival_days": int, "resection": str, "site": str}
 """Attribute that exists only if it is known (older files of this schema lack them) → its type."""
+
+
+OWN_LABEL_SET = "label_set_content"
+"""Attribute that is there only if the label set is the user's own: its content, as JSON."""
 
 
 def case_path(store: Path, case: str) -> Path:
@@ -97,6 +102,7 @@ def _write_attributes(file: h5py.File, prepared: PreparedCase) -> None:
         "source_xyzt_units": source.xyzt_units,
         "case": header.id,
         "label_set": prepared.label_set or "",
+        **_own_label_set(prepared.coding),
         **{name: getattr(facts, name) or "" for name in TEXT_FACTS},
         **{name: value for name in OPTIONAL_FACTS if (value := getattr(facts, name)) is not None},
     }
@@ -106,6 +112,11 @@ def _write_attributes(file: h5py.File, prepared: PreparedCase) -> None:
             attributes[f"source_{form}"] = matrix
     for name, value in attributes.items():
         file.attrs[name] = value
+
+
+def _own_label_set(coding: LabelSet | None) -> dict[str, str]:
+    """Return what keeps a label set of the user's own: the table knows the others by name."""
+    return {OWN_LABEL_SET: json.dumps(coding.as_dict())} if coding is not None and coding.own else {}
 
 
 def facts_checksum(file: h5py.File) -> int:

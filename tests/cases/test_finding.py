@@ -214,8 +214,8 @@ def test_masks_with_a_decathlons_name_are_doubtful() -> None:
     case = Case("BRATS_001", Facts("BRATS_001", corpus=row.name), {}, None, row.label_sets)
     with pytest.raises(LabelError, match=r"which LMSD and L23 read differently"):
         settle_label_set(case, [0, 1, 2, 3])
-    assert settle_label_set(case, [0, 1, 2, 3], "L23") == "L23"
-    assert settle_label_set(case, [0, 1, 2, 4]) == "L17"
+    assert settle_label_set(case, [0, 1, 2, 3], "L23").name == "L23"
+    assert settle_label_set(case, [0, 1, 2, 4]).name == "L17"
 
 
 def test_quiet_where_nothing_is_odd(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from brats3d.cases import CORPORA, Case, Facts, settle_label_set
+from brats3d.cases import CORPORA, Case, Facts, settle_label_set, settle_together
 from brats3d.errors import LabelError, OptionError
-from brats3d.regions import LABEL_SETS
+from brats3d.regions import LABEL_SETS, find_label_set
 
 
 def case_of(corpus: str) -> Case:
@@ -39,7 +39,7 @@ def case_of(corpus: str) -> Case:
     ],
 )
 def test_names_and_values_settle(corpus: str, values: list[int], settled: str) -> None:
-    assert settle_label_set(case_of(corpus), values) == settled
+    assert settle_label_set(case_of(corpus), values).name == settled
 
 
 def test_l17_and_l23_agree_where_both_fit() -> None:
@@ -64,10 +64,10 @@ def test_a_2023_case_with_value_4() -> None:
 
 
 def test_the_advice_given_is_taken() -> None:
-    assert settle_label_set(case_of("BraTS 2023 GLI"), [0, 1, 2, 4], "L17") == "L17"
-    assert settle_label_set(case_of("plain"), [0, 1, 2, 3, 4], "L13") == "L13"
-    assert settle_label_set(case_of("plain"), [0, 1, 2, 3], "LMSD") == "LMSD"
-    assert settle_label_set(case_of("BraTS PED"), [0, 1, 2, 3], "LPED") == "LPED"
+    assert settle_label_set(case_of("BraTS 2023 GLI"), [0, 1, 2, 4], "L17").name == "L17"
+    assert settle_label_set(case_of("plain"), [0, 1, 2, 3, 4], "L13").name == "L13"
+    assert settle_label_set(case_of("plain"), [0, 1, 2, 3], "LMSD").name == "LMSD"
+    assert settle_label_set(case_of("BraTS PED"), [0, 1, 2, 3], "LPED").name == "LPED"
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_the_option_is_the_commands_own(corpus: str, values: list[int], requeste
 
 def test_a_request_that_says_the_same_is_taken() -> None:
     # 2013 to 2016 without the value 3 reads the same in both
-    assert settle_label_set(case_of("BraTS 2013-2016"), [0, 1, 2, 4], "L17") == "L17"
+    assert settle_label_set(case_of("BraTS 2013-2016"), [0, 1, 2, 4], "L17").name == "L17"
 
 
 def test_a_mask_of_the_whole_tumour_may_be_called_one_whatever_the_year() -> None:
-    assert settle_label_set(case_of("BraTS 2018"), [0, 1], "GTV") == "GTV"
+    assert settle_label_set(case_of("BraTS 2018"), [0, 1], "GTV").name == "GTV"
     with pytest.raises(LabelError, match=r"GTV \[0, 1\] does not know"):
         settle_label_set(case_of("BraTS 2018"), [0, 1, 2], "GTV")
 
@@ -138,3 +138,27 @@ def test_a_mask_of_the_whole_tumour_may_be_called_one_whatever_the_year() -> Non
 def test_an_unknown_label_set() -> None:
     with pytest.raises(OptionError, match=r"label set is 'L18'.*L17"):
         settle_label_set(case_of("plain"), [0], "L18")
+
+
+def test_a_label_set_of_ones_own_needs_nothing_but_its_values() -> None:
+    """Asked for, it wins over a name's year, not over a manifest; a manifest's own is no other of its name either."""
+    content = {"name": "CLINIC", "tissues": {1: "core", 2: "rim"}, "regions": {"ALL": [1, 2], "CORE": [1]}}
+    own = find_label_set({**content, "paint": [["ALL", 2], ["CORE", 1]]})
+    other = find_label_set({**content, "regions": {"ALL": [1, 2], "CORE": [2]}, "paint": [["ALL", 1], ["CORE", 2]]})
+    year, stated = case_of("BraTS 2021"), dataclasses.replace(case_of("manifest"), label_sets=("L17",))
+    brought = dataclasses.replace(stated, label_sets=("CLINIC",), coding=own)
+    assert settle_label_set(year, [0, 1, 2], own) == own
+    assert settle_label_set(brought, [0, 2]) == settle_label_set(brought, [0, 2], own) == own
+    assert settle_together({"a": (brought, [0, 1]), "b": (year, [0, 4])}) == {"a": own, "b": LABEL_SETS["L17"]}
+    assert settle_together({"a": (year, [0, 1]), "b": (year, [0, 2])}, own) == {"a": own, "b": own}
+    refused = [
+        (year, [0, 4], own, ["CLINIC [0, 1, 2]", "[0, 4]"]),
+        (brought, [0, 3], None, ["CLINIC [0, 1, 2]", "[0, 3]"]),
+        (stated, [0, 1], own, ["CLINIC", "the manifest says L17"]),
+        (brought, [0, 1, 2], "L17", ["L17", "the manifest says CLINIC"]),
+        (brought, [0, 1, 2], other, ["'CORE': [1]", "'CORE': [2]", "the manifest says CLINIC"]),
+    ]
+    for case, values, requested, words in refused:
+        with pytest.raises(LabelError) as caught:
+            settle_label_set(case, values, requested)
+        assert [word for word in words if word not in str(caught.value)] == [], str(caught.value)

@@ -111,7 +111,7 @@ def test_the_stated_label_set_binds(scans: Path, stated: str, values: list[int],
     (scans / "m.csv").write_text(f"case,t1,label,label_set\none,b/t1.nii.gz,b/seg.nii,{stated}\n")
     [case] = read_manifest(scans / "m.csv")
     if expected.startswith("L"):
-        assert settle_label_set(case, values, requested) == expected
+        assert settle_label_set(case, values, requested).name == expected
     else:
         with pytest.raises(LabelError, match=expected):
             settle_label_set(case, values, requested)
@@ -151,7 +151,7 @@ def test_the_stated_label_set_binds(scans: Path, stated: str, values: list[int],
         ("case,t1,t2\none,b/t1.nii.gz,\nOne,,a/t2.mha\n", r"line 3: case 'One' is there already; expected each case once"),
         (
             "case,t1,label_set\none,b/t1.nii.gz,L71\n",
-            r"line 2: label_set is 'L71' \(did you mean 'L17'\?\); expected one of: L12",
+            r"line 2: label set is 'L71' \(did you mean 'L17'\?\); expected one of: L12",
         ),
         ("case,t1,corpus\none,b/t1.nii.gz,BraTS2021\n", r"line 2: corpus is 'BraTS2021' \(did you mean 'BraTS 2021'\?\)"),
         ("case,t1,grade\none,b/t1.nii.gz,high\n", r"line 2: grade is 'high'; expected HGG or LGG"),

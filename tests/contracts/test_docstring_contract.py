@@ -87,10 +87,10 @@ def offered(address: str) -> bool:
 
 
 def test_there_is_something_to_check() -> None:
-    assert "regions/painting.py:paint_regions" in FUNCTIONS
+    assert "regions/painted_labels.py:paint_regions" in FUNCTIONS
     assert "cases/splits.py:Split:save" in FUNCTIONS
     assert "geometry/grid.py:Grid" in CLASSES
-    assert offered("regions/painting.py:paint_regions")
+    assert offered("regions/painted_labels.py:paint_regions")
     assert not offered("cases/corpora.py:FileName")
 
 

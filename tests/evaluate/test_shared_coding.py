@@ -44,7 +44,8 @@ def folder(path: Path, labels: dict[str, np.ndarray]) -> Path:
 def settled(path: Path, what: str = "prediction", requested: str | None = None) -> dict[str, str | None]:
     option = {"prediction": "--label-set", "reference": "--reference-label-set"}[what]
     side = Side(what, path, option, requested, names_bind=what == "reference")
-    return {case: file.settled for case, file in settle_codings(side, find_labels(side)).files.items()}
+    files = settle_codings(side, find_labels(side)).files
+    return {case: file.settled.name if file.settled else None for case, file in files.items()}
 
 
 NNUNET = {1: 1, 2: 2, 4: 3}

@@ -129,7 +129,6 @@ def test_nothing_at_all_is_drawn() -> None:
         ({"WT": EMPTY}, {"WT": EMPTY}, {"image": EMPTY[0]}, ArrayError, r"image \(110, 31\)"),
         ({"WT": EMPTY}, REFERENCE, {}, ArrayError, r"found masks of \['WT'\] and \['WT', 'TC', 'ET'\]"),
         ({}, {}, {}, ArrayError, r"\[\] and \[\]; expected the same regions"),
-        ({"RC": EMPTY, "WT": EMPTY}, {"RC": EMPTY, "WT": EMPTY}, {}, ArrayError, "RC"),
         ({"WT": EMPTY}, {"WT": EMPTY}, {"region": "ET"}, OptionError, "region is 'ET'"),
         ({"WT": EMPTY}, {"WT": EMPTY}, {"plane": "axail"}, OptionError, "did you mean 'axial'"),
     ],

@@ -19,6 +19,7 @@ import pytest
 from brats3d.errors import ArrayError, ImageError, NoCasesError, OptionError, SpaceError, StoreError
 from brats3d.geometry import Grid
 from brats3d.intensity import histogram_of
+from brats3d.regions import LABEL_SETS
 from brats3d.store import PreparedCase, Store, StoredCase, case_path, open_store, summarise, verify_file, write_case
 
 Make = Callable[..., PreparedCase]
@@ -241,6 +242,14 @@ def test_a_store_is_a_mapping_in_the_order_of_names(tmp_path: Path, make_prepare
     assert store.select(["c2", "c1"]) == ["c2", "c1"]
     with pytest.raises(OptionError, match=r"1 of the 2 cases .* 3 of the store .*: c3"):
         store.select(["c2", "c3"])
+
+
+def test_a_store_of_version_1_opens_with_its_codings() -> None:
+    for name, case in open_store(Path(__file__).parents[1] / "version_1/store").items():
+        verify_file(case.path)
+        with case:
+            assert (case.id, case.coding, case.label_set) == (name, LABEL_SETS["L17"], "L17")
+            assert set(case.tumour) <= {1, 2, 4}
 
 
 def test_what_is_no_store_is_named(tmp_path: Path) -> None:
