@@ -250,6 +250,8 @@ BLOCK_FACTORS = [
     (((0.5, 1.0, 2.0), 2.0), (4, 2, 1)),
     (((0.96, 1.0, 1.04), 2.0), (2, 2, 2)),
     (((0.667, 0.667, 1.0), 2.0), (3, 3, 2)),
+    (((1.0, 1.0, 1.0), (1, 2, 5)), (1, 2, 5)),
+    (((0.5, 1.0, 5.0), [1, 1, 5.1]), (2, 1, 1)),
 ]
 NO_FACTOR = [((1.0, 1.0, 1.5), "1 × 1 × 1.5"), ((0.9, 1.0, 1.0), "0.9 × 1 × 1"), ((1.0, 1.9, 1.0), "1 × 1.9 × 1")]
 
@@ -258,6 +260,7 @@ def test_block_factor_of_a_spacing() -> None:
     assert not wrong(geometry.block_factor, BLOCK_FACTORS)
     refused = [(spacing, GridError, f"2 mm.* {found} mm") for spacing, found in NO_FACTOR]
     assert not not_refused(lambda spacing: geometry.block_factor(spacing, 2.0), refused)
+    assert not not_refused(lambda row: geometry.block_factor(*row), [(((1, 1, 1), (1, 1, 5.5)), GridError, "1 × 1 × 5.5 mm")])
 
 
 FACTORS = [(1, 1, 1), (2, 2, 2), (3, 2, 4), (1, 5, 3)]

@@ -54,9 +54,10 @@ def show_per_axis(values: Sequence[float]) -> str:
 
 
 def _repeated(value: Any) -> list[Any]:
-    if isinstance(value, str | bytes):
-        return [value]
-    return list(value) if hasattr(value, "__iter__") else [value] * 3
+    try:
+        return list(value)
+    except TypeError:  # one number
+        return [value] * 3
 
 
 def _is_number(value: Any) -> bool:

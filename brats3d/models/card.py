@@ -15,7 +15,7 @@ from typing import Any
 from brats3d.errors import BratsError, ModelError, OptionError, check_keys
 from brats3d.geometry import per_axis, whole_per_axis
 from brats3d.models.card_parts import PAINTED, Head, Inference, Inputs, names
-from brats3d.models.networks import NETWORKS, check_size, stride
+from brats3d.models.networks import NETWORKS, check_size, held_options, stride
 from brats3d.regions import LABEL_SETS, LabelSet, find_label_set, painting_steps, value_channels
 
 CARD_SCHEMA = 2
@@ -77,8 +77,10 @@ class Card:
         object.__setattr__(self, "stride", whole_per_axis("the card's stride", self.stride, 1))
         object.__setattr__(self, "spacing_mm", per_axis("the card's spacing_mm", self.spacing_mm, 0.01, 100))
         object.__setattr__(self, "label_set", find_label_set(self.label_set))
-        for name in ("network_options", "scores"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        options = dict(self.network_options)
+        held = held_options(self.network, options) if self.network in NETWORKS else options
+        object.__setattr__(self, "network_options", MappingProxyType(held))
+        object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
         self._check_channels()
         if self.network in NETWORKS and stride(self.network, self.network_options) != self.stride:
             wanted = stride(self.network, self.network_options)

@@ -32,7 +32,7 @@ def build_model(
         activation: ``sigmoid`` for regions that may overlap, ``softmax`` for exclusive labels whose probabilities sum to 1.
         seed: of the initial weights and of the dropout.
         **options: those of the network that differ from its defaults, such as ``base_filters=8``, or ``kernel_size=(3, 3, 1)``
-            and ``strides=(2, 2, 1)`` for slices that do not mix.
+            and ``strides=(2, 2, 1)``, whose convolutions stay within slices.
 
     Returns:
         A network (batch, X, Y, Z, M) → (batch, X, Y, Z, regions) float32 in [0, 1].

@@ -153,6 +153,20 @@ def network_options(name: str, options: Mapping[str, Any] | None = None) -> Opti
     return kind(**chosen)
 
 
+def held_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return given options as the network holds them, so that one number, a list and a tuple of three compare equal.
+
+    Args:
+        name: a name of `NETWORKS`.
+        options: some of its options.
+
+    Raises:
+        OptionError: as `network_options`.
+    """
+    held = network_options(name, options)
+    return {key: getattr(held, key) for key in options}
+
+
 def stride(name: str, options: Mapping[str, Any] | None = None) -> tuple[int, int, int]:
     """Return the numbers by which the sizes of a network's input along X, Y, Z must be divisible.
 

@@ -172,9 +172,10 @@ class HeadedCase(KnownFacts):
         """Return how many stored voxels along each axis make up a voxel of a model's grid.
 
         Args:
-            spacing_mm: the model's spacing.
+            spacing_mm: the model's spacing along X, Y, Z, or one number for all three.
 
         Raises:
+            OptionError: the spacing is neither one number nor three, or one is out of range.
             GridError: they do not make up whole blocks; the message names the case.
         """
         try:

@@ -11,7 +11,7 @@ import tomli_w
 
 from brats3d.errors import OptionError, check_option, check_range, check_whole, check_wholes
 from brats3d.losses import LOSS_OUTPUTS, loss_options
-from brats3d.models import WINDOWS, check_size, network_options, stride
+from brats3d.models import WINDOWS, check_size, held_options, network_options, stride
 from brats3d.patches import TARGETS, Augmentation, BatchSettings, Learnt, Target
 from brats3d.regions import painting_steps
 
@@ -30,9 +30,7 @@ class Network:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checked = network_options(self.name, dict(self.options))
-        # as checked: one number for three axes is a triple, whatever TOML has
-        object.__setattr__(self, "options", {key: getattr(checked, key) for key in self.options})
+        object.__setattr__(self, "options", held_options(self.name, dict(self.options)))
 
 
 @dataclass(frozen=True)

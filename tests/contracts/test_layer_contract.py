@@ -60,7 +60,7 @@ def test_config_round_trip(name: str) -> None:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_symbolic_shape_and_type_are_the_real_ones(name: str) -> None:
-    for size in [(6, 7, 8), (1, 2, 9)]:
+    for size in [(6, 7, 8), (1, 2, 9), (4, 4, 1), (1, 1, 1)]:
         x = batch(name, *size)
         real = layer(name)(x)
         symbolic = layer(name)(keras.Input(batch_shape=x.shape))

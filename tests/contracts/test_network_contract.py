@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 from cards import flat_card
 
+from brats3d.losses import DiceBCELoss
 from brats3d.models import NETWORKS, Card, build_model, load_model, save_model, stride, training_model
 
 keras = pytest.importorskip("keras")
@@ -92,7 +94,7 @@ def test_config_round_trip(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_size_divisible_by_its_stride(name: str) -> None:
-    network, step = shared(name), stride(name, TINY[name])
+    network, step = shared(name), stride(name, TINY[name])[0]
     for size in [(step, 2 * step, 3 * step), (5 * step, step, 2 * step)]:
         found = np.asarray(network(images(*size)))
         assert found.shape == (1, *size, 3)
@@ -112,6 +114,44 @@ def test_samples_of_a_batch_do_not_meet(name: str) -> None:
     both = np.asarray(network(batch))
     for i in range(2):
         np.testing.assert_allclose(np.asarray(network(batch[i : i + 1]))[0], both[i], atol=2e-5)
+
+
+FLAT: dict[str, Any] = {"kernel_size": (3, 3, 1), "strides": (2, 2, 1)}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_flat_patches_train(name: str) -> None:
+    learning = training_model(build_model(name, input_shape=(16, 16, 1, 4), **{**TINY[name], **FLAT}))
+    learning.compile(keras.optimizers.Adam(1e-2), loss=DiceBCELoss(), run_eagerly=True)
+    before = learning.get_weights()
+    x = images(16, 16, 1, batch=2)
+    y = (x[..., :3] > 0).astype(np.float32)
+    losses = [float(learning.train_on_batch(x, y)) for _ in range(4)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+    kernels = [(a, b) for a, b in zip(before, learning.get_weights(), strict=True) if a.ndim == 5]
+    assert {a.shape[:3] for a, _ in kernels} == {(3, 3, 1), (1, 1, 1)}
+    assert not any(np.array_equal(a, b) for a, b in kernels)
+
+
+@pytest.mark.parametrize("upsampling", ["nearest", "transposed"])
+def test_slices_do_not_mix(upsampling: str) -> None:
+    network = build_model("unet3d", base_filters=2, depth=3, upsampling=upsampling, **FLAT)
+    stack = images(16, 12, 5)
+    whole = np.asarray(network(stack))
+    for z in range(5):
+        np.testing.assert_allclose(np.asarray(network(stack[..., z : z + 1, :])), whole[..., z : z + 1, :], atol=1e-5)
+    assert np.abs(np.diff(whole, axis=3)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_softmax_is_over_the_labels(name: str) -> None:
+    network = tiny(name, activation="softmax", regions=4)
+    x = images(8, 8, 8)
+    logits, probabilities = np.asarray(training_model(network)(x), float), np.asarray(network(x))
+    np.testing.assert_allclose(probabilities, scipy.special.softmax(logits, axis=-1), atol=1e-6)
+    assert [layer.name for layer in network.layers[-2:]] == ["logits", "probabilities"]
+    assert network.get_layer("probabilities").compute_dtype == "float32"
 
 
 @pytest.mark.parametrize("policy", POLICIES)

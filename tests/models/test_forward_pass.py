@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
+from skimage.measure import block_reduce
 
 from brats3d.models import build_model, training_model
 
@@ -17,19 +18,17 @@ pytestmark = pytest.mark.network
 class Twin:
     """The tables' operations in NumPy, in float64, with the weights of a Keras network."""
 
-    def __init__(self, network: keras.Model) -> None:
+    def __init__(self, network: keras.Model, strides: tuple[int, int, int]) -> None:
+        self.strides = strides
         self.weights = {layer.name: [np.asarray(w, float) for w in layer.get_weights()] for layer in network.layers}
 
-    def conv(self, x: np.ndarray, name: str, stride: int = 1) -> np.ndarray:
+    def conv(self, x: np.ndarray, name: str, down: bool = False) -> np.ndarray:
         kernel, bias = self.weights[name]
-        k = kernel.shape[0]
-        # "same": for stride 2 and even sizes one voxel of padding, at the far end
-        before = (k - 1) // 2 if stride == 1 else 0
-        x = np.pad(x, [(before, k - 1 - before)] * 3 + [(0, 0)])
-        windows = sliding_window_view(x, (k, k, k), axis=(0, 1, 2))[::stride, ::stride, ::stride]
-        if stride == 2:
-            n = tuple((size - k + 1) // 2 for size in x.shape[:3])
-            windows = windows[: n[0], : n[1], : n[2]]
+        steps = self.strides if down else (1, 1, 1)
+        # "same": a size that the stride divides is padded by kernel − stride in all, the larger half at the far end
+        total = [max(k - s, 0) for k, s in zip(kernel.shape, steps, strict=False)]
+        x = np.pad(x, [*((t // 2, t - t // 2) for t in total), (0, 0)])
+        windows = sliding_window_view(x, kernel.shape[:3], axis=(0, 1, 2))[:: steps[0], :: steps[1], :: steps[2]]
         return np.einsum("xyzcijk,ijkcf->xyzf", windows, kernel) + bias
 
     def norm(self, x: np.ndarray, name: str) -> np.ndarray:
@@ -40,20 +39,19 @@ class Twin:
     def act(x: np.ndarray, slope: float = 0.01) -> np.ndarray:
         return np.where(x > 0, x, slope * x)
 
-    @staticmethod
-    def up(x: np.ndarray) -> np.ndarray:
-        return np.kron(x, np.ones((2, 2, 2, 1)))
+    def up(self, x: np.ndarray) -> np.ndarray:
+        return np.kron(x, np.ones((*self.strides, 1)))
 
     def norm_act(self, x: np.ndarray, name: str) -> np.ndarray:
         return self.act(self.norm(x, f"{name}_norm"))
 
-    def block(self, x: np.ndarray, name: str, stride: int = 1) -> np.ndarray:
-        return self.norm_act(self.conv(x, f"{name}_conv", stride), name)
+    def block(self, x: np.ndarray, name: str, down: bool = False) -> np.ndarray:
+        return self.norm_act(self.conv(x, f"{name}_conv", down), name)
 
     def isensee2017(self, x: np.ndarray) -> np.ndarray:
         skips = []
-        for n, s in [("enc0", 1), ("enc1", 2), ("enc2", 2)]:
-            first = self.block(x, f"{n}_in", s)
+        for n in ("enc0", "enc1", "enc2"):
+            first = self.block(x, f"{n}_in", n != "enc0")
             x = first + self.block(self.block(first, f"{n}_a"), f"{n}_b")
             skips.append(x)
         maps = []
@@ -69,7 +67,7 @@ class Twin:
         skips = [self.act(x)]
         x = self.norm_act(x, "enc0_out")
         for n in ("enc1", "enc2"):
-            first = self.conv(x, f"{n}_in_conv", 2)
+            first = self.conv(x, f"{n}_in_conv", True)
             x = self.conv(self.norm_act(first, f"{n}_a"), f"{n}_a_conv")
             x = self.conv(self.norm_act(x, f"{n}_b"), f"{n}_b_conv") + first
             if n == "enc1":
@@ -87,8 +85,7 @@ class Twin:
         skips = []
         for i in range(3):
             if i:
-                a, b, c, f = x.shape
-                x = x.reshape(a // 2, 2, b // 2, 2, c // 2, 2, f).max((1, 3, 5))
+                x = block_reduce(x, (*self.strides, 1), np.max)
             for part in "ab":
                 x = self.act(self.conv(x, f"enc{i}_{part}_conv"), 0.0)
             skips.append(x)
@@ -99,6 +96,7 @@ class Twin:
         return self.conv(x, "logits")
 
 
+@pytest.mark.parametrize("axes", [{}, {"kernel_size": (3, 5, 1), "strides": (2, 3, 1)}])
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -107,12 +105,12 @@ class Twin:
         ("unet3d", {"depth": 3, "base_filters": 2}),
     ],
 )
-def test_forward_pass_is_numpys(name: str, options: dict[str, Any]) -> None:
-    network = build_model(name, seed=3, **options)
+def test_forward_pass_is_numpys(name: str, options: dict[str, Any], axes: dict[str, Any]) -> None:
+    network = build_model(name, seed=3, **options, **axes)
     rng = np.random.default_rng(0)
     # Scales, offsets and biases start as ones and zeros, which would hide a missing one.
     network.set_weights([w + rng.normal(0, 0.1, w.shape) for w in network.get_weights()])
-    images = rng.normal(size=(1, 16, 12, 8, 4)).astype(np.float32)
-    logits = getattr(Twin(network), name)(images[0].astype(float))
+    images = rng.normal(size=(1, 16, 36, 8, 4)).astype(np.float32)
+    logits = getattr(Twin(network, axes.get("strides", (2, 2, 2))), name)(images[0].astype(float))
     np.testing.assert_allclose(np.asarray(training_model(network)(images))[0], logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(np.asarray(network(images))[0], 1 / (1 + np.exp(-logits)), atol=1e-5)

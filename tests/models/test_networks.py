@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from brats3d.errors import OptionError
-from brats3d.models import NETWORKS, build_model, check_size, network_options, stride, training_model
+from brats3d.models import (
+    NETWORKS,
+    build_model,
+    check_size,
+    load_model,
+    network_options,
+    read_card,
+    stride,
+    training_model,
+)
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.network
 
+VERSION_1 = Path(__file__).parents[1] / "version_1"
 EDGE = 128
 """The tables are given for 128³ patches."""
 
@@ -266,6 +278,11 @@ def test_settings_of_the_layers() -> None:
         ("isensee2017", {"dropout": 1.0}, "dropout is 1.0; expected a number from 0.0 to 0.99"),
         ("isensee2017", {"seed": 1.5}, "seed is 1.5; expected a whole number of at least 0"),
         ("isensee2017", {"input_shape": (None, None, None, True)}, "M of input_shape is True; expected a whole number"),
+        ("isensee2017", {"kernel_size": (3, 3)}, "kernel_size is (3, 3); expected one whole number"),
+        ("isensee2017", {"kernel_size": "333"}, "kernel_size is '333'; expected one whole number"),
+        ("unet3d", {"strides": [2, 2, 0]}, "strides is [2, 2, 0]; expected one whole number"),
+        ("unet3d", {"activation": "softmx"}, "activation is 'softmx' (did you mean 'softmax'?)"),
+        ("unet3d", {"activation": "softmax", "regions": 1}, "activation is 'softmax' and regions is 1"),
         ("isensee2017", {"slope": "0.3"}, "slope is '0.3'; expected a number"),
         ("isensee2017", {"epsilon": 0}, "epsilon is 0; expected a number from 1e-12"),
         (
@@ -292,13 +309,32 @@ def test_shapes_are_refused() -> None:
     with pytest.raises(OptionError, match=r"patch_size is \(0, 16, 16\); the network's stride is 16.*\(16, 16, 16\)"):
         check_size("patch_size", (0, 16, 16), 16)
     check_size("input_shape", (None, 48, 16), 16)
+    with pytest.raises(OptionError, match=r"\(32, 24, 5\); the network's stride is 16 × 16 × 1.*\(32, 32, 5\)"):
+        build_model("isensee2017", input_shape=(32, 24, 5, 4), strides=(2, 2, 1))
 
 
 def test_strides_and_defaults() -> None:
-    assert {name: stride(name) for name in NETWORKS} == {"isensee2017": 16, "isensee2017_paper": 16, "unet3d": 8}
-    assert stride("unet3d", {"depth": 2}) == 2
+    assert {name: stride(name) for name in NETWORKS} == {
+        "isensee2017": (16,) * 3, "isensee2017_paper": (16,) * 3, "unet3d": (8,) * 3,
+    }  # fmt: skip
+    assert stride("unet3d", {"depth": 2}) == (2, 2, 2)
+    assert stride("isensee2017", {"strides": [2, 3, 1]}) == (16, 81, 1)
+    for name in NETWORKS:
+        chosen = network_options(name, {"kernel_size": 5, "strides": [2, 2, 1]})  # one number; a list as in TOML
+        assert (chosen.kernel_size, chosen.strides) == ((5, 5, 5), (2, 2, 1))
     assert network_options("isensee2017", {"depth": 4}).depth == 4
     assert network_options("isensee2017").base_filters == 16
+
+
+def test_a_network_of_version_1_is_the_one_built_today() -> None:
+    """Layer names, seeds, weights: a file made before kernels and strides had axes."""
+    old = load_model(VERSION_1 / "whole.keras")
+    assert read_card(VERSION_1 / "run" / "best.keras").network_options == old.card.network_options
+    new = build_model(old.card.network, **old.card.network_options)
+    assert json.dumps(new.get_config()["layers"]) == json.dumps(old.network.get_config()["layers"])
+    assert [w.shape for w in new.get_weights()] == [w.shape for w in old.network.get_weights()]
+    assert old.card.stride == stride(old.card.network, old.card.network_options) == (2, 2, 2)
+    assert old.card.spacing_mm == (10.0, 10.0, 10.0)
 
 
 def test_a_network_without_logits_is_refused() -> None:

@@ -20,10 +20,10 @@ ODD = """
 regions = ["ET", "WT"]
 [network]
 name = "isensee2017_paper"
-options = { base_filters = 3, depth = 3, segmentation_levels = 2, dropout = 0.25 }
+options = { base_filters = 3, depth = 3, segmentation_levels = 2, dropout = 0.25, kernel_size = [3, 5, 1], strides = 2 }
 [data]
 patch_size = [8, 12, 20]
-spacing_mm = 2
+spacing_mm = [1, 2, 5.5]
 foreground = 0
 [augmentation]
 flip_axes = []
@@ -71,8 +71,8 @@ def test_cpu_small_has_the_steps_and_the_smooth_term_of_the_issue() -> None:
 def test_an_odd_recipe_comes_back_and_keeps_every_key() -> None:
     recipe = parse_recipe(ODD, "here")
     assert parse_recipe(recipe.to_toml(), "again") == recipe
-    assert (recipe.data.spacing_mm, recipe.data.patch_size, recipe.prediction.flips) == (2.0, (8, 12, 20), (2, 0))
-    assert type(recipe.data.spacing_mm) is float
+    assert (recipe.data.spacing_mm, recipe.data.patch_size, recipe.prediction.flips) == ((1, 2, 5.5), (8, 12, 20), (2, 0))
+    assert {type(mm) for mm in recipe.data.spacing_mm} == {float}
     tables = tomllib.loads(recipe.to_toml())
     assert tables.keys() == asdict(recipe).keys() == {f.name for f in fields(Recipe)}
     for section, keys in asdict(recipe).items():
@@ -87,11 +87,24 @@ def test_a_resolved_recipe_names_every_option_and_stays_what_it_is(tmp_path: Pat
     tables = tomllib.loads(recipe.to_toml())
     assert tables["network"]["options"] == {
         "base_filters": 3, "depth": 3, "segmentation_levels": 2, "dropout": 0.25, "slope": 0.01, "epsilon": 1e-5,
+        "kernel_size": [3, 5, 1], "strides": [2, 2, 2],
     }  # fmt: skip
     assert tables["loss"]["options"] == {"smooth": 0.5, "dice": 1.0, "bce": 1.0, "weights": [1.0, 3.0]}
     assert tables["training"]["fold"] == 0
     assert parse_recipe(recipe.to_toml(), "again").resolved() == recipe.resolved() == recipe
     assert recipe.data == parse_recipe(ODD, "here").data
+
+
+def test_one_number_stands_for_three_axes() -> None:
+    one, three = (parse_recipe(f"[data]\nspacing_mm = {text}", "here").data for text in ("2", "[2, 2.0, 2]"))
+    assert one == three == BatchSettings(spacing_mm=2)
+    assert parse_recipe("", "here").data.spacing_mm == (1, 1, 1)
+    changed = change_recipe(Recipe(), ["data.spacing_mm=1,1,5", "network.options.strides=2,2,1", "data.patch_size=16,16,1"])
+    assert (changed.data.spacing_mm, changed.network.options) == ((1, 1, 5), {"strides": (2, 2, 1)})
+    assert change_recipe(changed, ["data.spacing_mm=3.5"]).data.spacing_mm == (3.5, 3.5, 3.5)
+    for wrong in ("[1, 1]", "[1, 1, 0]", '["1", 1, 1]', "true"):
+        with pytest.raises(OptionError, match="spacing_mm"):
+            parse_recipe(f"[data]\nspacing_mm = {wrong}", "here")
 
 
 @pytest.mark.parametrize("name", shipped_recipes())

@@ -100,6 +100,7 @@ def test_recipe_and_split_are_those_of_the_run(plain: Any, store: Path) -> None:
     # Every option stands there, so that the run can be repeated where a default has changed.
     assert recipe.network.options == {
         "base_filters": 2, "depth": 2, "segmentation_levels": 1, "dropout": 0.3, "slope": 0.01, "epsilon": 1e-5,
+        "kernel_size": (3, 3, 3), "strides": (2, 2, 2),
     }  # fmt: skip
     assert recipe.loss.options == {"smooth": 1.0, "dice": 1.0, "bce": 1.0}
     assert recipe.training.fold == 0
@@ -118,7 +119,7 @@ def test_the_best_model_carries_its_card(plain: Any) -> None:
     assert set(card.training_cases).isdisjoint(fold.validation)
     assert (card.network, dict(card.network_options)["base_filters"]) == ("isensee2017", 2)
     assert (card.modalities, card.regions) == (("t1", "t1ce", "t2", "flair"), ("WT", "TC", "ET"))
-    assert (card.patch_size, card.flips, card.spacing_mm, card.stride) == ((8, 8, 8), (1,), 7.5, 2)
+    assert (card.patch_size, card.flips, card.spacing_mm, card.stride) == ((8, 8, 8), (1,), (7.5, 7.5, 7.5), (2, 2, 2))
     assert card.normalisation == "clamped_zscore"
     assert card.label_set is not None
     assert "not for clinical decisions" in card.notice
