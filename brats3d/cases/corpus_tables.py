@@ -31,6 +31,8 @@ MAX_BYTES = 16_000_000
 
 _MISSING = {"", "na", "nan", "n/a", "none", "unknown", "not available", "not applicable"}
 _NAMES = re.compile(r"id|brats(20)?\d\d(subject)?id|brats20\d\d|bratssubjectid|tcgatciasubjectid")
+GRADE, AGE, SURVIVAL = "HGG or LGG", "years from 0 to 130", "days"
+"""What is expected of a table's cell."""
 _GRADES = {"hgg": "HGG", "lgg": "LGG", "4": "HGG", "2": "LGG", "3": None}
 """WHO grade 3 is clinically high but was among the LGG cases of BraTS: it is left open."""
 
@@ -46,7 +48,7 @@ def read_grade(text: str) -> str | None:
     """
     grade = re.sub(r"\.0$", "", text.strip().lower())
     if grade not in _GRADES:
-        raise ValueError("HGG or LGG")
+        raise ValueError(GRADE)
     return _GRADES[grade]
 
 
@@ -59,9 +61,9 @@ def read_age(text: str) -> float:
     Raises:
         ValueError: it is not from 0 to 130; the message says what is expected.
     """
-    age = _number(text, "years from 0 to 130")
+    age = _number(text, AGE)
     if not 0 <= age <= 130:
-        raise ValueError("years from 0 to 130")
+        raise ValueError(AGE)
     return age
 
 
@@ -76,9 +78,9 @@ def read_survival(text: str) -> int | None:
     """
     if "alive" in text.lower():
         return None
-    days = _number(text, "days")
+    days = _number(text, SURVIVAL)
     if not 0 <= days < 50_000:
-        raise ValueError("days")
+        raise ValueError(SURVIVAL)
     return round(days)
 
 

@@ -103,6 +103,6 @@ def refuse_probabilities(y_pred: Any) -> None:
     layer = getattr(history, "operation", None)
     if getattr(layer, "name", "") == "probabilities" or hasattr(y_pred, "_keras_logits"):
         raise OptionError(
-            "the loss got probabilities (the output of a layer 'probabilities', of a sigmoid or of a softmax); it takes logits:"
+            f"the loss got probabilities, the output of {getattr(layer, 'name', 'a sigmoid or softmax')!r}; it takes logits:"
             " train brats3d.models.training_model(network)."
         )

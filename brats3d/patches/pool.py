@@ -66,7 +66,8 @@ class ReaderPool:
     """
 
     def __init__(self, plan: PatchPlan) -> None:
-        self._size, readers = plan.settings.batch_size, plan.settings.readers
+        self._size, self._readers = plan.settings.batch_size, plan.settings.readers
+        readers = self._readers
         self._jobs: dict[Key, _Job] = {}
         self._dropped: dict[int, _Job] = {}
         self._lock = Lock()
@@ -111,7 +112,8 @@ class ReaderPool:
                     job.users -= 1
         except BrokenProcessPool as problem:
             raise WorkerError(
-                "a reader process was killed, most often for lack of memory; ask for fewer readers or less memory_mb."
+                f"one of {self._readers} reader processes was killed, most often for lack of memory; use fewer readers or less"
+                " memory_mb."
             ) from problem
 
     def _ask(self, wanted: list[Key]) -> _Job:

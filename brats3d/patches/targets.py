@@ -164,7 +164,7 @@ class LabelTarget:
     @property
     def _wanted(self) -> LabelSet:
         if self.coding is None:
-            raise OptionError("output is 'labels' and the label set is None; expected one, such as L17.")
+            raise OptionError(f"output is 'labels' and the label set is {self.coding}; expected one, such as L17.")
         return self.coding
 
     def masks(self, label: np.ndarray, own: LabelSet) -> np.ndarray:

@@ -225,7 +225,7 @@ def ensemble(predictors: Sequence[Predictor]) -> Predictor:
         OptionError: there is none.
     """
     if not predictors:
-        raise OptionError("the ensemble has 0 predictors; expected at least one.")
+        raise OptionError(f"the ensemble has {len(predictors)} predictors; expected at least one.")
 
     def predict(images: np.ndarray) -> np.ndarray:
         total: Any = 0

@@ -207,7 +207,7 @@ def open_sources(sources: Sequence[Path], *, read_labels: bool = True) -> dict[s
         NoCasesError: a folder does not exist, or nothing in it is recognised.
     """
     if not sources:
-        raise OptionError("no source was given; expected folders of scans, or a store.")
+        raise OptionError(f"sources is {list(sources)}; expected folders of scans, or a store.")
     stores = [open_store(s) for s in sources if is_store(s)]
     scans = [s for s in sources if not is_store(s)]
     pairs: list[tuple[str, CaseSource]] = [(case, StoreSource(store, case)) for store in stores for case in store]
