@@ -163,3 +163,10 @@ def test_the_channels_that_make_up_a_region() -> None:
         (MaskModel("", ""), "WT", ()),
     ):
         assert model.channels_of(region) == channels, (model.channels, region)
+
+
+def test_a_value_says_what_a_mask_was_painted_from_in_the_models_own_label_set_alone() -> None:
+    model = masks().model
+    assert model.painted_in(OWN) == ("WT", "CYST", "0", "1", "2")
+    assert model.painted_in(LABEL_SETS["L23"]) == ("WT", "CYST")
+    assert MaskModel("", "").painted_in(OWN) is None
