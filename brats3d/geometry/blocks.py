@@ -1,7 +1,7 @@
-"""Averages of blocks of voxels, and the way back to the fine grid.
+"""Block averages of voxels, and back to the fine grid.
 
-The averages are scikit-image's: on one core of an AMD EPYC (family 25, model 17) it took 0.8 to 1.0 of the time of a reshape
-followed by one sum per axis, on (4, 240, 240, 155) float32 with blocks of 2×2×2 (2026-11-30).
+scikit-image computes the averages: on one core of an AMD EPYC (family 25, model 17) it took 0.8 to 1.0 times as long as a
+reshape followed by one sum per axis, on (4, 240, 240, 155) float32 with blocks of 2×2×2 (2026-11-30).
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def block_average(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray
 def block_expand(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray:
     """Bring block averages back to the fine grid by linear interpolation between block centres.
 
-    The centre of block i lies at fine coordinate i·f + (f − 1)/2; beyond the outermost centres the edge value holds.
-    Linear images come back exactly between the outermost centres.
+    The centre of block i is at fine coordinate i·f + (f − 1)/2; beyond the outermost centres the edge value is repeated.
+    Linear images are recovered exactly between the outermost centres.
 
     Args:
         array: (..., x, y, z) floating.
