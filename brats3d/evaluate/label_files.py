@@ -82,7 +82,7 @@ class LabelFile:
 
     @property
     def regions(self) -> tuple[str, ...] | None:
-        """The regions that the model gives; None if nobody recorded them."""
+        """The regions that the model predicts; None if they are not recorded."""
         return self.model.regions if self.model else None
 
     @property

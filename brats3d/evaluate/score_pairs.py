@@ -1,4 +1,4 @@
-"""Scoring many cases; the scores that a stopped call had found are kept."""
+"""Scores many cases, keeping the scores of a stopped call."""
 
 from __future__ import annotations
 

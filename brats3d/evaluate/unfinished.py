@@ -1,4 +1,4 @@
-"""The output folder of an evaluation, and the scores of one that is under way, so that a stopped one continues.
+"""The output folder of an evaluation, and the scores of one in progress, so that a stopped one can continue.
 
 A hidden file in the output folder: its first line records the settings, each further line one case's scores with the
 fingerprints of the files they come from. A line cut off by a kill is ignored. The file is removed when the results are written.
@@ -26,7 +26,7 @@ SCORES = Contents("scores", "scored", FILES)
 
 
 def check_results(out: Path, *, force: bool) -> None:
-    """Refuse a folder that holds results; those of a call that was stopped while it wrote them are written again.
+    """Refuse a folder with results; those of a call that was stopped while writing them are written again.
 
     Args:
         out: the output folder; it need not exist.
@@ -52,7 +52,7 @@ class Unfinished:
         force: ignore what an earlier evaluation left.
 
     Raises:
-        OutputExistsError: an unfinished evaluation with other settings is there; names those that differ.
+        OutputExistsError: there is an unfinished evaluation with other settings; the message gives those that differ.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any], number: int = 0, *, force: bool = False) -> None:

@@ -27,15 +27,15 @@ SHOWN = 60
 
 @dataclass(frozen=True)
 class Contents:
-    """What a command writes into its folder, and how messages speak of it: one row per command.
+    """What a command writes into its folder, and its wording in messages: one row per command.
 
     Attributes:
         name: what it is, such as ``masks``.
-        done: what has become of a case that is kept, such as ``predicted``.
-        parts: names that the command writes in the folder; other entries are none of its business. Empty if the folder is
-            for this command alone, so that every entry counts that is not hidden.
-        again: what a user may do about results that are there, besides choosing another folder; empty if nothing else helps.
-        beside: what a user may do about somebody else's files in the folder; empty if only another folder helps.
+        done: what was done with a kept case, such as ``predicted``.
+        parts: names that the command writes in the folder; other entries are ignored. Empty if the folder is for this command
+            alone, so that every entry counts that is not hidden.
+        again: what a user may do about existing results, besides choosing another folder; empty if nothing else helps.
+        beside: what a user may do about other files in the folder; empty if only another folder helps.
         option: the option that names the folder.
     """
 
@@ -127,8 +127,8 @@ class OutputFolder:
         """Refuse to start if all cases are done; log a message if some are.
 
         Args:
-            kept: how many of the cases asked for are there.
-            wanted: how many are asked for.
+            kept: how many of the requested cases are there.
+            wanted: how many are requested.
             source: where they come from, for the message.
 
         Raises:
@@ -143,8 +143,8 @@ class OutputFolder:
         """Log that a call continues an earlier one, if it does.
 
         Args:
-            kept: how many of the cases asked for are there.
-            wanted: how many are asked for.
+            kept: how many of the requested cases are there.
+            wanted: how many are requested.
         """
         if kept:
             log.warning("%s: continuing, %d of %d cases are %s already.", self.path, kept, wanted, self.contents.done)

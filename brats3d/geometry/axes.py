@@ -14,13 +14,13 @@ def per_axis(name: str, value: float | Sequence[float], low: float, high: float 
     """Return one number per axis, given one for all axes or three.
 
     Args:
-        name: what the value is, as the user knows it.
+        name: what the user calls the value.
         value: one number, or three along X, Y, Z.
-        low: the smallest that can be used.
-        high: the largest that can be used.
+        low: the smallest allowed.
+        high: the largest allowed.
 
     Raises:
-        OptionError: neither one number nor three, or one is out of range; names the value and the range.
+        OptionError: it is neither one number nor three, or one is out of range; the message gives the value and the range.
     """
     values = _repeated(value)
     if len(values) != 3 or not all(_is_number(v) and low <= v <= high for v in values):
@@ -33,12 +33,12 @@ def whole_per_axis(name: str, value: int | Sequence[int], low: int) -> tuple[int
     """Return one whole number per axis, given one for all axes or three.
 
     Args:
-        name: what the value is, as the user knows it.
+        name: what the user calls the value.
         value: one whole number, or three along X, Y, Z.
-        low: the smallest that can be used.
+        low: the smallest allowed.
 
     Raises:
-        OptionError: neither one whole number nor three, or one is below ``low``; names the value and the range.
+        OptionError: it is neither one whole number nor three, or one is below ``low``; the message gives both.
     """
     values = _repeated(value)
     if not are_whole(values, low, count=3):

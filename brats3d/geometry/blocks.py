@@ -1,4 +1,4 @@
-"""Averages of blocks of voxels, and the way back to the fine grid.
+"""Block averages of voxels, and back to the fine grid.
 
 Blocks are cut and padded by scikit-image and summed axis by axis, so that an average is the same to the bit as it always was,
 which NumPy's mean over several axes is not. On (4, 240, 240, 155) float32 with blocks of 2×2×2 this takes 0.7 to 1.0 of the
@@ -71,8 +71,8 @@ def _mean(blocks: np.ndarray, axis: tuple[int, ...]) -> np.ndarray:
 def block_expand(array: np.ndarray, factor: tuple[int, int, int]) -> np.ndarray:
     """Bring block averages back to the fine grid by linear interpolation between block centres.
 
-    The centre of block i lies at fine coordinate i·f + (f − 1)/2; beyond the outermost centres the edge value holds.
-    Linear images come back exactly between the outermost centres.
+    The centre of block i is at fine coordinate i·f + (f − 1)/2; beyond the outermost centres the edge value is repeated.
+    Linear images are recovered exactly between the outermost centres.
 
     Args:
         array: (..., x, y, z) floating.

@@ -1,4 +1,4 @@
-"""What went wrong in a region, told by rules: exactly one failure class a case and region.
+"""What went wrong in a region, determined by rules: exactly one failure class per case and region.
 
 The rules are in one table, `FAILURES`, and the first that fits gives the class: what would make the others meaningless (a
 mirrored mask) comes before what explains whole lesions, and that before what explains their edges. Every limit is a constant,
