@@ -4,7 +4,7 @@ Predictors are functions on arrays that wrap one another; Keras is imported when
 pipeline made ready to run on cases.
 """
 
-from brats3d.predict.painting import check_paintable, choose_label_set, masks_of, own_label_set, paint_mask
+from brats3d.predict.painted_masks import check_paintable, choose_label_set, masks_of, own_label_set, paint_mask
 from brats3d.predict.predicted_folders import Predictions, predict_cases
 from brats3d.predict.prediction_settings import PredictionSettings
 from brats3d.predict.predictors import Predictor, cooled, ensemble, flips, from_network, where_it_fits, window

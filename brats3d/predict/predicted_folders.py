@@ -14,7 +14,7 @@ from brats3d.errors import check_list
 from brats3d.masks import MaskList, MaskSettings, open_mask_folder
 from brats3d.models import Pipeline
 from brats3d.predict.chosen_model import choose_model
-from brats3d.predict.painting import check_paintable
+from brats3d.predict.painted_masks import check_paintable
 from brats3d.predict.prediction_call import PredictionCall, look_at_kept, note_training_cases, pack_masks, predict_all
 from brats3d.predict.prediction_settings import PredictionSettings
 from brats3d.predict.runner import runner_of

@@ -20,7 +20,7 @@ from brats3d import geometry
 from brats3d.errors import ArrayError, CaseError, ModelError
 from brats3d.geometry import Box
 from brats3d.models import Card, Pipeline, fits_in_memory, fitted
-from brats3d.predict.painting import masks_of
+from brats3d.predict.painted_masks import masks_of
 from brats3d.predict.predictors import Note, Passes, Predictor, cooled, flips, from_network, where_it_fits, window
 from brats3d.store import CaseLike
 

@@ -11,7 +11,7 @@ from brats3d import geometry
 from brats3d.geometry import Grid
 from brats3d.models import Pipeline, load_model
 from brats3d.predict.given_case import Given, case_of
-from brats3d.predict.painting import check_paintable, choose_label_set, paint_mask
+from brats3d.predict.painted_masks import check_paintable, choose_label_set, paint_mask
 from brats3d.predict.runner import Runner, runner_of
 from brats3d.regions import LabelSet, find_label_set
 from brats3d.store import CaseLike
