@@ -86,6 +86,26 @@ def test_on_a_coarser_grid() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_on_a_grid_of_thick_slices() -> None:
+    """One, three and two voxels per block along the axes; the network may see one slice after another."""
+    case = prepared((11, 14, 9), spacing_mm=(1, 1, 2.02))
+    seen = []
+
+    def look(images: np.ndarray) -> np.ndarray:
+        seen.append(images.shape)
+        return images[:3]
+
+    found = predict_probabilities(look, case, flat_card(spacing_mm=(1, 3, 4), stride=(2, 2, 1)))
+    assert seen == [(4, 7, 4, 4)]  # the box of 7×10×7 widened to blocks: 2–8, 3–14, 0–7
+    fine = np.pad(normalised(case)[:3], [(0, 0), (0, 0), (0, 1), (0, 1)])
+    coarse = fine.reshape(3, 11, 5, 3, 5, 2).mean((3, 5))[:, 2:9, 1:5, 0:4]
+    along_y = np.apply_along_axis(lambda line: np.interp(np.arange(12), 3 * np.arange(4) + 1, line), 2, coarse)
+    back = np.apply_along_axis(lambda line: np.interp(np.arange(8), 2 * np.arange(4) + 0.5, line), 3, along_y)
+    expected = np.zeros((3, 11, 14, 9))
+    expected[:, 2:9, 3:13, 1:8] = back[:, :, :10, 1:]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_refusals() -> None:
     def identity(images: np.ndarray) -> np.ndarray:
         return images
