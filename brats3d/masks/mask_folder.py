@@ -151,7 +151,7 @@ def _identity(masks: MaskList, own_inference: Mapping[str, Any]) -> dict[str, An
 
 
 def _told_apart(coding: LabelSet | None) -> str | None:
-    """Return a label set's name, with a checksum of its content if it is somebody's own."""
+    """Return a label set's name, with a checksum of its content if the table has no such row."""
     if coding is None:
         return None
     if LABEL_SETS.get(coding.name) == coding:

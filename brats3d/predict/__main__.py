@@ -14,7 +14,8 @@ def _show(report: Predictions) -> str:
         f"{report.out}: {len(report.predicted)} masks written, {len(report.kept)} kept, {len(report.refused)} cases refused"
     ]
     sets = sorted(set(report.label_sets.values()))
-    lines += [f"label set: {', '.join(sets)} (a case's own is in predictions.json)"] if sets else []
+    lines += [f"label set: {sets[0]}"] if len(sets) == 1 else []
+    lines += [f"label sets: {', '.join(sets)}; predictions.json has each case's"] if len(sets) > 1 else []
     lines += [f"for the validation server: {report.archive}"] if report.archive else []
     lines += [f"score them: python -m brats3d.evaluate {report.out} REFERENCES --out SCORES"] if report.label_sets else []
     return "\n".join(lines)

@@ -23,7 +23,7 @@ def case_of(given: Given, *, read_label: bool = True) -> CaseLike:
     Args:
         given: a prepared or stored case, which is returned as it is; a `Case`, such as `brats3d.cases.find_cases` returns; or
             modality → image file, whose common name is the case's id (that of their folder if they have none in common).
-        read_label: whether the label of a `Case` is read, which says how its source codes masks. A damaged one does no harm.
+        read_label: whether the label of a `Case` is read; it decides the mask's label set. A damaged one does no harm.
 
     Returns:
         The case itself, or one prepared in memory; scans are not normalised.

@@ -1,7 +1,7 @@
 """Which masks of an earlier call are kept: those that can be read and were made from the scans that their cases have now.
 
-A case's id is not enough. Another patient's scans may carry it, or a scan may have been issued again; the mask is then neither
-kept nor overwritten, since it may be the only one of its patient. A damaged mask is worth nothing and is made again.
+A case's id is not enough. Another patient's scans may have the same id, or a scan may have been issued again; the mask is then
+neither kept nor overwritten, since it may be the only one of its patient. A damaged mask is predicted again.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class KeptMasks:
-    """What is to be done with the masks of an earlier call.
+    """What happens to the masks of an earlier call.
 
     Attributes:
         kept: ids of the cases whose masks stay.
         refused: case id → why its mask is neither kept nor made again.
-        unchecked: ids of those kept of which nobody recorded what they were made from.
+        unchecked: ids of those kept that an earlier version wrote, without recording what they were predicted from.
     """
 
     kept: list[str] = field(default_factory=list)
@@ -40,15 +40,14 @@ class KeptMasks:
 def check_kept(
     folder: MaskFolder, sources: Mapping[str, CaseSource], note: Callable[[int, int], None] = lambda done, total: None
 ) -> KeptMasks:
-    """Look at every mask of an earlier call, and at the scans its case has now. What is odd is logged as a warning.
+    """Compare every mask of an earlier call with the scans that its case has now; oddities are logged as warnings.
 
-    A case whose id differs in letter case alone from one that has a mask is refused: on many systems
-    it would replace that mask.
+    A case is refused if its id differs only in letter case from that of a mask: on many systems it would replace that mask.
 
     Args:
-        folder: the output folder with the cases that its list names.
-        sources: case id → where it comes from, of the cases asked for.
-        note: called with the number of masks looked at and of all.
+        folder: the output folder with the masks that its list names.
+        sources: case id → where it comes from, for the cases asked for.
+        note: called with the number of masks checked and the number of all.
     """
     cases = folder.masks.cases
     alike, there_alike = differing_in_case([*cases, *sources]), {case.casefold() for case in cases}
@@ -101,7 +100,7 @@ def _difference(was: SourceFile | None, new: SourceFile | None) -> str:
 def _whole(path: Path, entry: MaskEntry) -> bool:
     """Read a mask, and its probabilities, once; return whether they are whole.
 
-    A mask that is whole but not as it was written was worked on, or put there, by somebody: that is theirs to know.
+    A mask that is whole but not as it was written has been edited or replaced: the user must know that.
     """
     for name in entry.files:
         try:

@@ -29,7 +29,7 @@ class PredictionCall:
 
     Attributes:
         folder: where the masks are written, with those that are there.
-        sources: case id → where it comes from, of the cases asked for.
+        sources: case id → where it comes from, for the cases asked for.
         submission: whether the masks are packed for a server.
         kept: ids of the cases whose masks are kept.
         predicted: ids of the cases predicted so far.

@@ -64,7 +64,7 @@ class ScansSource:
 
     Attributes:
         case: the case.
-        read_label: whether the case's label is read, since it says what the source's masks look like.
+        read_label: whether the case's label is read; it decides the mask's label set.
     """
 
     case: Case
@@ -101,7 +101,7 @@ class ScansSource:
     def open(self) -> PreparedCase:
         """Read the case's scans. Its label only decides the label set of the mask, so it is not read if one is asked for.
 
-        What is doubtful about where the scans lie is said: so do their masks.
+        Doubts about where the scans are in space are logged, since their masks inherit them.
 
         Raises:
             CaseError: the scans cannot be read, or are refused.
@@ -115,8 +115,8 @@ class ScansSource:
     def _read(self) -> PreparedCase:
         """Read the scans.
 
-        A label that training must not take, damaged or of doubtful coding, harms no mask; where it can, it still tells by its
-        values how the source writes masks.
+        A label that training must not use, damaged or of doubtful coding, does not harm the mask; if possible, its values still
+        decide the mask's label set.
         """
         scans = dataclasses.replace(self.case, label=None)
         if not self.read_label or self.case.label is None:
@@ -124,7 +124,7 @@ class ScansSource:
         try:
             return prepare_case(self.case)
         except CaseError as doubt:
-            prepared = prepare_case(scans)  # where the scans are at fault, this says so again
+            prepared = prepare_case(scans)  # if the scans are at fault, this raises the same
             likely = _by_values(self.case, self.case.label)
             log.warning(
                 "%s: the mask is written in %s, though %s",
@@ -200,7 +200,7 @@ def open_sources(sources: Sequence[Path], *, read_labels: bool = True) -> dict[s
 
     Args:
         sources: folders of scans, nested in any way, or stores (a folder, or a packed file ``.h5``).
-        read_labels: whether labels beside scans are read, since they say what the source's masks look like.
+        read_labels: whether labels beside scans are read; they decide the masks' label sets.
 
     Raises:
         OptionError: there is no source, or one case is in two of them.
@@ -226,7 +226,7 @@ def open_sources(sources: Sequence[Path], *, read_labels: bool = True) -> dict[s
 def scans_of(case: CaseLike) -> tuple[SourceFile, ...]:
     """Return what identifies the scans that a case was made from; the label, the last of its sources, is left out.
 
-    A stored case of somebody's own making may record no sources; its histograms identify it then.
+    A stored case that others made may record no sources; its histograms identify it then.
 
     Args:
         case: a prepared or stored case.
@@ -247,7 +247,7 @@ def scans_of(case: CaseLike) -> tuple[SourceFile, ...]:
 
 
 def trained_on(sources: Mapping[str, CaseSource], training_cases: Iterable[str]) -> set[str]:
-    """Return the ids of the cases that are of patients a model was trained on.
+    """Return the ids of the cases of patients that a model was trained on.
 
     Args:
         sources: case id → where it comes from.
@@ -268,7 +268,7 @@ def trained_on(sources: Mapping[str, CaseSource], training_cases: Iterable[str])
 
 
 def _by_values(case: Case, label: Path) -> LabelSet | None:
-    """Return the label set that a label's name and values speak for, or None."""
+    """Return the label set that a label's name and values indicate, or None."""
     try:
         volume = images.read(label)
         values = np.unique(whole_numbers(volume.array, volume.step))

@@ -75,7 +75,7 @@ def packed_mask(case: str, corpus: str, mask: Path, server: ServerGrid | None) -
         The file itself, or its voxels under the header of the challenge's own files if it lies on their grid.
 
     Raises:
-        GridError: the server takes no mask of its grid.
+        GridError: the server does not accept masks on its grid.
         ImageError: the mask cannot be read.
     """
     volume = images.read(mask)
