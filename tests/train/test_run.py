@@ -119,9 +119,9 @@ def test_the_best_model_carries_its_card(plain: Any) -> None:
     assert set(card.training_cases).isdisjoint(fold.validation)
     assert (card.network, dict(card.network_options)["base_filters"]) == ("isensee2017", 2)
     assert (card.modalities, card.regions) == (("t1", "t1ce", "t2", "flair"), ("WT", "TC", "ET"))
-    assert (card.patch_size, card.flips, card.spacing_mm, card.stride) == ((8, 8, 8), (1,), (7.5, 7.5, 7.5), (2, 2, 2))
-    assert card.normalisation == "clamped_zscore"
-    assert card.label_set is not None
+    assert (card.inference.size, card.inference.flips) == ((8, 8, 8), (1,))
+    assert (card.spacing_mm, card.stride) == ((7.5,) * 3, (2,) * 3)
+    assert (card.inputs.normalisation, card.label_set.name) == ("clamped_zscore", "L17")
     assert "not for clinical decisions" in card.notice
     row = rows(folder / "log.csv")[plain.best_epoch - 1]
     assert card.scores["validation cases"] == len(fold.validation)

@@ -25,9 +25,11 @@ SHAPE = (24, 24, 16)
 CASES = 6
 TINY = {
     "network.options": {"base_filters": 2, "depth": 2, "segmentation_levels": 1},
-    "data": {"patch_size": [8, 8, 8], "spacing_mm": 10.0, "batch_size": 1, "batches": 3},
+    "data": {"patch_size": [8, 8, 8], "spacing_mm": 10.0, "batch_size": 1, "batches": 12},
     "training.epochs": 1,
     "training.health_steps": 0,
+    "optimiser": {"learning_rate": 0.02},
+    "prediction.flips": [],
 }
 OWN = {
     "name": "two", "used_by": "a study of rims", "tissues": {"3": "rim", "9": "inside"},
@@ -97,7 +99,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("name", ROWS)
 def test_what_is_learnt_goes_the_whole_way(name: str, scans: dict[str, Path], tmp_path: Path) -> None:
     from brats3d.models import load_model
-    from brats3d.predict import predict_cases
+    from brats3d.predict import PredictionSettings, predict_cases
     from brats3d.train import train_model
 
     row = ROWS[name]
@@ -107,8 +109,13 @@ def test_what_is_learnt_goes_the_whole_way(name: str, scans: dict[str, Path], tm
     result = train_model(tmp_path / "store", out=run, recipe="cpu_small", settings={**TINY, **row.settings})
     card = load_model(run / "best.keras").card
     assert set(card.channels) == set(row.channels)
+    with (run / "log.csv").open() as stream:
+        (line,) = csv.DictReader(stream)
+    counted = {*row.united, "mean"}
+    assert {name for name in line if "dice" in name} == {n for r in counted for n in (f"dice_{r.lower()}", f"val_dice_{r}")}
     cases = f"{run}/split.json:test"
-    predict_cases(run / "best.keras", [tmp_path / "store"], out=tmp_path / "masks", cases=cases, probabilities=True)
+    asked = PredictionSettings(probabilities=True)
+    predict_cases(run / "best.keras", [tmp_path / "store"], out=tmp_path / "masks", cases=cases, settings=asked)
     evaluate_cases(tmp_path / "masks", tmp_path / "store", out=tmp_path / "scores", cases=cases)
     with (tmp_path / "scores" / "scores.csv").open() as stream:
         scored = {(line["case"], line["region"]): float(line["dice"]) for line in csv.DictReader(stream)}
@@ -128,7 +135,7 @@ def test_what_is_learnt_goes_the_whole_way(name: str, scans: dict[str, Path], tm
             assert scored[case, region] == pytest.approx(dice, abs=1e-6)
             assert result.test[case][region] == pytest.approx(dice, abs=1e-6)
         assert set(result.test[case]) == set(row.united)
-        assert len(np.unique(mask)) > 1
+        assert len(np.unique(mask)) > 1, "a mask without tumour shows nothing"
 
 
 def painted(probabilities: np.ndarray, channels: Sequence[str], row: Row) -> np.ndarray:
