@@ -14,7 +14,7 @@ from brats3d.evaluate.pair import Pair, read_pair
 from brats3d.evaluate.probabilities import calibrate
 from brats3d.geometry import to_stored
 from brats3d.images import Volume
-from brats3d.regions import LabelSet, LabelSetLike, find_label_set, told_regions, two_meanings
+from brats3d.regions import LABEL_SETS, LabelSet, LabelSetLike, find_label_set, told_regions, two_meanings
 from brats3d.scores import (
     OtherReading,
     RegionScores,
@@ -146,7 +146,8 @@ def evaluate_case(
 
 
 def _check_meanings(where: str, *codings: LabelSet) -> None:
-    both = two_meanings(codings)
+    """Refuse two label sets of users' own with one name; a row of the table may have been another when a file was written."""
+    both = two_meanings(coding for coding in codings if coding.name not in LABEL_SETS)
     if both:
         raise LabelError(f"{where}: {both}; give one of them another name if both are meant.")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from brats3d.errors import ArrayError, LabelError, OptionError, check_shapes_equal
-from brats3d.regions import REGIONS, LabelSet, check_values, region_masks, whole_numbers
+from brats3d.regions import LABEL_SETS, REGIONS, LabelSet, check_values, region_masks, whole_numbers
 from brats3d.scores.lesions import LesionRules, LesionScores, region_pieces, score_lesions
 from brats3d.scores.overlap import Overlap, check_masks, count_overlap, joint_box, widened_box
 from brats3d.scores.pieces import Pieces
@@ -178,7 +178,7 @@ def scored_regions(scoring: Scoring, label_set: LabelSet, reference_label_set: L
                 f" it has {', '.join(task.regions)}."
             )
         return scoring.regions
-    own = [coding for coding in codings if coding.own]  # what its user defined is what its user wants to know
+    own = [coding for coding in codings if coding.name not in LABEL_SETS]  # a user's: what it defines is what is wanted
     usual = tuple(task.regions if task is not None else own[0].regions if own else REGIONS)
     shared = tuple(region for region in usual if all(region in coding.regions for coding in codings))
     if not shared:
