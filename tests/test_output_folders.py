@@ -155,7 +155,7 @@ def test_what_is_there_decides(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         begins(free)
         for options in ([], user.force or []):
             for out in (file, file / "out"):
-                with pytest.raises(OutputExistsError, match=f"{file} is a file"):
+                with pytest.raises(OutputExistsError, match=rf"^(?={out}\b).*{file} is a file"):
                     user.main([*user.inputs, "--out", str(out), *options])
         assert file.read_text(encoding="utf-8") == "mine"
         # unfinished

@@ -75,7 +75,8 @@ class OutputFolder:
                 break
             if os.path.lexists(place):
                 kind = "a file" if place.exists() else "a link that leads nowhere"
-                self._refuse(f"{place} is {kind}; expected a folder for {self.contents.name}", "")
+                within = "" if place == self.path else f"{self.path} cannot be made: "
+                self._refuse(f"{within}{place} is {kind}; expected a folder for {self.contents.name}", "")
         if not self.path.is_dir():
             return []
         if self.contents.parts:
