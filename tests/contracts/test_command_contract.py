@@ -64,7 +64,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = World(tmp_path_factory.mktemp("world"))
     write_cohort(made.path / "scans", cases=2, shape=SHAPE, seed=3)
-    build_store(made.path / "scans", out=made.path / "store", workers=1)
+    build_store(made.path / "scans", out=made.path / "store")
     with_spacing = 240 / SHAPE[0]
     card = flat_card(
         network="isensee2017",

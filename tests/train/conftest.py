@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten phantoms of 32 × 32 × 21 voxels."""
     folder = tmp_path_factory.mktemp("phantoms")
     write_cohort(folder / "scans", cases=10, shape=(32, 32, 21), seed=0)
-    build_store(folder / "scans", out=folder / "store", workers=1)
+    build_store(folder / "scans", out=folder / "store")
     return folder / "store"
 
 
