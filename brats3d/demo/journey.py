@@ -1,7 +1,7 @@
 """Make phantoms, store them, train, predict, evaluate, and draw one picture: the library's main job on heads of its own.
 
 Every step is the public function behind a command, on files in one folder, so that a reader finds there what a real project
-would leave. A marker is written to that folder first; what lies in a folder without it is never removed.
+would leave. A marker is written to that folder first; what is in a folder without it is never removed.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class _Size:
     """How large a demo is: synthetic cases, and what it changes in the recipe ``demo``."""
 
     cases: int
-    settings: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = MappingProxyType({})
 
 
 SIZES: Mapping[str, _Size] = MappingProxyType(
     {
         "full": _Size(cases=20),
-        "quick": _Size(cases=6, settings=("training.epochs=1", "data.batches=4", "network.options.base_filters=4")),
+        "quick": _Size(cases=6, settings={"training.epochs": 1, "data.batches": 4, "network.options.base_filters": 4}),
     }
 )
 
