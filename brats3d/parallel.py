@@ -23,6 +23,9 @@ from typing import Any, TypeVar
 from brats3d.errors import CaseError, MissingExtraError, OptionError, WorkerError, check_whole, first_line
 from brats3d.limits import core_count
 
+__all__ = ["Sharing", "map_cases", "share", "shown_level", "start_worker", "worker_count"]
+__dir__ = __all__.copy
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

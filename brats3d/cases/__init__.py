@@ -49,3 +49,4 @@ __all__ = [
     "told_by",
     "warn_of_unused",
 ]
+__dir__ = __all__.copy

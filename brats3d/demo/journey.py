@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -44,7 +44,7 @@ class _Size:
     """How large a demo is: synthetic cases, and what it changes in the recipe ``demo``."""
 
     cases: int
-    settings: Mapping[str, Any] = MappingProxyType({})
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 SIZES: Mapping[str, _Size] = MappingProxyType(

@@ -19,3 +19,4 @@ __all__ = [
     "summarise_scores",
     "write_scores",
 ]
+__dir__ = __all__.copy

@@ -21,3 +21,4 @@ __all__ = [
     "prepare_case",
     "prepare_raw_case",
 ]
+__dir__ = __all__.copy
