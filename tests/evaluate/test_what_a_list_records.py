@@ -131,7 +131,7 @@ def test_labels_are_read_by_the_content_that_the_list_gives(folders: Folders, tm
     for region, mine, theirs in (("WT", (1, 2), (1, 2, 4)), ("TC", (2,), (1, 4))):
         a, b = np.isin(mask, mine), np.isin(reference, theirs)
         assert found[region].dice == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum())), region
-    refused = evaluate_cases(*folders, out=tmp_path / "other", label_set="L17").refused[FIRST]
+    refused = evaluate_cases(*folders, out=tmp_path / "other", settings=EvaluationSettings(label_set="L17")).refused[FIRST]
     assert "recorded as L17" in refused
 
 
