@@ -65,7 +65,7 @@ def offered(address: str) -> bool:
     """Whether a room offers the name: it stands in the package's ``__all__``, or the room is one module."""
     where, name = address.split(":")[:2]
     package = ROOT / where.split("/")[0] / "__init__.py"
-    return not package.is_file() or f'"{name}"' in package.read_text(encoding="utf-8").rsplit("__all__", 1)[-1]
+    return not package.is_file() or f'"{name}"' in package.read_text(encoding="utf-8").partition("__all__ = ")[2]
 
 
 def test_there_is_something_to_check() -> None:
