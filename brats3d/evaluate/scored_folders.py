@@ -47,7 +47,7 @@ def evaluate_cases(
         predictions: folder of masks (<case>.nii.gz, with or without predictions.json), folder of case folders, or a store.
         references: folder of case folders, folder of masks (<case>.nii.gz, <case>_seg, <case>-seg), or a store.
         out: folder for the results; made if it does not exist.
-        cases: only these: a file of case ids, one per line, or RUN/split.json:test; in Python a list of ids too.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         settings: how labels are read, by whose rules they are scored, and what else is compared.
         workers: processes, each with one case in memory.
         force: overwrite existing results.

@@ -49,7 +49,7 @@ def build_raw_store(
     Args:
         source: folder of studies, DICOM or NIfTI with skull, nested in any way; one folder per study.
         out: the store's folder; made if it does not exist.
-        cases: only these: a file of case ids, one per line, or RUN/split.json:test; in Python a list of ids too.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         settings: atlas, brain extraction, waived checks, codec, and where to put pictures for quality control.
         sharing: in how many processes, or jobs.
         force: build these cases again, even if they are stored already.

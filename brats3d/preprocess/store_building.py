@@ -72,7 +72,7 @@ def build_store(
     Args:
         source: folders that hold cases of any BraTS year, nested in any way, or manifests (.csv, .json).
         out: the store's folder; made if it does not exist.
-        cases: only these: a file of case ids, one per line, or RUN/split.json:test; in Python a list of ids too.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         settings: what the labels mean, which checks are waived, and the codec.
         sharing: in how many processes, or jobs.
         force: build these cases again, even if they are stored already.

@@ -105,7 +105,7 @@ def find_duplicates(
 
     Args:
         store: folder of a store, file of a packed store, or an open store.
-        cases: only these: a file of case ids, one per line, or RUN/split.json:test; in Python a list of ids too.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         thorough: read all volumes, to find parts of a brain and unevenly rescaled copies too; otherwise histograms choose the
             pairs whose volumes are read, at a few milliseconds per case.
         workers: processes that read volumes; None is one per core.
