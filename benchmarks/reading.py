@@ -142,8 +142,7 @@ def main() -> None:
     ids = [case.id for case in cases]
     with tempfile.TemporaryDirectory() as folder:
         scratch, store = Path(folder), Path(folder) / "store"
-        (scratch / "ids.txt").write_text("\n".join(ids))
-        build_store(options.data, out=store, cases=str(scratch / "ids.txt"))
+        build_store(options.data, out=store, cases=ids)
         other = peer(cases, scratch)
         saved = {} if other is None else {case.id: other.preprocess(case) for case in cases}
         contenders = Contenders(store, ids, options.size, saved)

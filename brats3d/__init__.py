@@ -1,8 +1,11 @@
 """brats3d: from the MR scans of a brain-tumour patient to masks of the tumour, and to a trained network that draws them.
 
-Names are resolved on first use (PEP 562), so importing the package loads neither a deep-learning framework nor an imaging
-library. The import has one side effect: TensorFlow will use oneDNN unless the environment says otherwise (`brats3d.machine`
-explains why), so import brats3d before Keras.
+Names and rooms (`brats3d.losses`, `brats3d.regions`, …) are resolved on first use (PEP 562), so importing the package loads
+neither a deep-learning framework nor an imaging library. `dir()` of the package and of each room shows what is public and
+nothing else: a room's ``__dir__`` returns its ``__all__``.
+
+The import has one side effect: TensorFlow will use oneDNN unless the environment says otherwise (`brats3d.machine` explains
+why), so import brats3d before Keras.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import pkgutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +69,18 @@ if TYPE_CHECKING:
     from brats3d.train import train_model
 
 
+def _rooms() -> list[str]:
+    """Return the names of the library's packages and modules, without loading one."""
+    return [found.name for found in pkgutil.iter_modules(__path__) if found.name not in ("__main__", "recipes")]
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'brats3d' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _rooms():
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return [*__all__, *_rooms()]

@@ -17,6 +17,39 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+__all__ = [
+    "ALL_ZERO",
+    "ArrayError",
+    "BratsError",
+    "CaseError",
+    "GridError",
+    "HealthError",
+    "ImageError",
+    "LabelError",
+    "MissingExtraError",
+    "ModelError",
+    "NoCasesError",
+    "OptionError",
+    "OutputExistsError",
+    "SpaceError",
+    "StoreError",
+    "TrainingError",
+    "WorkerError",
+    "are_whole",
+    "check_keys",
+    "check_list",
+    "check_option",
+    "check_range",
+    "check_shapes_equal",
+    "check_whole",
+    "check_wholes",
+    "first_line",
+    "nearest",
+    "system_error",
+    "system_words",
+]
+__dir__ = __all__.copy
+
 ALL_ZERO = "all voxels are 0; expected a scan: check the file, or leave out the case."
 """What every room says of an all-zero image, after the name of the file or the modality."""
 

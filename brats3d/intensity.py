@@ -19,6 +19,21 @@ import numpy as np
 
 from brats3d.errors import ALL_ZERO, ImageError, check_option
 
+__all__ = [
+    "CLIP_SD",
+    "NORMALISATIONS",
+    "Counts",
+    "Histogram",
+    "Quantiles",
+    "Scaling",
+    "clamped_zscore",
+    "histogram_from_arrays",
+    "histogram_of",
+    "parts",
+    "scaling_of",
+]
+__dir__ = __all__.copy
+
 QUANTILES = 1001
 CACHED = 1 << 16
 """Voxels processed at a time: a quarter of a megabyte of float32."""

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+__all__ = ["available_bytes", "core_count"]
+__dir__ = __all__.copy
+
 
 @dataclass(frozen=True)
 class _Groups:

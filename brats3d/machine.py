@@ -18,6 +18,9 @@ from pathlib import Path
 from brats3d.limits import core_count
 from brats3d.version import __version__
 
+__all__ = ["ONEDNN_FLAGS", "ONEDNN_VARIABLE", "cpu_flags", "cpu_model", "describe_machine", "warn_of_late_onednn"]
+__dir__ = __all__.copy
+
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 ONEDNN_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"})
 """With any of these, TensorFlow enables oneDNN by default (tensorflow/core/util/util.cc)."""

@@ -11,6 +11,25 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 
+__all__ = [
+    "Cell",
+    "card",
+    "contents",
+    "details",
+    "escaped",
+    "facts",
+    "grid",
+    "items",
+    "note",
+    "number",
+    "page",
+    "paragraph",
+    "picture",
+    "section",
+    "table",
+]
+__dir__ = __all__.copy
+
 Cell = str | float | int | None
 """A table cell: text, a number (3 decimals; whole numbers as they are), or None if undefined."""
 

@@ -16,17 +16,43 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from brats3d.errors import CaseError, MissingExtraError, OptionError, WorkerError, check_whole, first_line
 from brats3d.limits import core_count
 
+__all__ = ["Sharing", "map_cases", "share", "shown_level", "start_worker", "worker_count"]
+__dir__ = __all__.copy
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CLUSTER_SECONDS = 30
 """How long a scheduler may take to answer, and its first worker to appear."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How the work on many cases is shared out.
+
+    Attributes:
+        workers: processes, each with one case in memory; None is one per core, the command's default.
+        shard: I/N: only every N-th case, starting with the I-th; 1/8 to 8/8 in eight jobs do them all.
+        scheduler: address of a Dask scheduler whose workers do the work instead.
+
+    Raises:
+        OptionError: fewer than one worker, or a shard that is none.
+    """
+
+    workers: int | None = 1
+    shard: str | None = None
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        worker_count(self.workers, 1)
+        share((), self.shard)
 
 
 def worker_count(workers: int | None, items: int) -> int:

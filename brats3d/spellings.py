@@ -13,6 +13,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+__all__ = ["EXAMPLES", "Part", "Reading", "is_contrast", "is_plain", "name_readings", "normalise", "read_part", "weighting"]
+__dir__ = __all__.copy
+
 _START, _END = r"(?<![a-z0-9])", r"(?![a-z0-9])"
 _AGENT = "c|ce|gd|gad|gado|post|km|contrast|k"
 _SEQUENCE = "w|wi|se|tse|fse|tfe|gre|ir|mprage|mpr|spgr|vibe|cube|space|blade"

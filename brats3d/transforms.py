@@ -15,6 +15,9 @@ import numpy as np
 from brats3d.errors import ArrayError, GridError, check_option
 from brats3d.geometry import Grid
 
+__all__ = ["Transforms", "back_to_scan", "check_rigid", "nearest_rigid", "resample"]
+__dir__ = __all__.copy
+
 RIGID_TOLERANCE = 1e-4
 """A rotation's transpose is its inverse to within this, in every element."""
 

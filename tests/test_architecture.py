@@ -78,6 +78,31 @@ def test_a_name_that_is_not_there() -> None:
         _ = brats3d.find_case
 
 
+DIRS = """
+import json, sys, brats3d
+shown = {"": dir(brats3d)}
+rooms = {name: getattr(brats3d, name) for name in sys.argv[1:]}
+shown |= {name: dir(room) for name, room in rooms.items()}
+lost = [f"{name}.{public}" for name, room in rooms.items() for public in dir(room) if not hasattr(room, public)]
+print("\\n" + json.dumps([shown, lost, str(brats3d.losses.DiceLoss)]))
+"""
+
+
+def test_dir_shows_what_is_public() -> None:
+    """Of every room in a fresh interpreter, where it is loaded as it is asked for; against the lists in the sources."""
+    rooms = [room for room in ROOMS if room != "recipes"]  # those are files
+    done = subprocess.run([sys.executable, "-c", DIRS, *rooms], capture_output=True, text=True, check=True)
+    shown, lost, loss = json.loads(done.stdout.splitlines()[-1])
+    listed = {}
+    for room in ("", *rooms):
+        tree = ast.parse(MODULES[f"brats3d.{room}".strip(".")].read_text(encoding="utf-8"))
+        assigned = {ast.unparse(n.targets[0]): n.value for n in tree.body if isinstance(n, ast.Assign)}
+        listed[room] = sorted(ast.literal_eval(assigned["__all__"]) + ([] if room else rooms))
+    assert shown == listed
+    assert not lost
+    assert loss == "<class 'brats3d.losses.region_losses.DiceLoss'>"
+
+
 def test_generators_have_seeds() -> None:
     """Ruff bans NumPy's and Python's global state (NPY002, TID251); a generator without a seed is as bad."""
     calls = [

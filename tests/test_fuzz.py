@@ -26,6 +26,7 @@ import pytest
 from stored_content import stored_content
 
 from brats3d import images
+from brats3d.parallel import Sharing
 from brats3d.phantom import write_cohort
 from brats3d.preprocess import build_store
 from brats3d.store import describe_store
@@ -248,7 +249,7 @@ def test_damaged_cases_harm_no_other(tmp_path: Path, workers: int) -> None:
         content = hurt.read_bytes()
         packed = change(content, rng) if kind in damage.PACKED else damage.packed(change(gzip.decompress(content), rng))
         hurt.write_bytes(packed)
-    report = build_store(tmp_path / "source", out=tmp_path / "store", workers=workers)
+    report = build_store(tmp_path / "source", out=tmp_path / "store", sharing=Sharing(workers))
     assert set(alone.written) <= set(report.written)
     assert set(report.written).isdisjoint(report.refused)
     assert len(report.written) + len(report.refused) == 43

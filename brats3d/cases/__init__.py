@@ -11,7 +11,7 @@ from brats3d.cases.finding import Finding, refuse_conflicts, warn_of_unused
 from brats3d.cases.letters import differing_in_case, letter_case_ignored, match_ids
 from brats3d.cases.manifest import read_manifest
 from brats3d.cases.patients import patient_of
-from brats3d.cases.selection import read_case_ids, select_ids
+from brats3d.cases.selection import CaseIds, read_case_ids, select_ids
 from brats3d.cases.servers import ServerGrid
 from brats3d.cases.settle import binds, settle_label_set, settle_together, told_by
 from brats3d.cases.splits import Fold, Split, load_split, make_split
@@ -22,6 +22,7 @@ __all__ = [
     "MANIFEST",
     "MODALITIES",
     "Case",
+    "CaseIds",
     "Corpus",
     "Facts",
     "Finding",
@@ -48,3 +49,4 @@ __all__ = [
     "told_by",
     "warn_of_unused",
 ]
+__dir__ = __all__.copy

@@ -34,3 +34,4 @@ __all__ = [
     "settle_features",
     "without_overruled_names",
 ]
+__dir__ = __all__.copy

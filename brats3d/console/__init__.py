@@ -27,3 +27,4 @@ __all__ = [
     "silent",
     "text_table",
 ]
+__dir__ = __all__.copy

@@ -10,7 +10,7 @@ from typing import TextIO
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Write to a stream; where its reader went away, there is nobody to tell, and the work goes on.
+    """Write to a stream; where its reader went away, there is nobody to tell, and the work continues.
 
     What is still to be written then goes nowhere: Python would otherwise fail once more as it ends.
 

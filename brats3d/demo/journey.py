@@ -1,14 +1,14 @@
 """Make phantoms, store them, train, predict, evaluate, and draw one picture: the library's main job on heads of its own.
 
 Every step is the public function behind a command, on files in one folder, so that a reader finds there what a real project
-would leave. A marker is written to that folder first; what lies in a folder without it is never removed.
+would leave. A marker is written to that folder first; what is in a folder without it is never removed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -44,13 +44,13 @@ class _Size:
     """How large a demo is: synthetic cases, and what it changes in the recipe ``demo``."""
 
     cases: int
-    settings: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 SIZES: Mapping[str, _Size] = MappingProxyType(
     {
         "full": _Size(cases=20),
-        "quick": _Size(cases=6, settings=("training.epochs=1", "data.batches=4", "network.options.base_filters=4")),
+        "quick": _Size(cases=6, settings={"training.epochs": 1, "data.batches": 4, "network.options.base_filters": 4}),
     }
 )
 

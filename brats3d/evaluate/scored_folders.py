@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
 
-from brats3d.cases import read_case_ids
+from brats3d.cases import CaseIds, read_case_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, check_list, check_option
-from brats3d.evaluate.doubts import swapped, unscored, untold
+from brats3d.evaluate.doubts import unscored
+from brats3d.evaluate.evaluation_settings import EvaluationSettings
 from brats3d.evaluate.find_labels import find_labels
 from brats3d.evaluate.groups import GroupTable, group_cases, read_groups, unnamed
 from brats3d.evaluate.label_files import Side
-from brats3d.evaluate.pair import OtherGrid, Pair
-from brats3d.evaluate.pairing import Labels, Matches, match_cases
+from brats3d.evaluate.pair import Pair
+from brats3d.evaluate.pairing import Labels
 from brats3d.evaluate.probabilities import calibration_notes
 from brats3d.evaluate.report import Evaluation, write_results
-from brats3d.evaluate.score_pairs import score_pairs
 from brats3d.evaluate.scored_case import CaseResult
+from brats3d.evaluate.scored_sets import ScoredSet, SharedWork
 from brats3d.evaluate.sets import compare, set_names
-from brats3d.evaluate.shared_coding import Codings, settle_codings
-from brats3d.evaluate.unfinished import Unfinished, check_results
+from brats3d.evaluate.unfinished import check_results
 from brats3d.parallel import worker_count
-from brats3d.regions import LabelSetLike
-from brats3d.scores import PROTOCOLS, TASKS, Reliability, Scoring
+from brats3d.scores import Reliability
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +32,8 @@ def evaluate_cases(
     references: Path | str,
     *,
     out: Path | str,
-    cases: str | None = None,
-    label_set: LabelSetLike | None = None,
-    reference_label_set: LabelSetLike | None = None,
-    protocol: Literal["casewise", "brats2021", "brats2023", "brats2024", "all"] = "casewise",
-    task: str | None = None,
-    tolerances: Sequence[float] = (1.0, 2.0),
-    against: Sequence[Path] = (),
-    rater: Path | str | None = None,
-    groups: Path | str | None = None,
-    calibration: bool = False,
-    other_grid: OtherGrid = "refuse",
+    cases: CaseIds | None = None,
+    settings: EvaluationSettings = EvaluationSettings(),
     workers: int = 1,
     force: bool = False,
     progress: Progress = silent,
@@ -60,21 +47,8 @@ def evaluate_cases(
         predictions: folder of masks (<case>.nii.gz, with or without predictions.json), folder of case folders, or a store.
         references: folder of case folders, folder of masks (<case>.nii.gz, <case>_seg, <case>-seg), or a store.
         out: folder for the results; made if it does not exist.
-        cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        label_set: what the predictions' values mean, such as L17 (GTV for masks of the whole tumour), or a .toml or .json file
-            with a label set of your own; by default as predictions.json or the names say.
-        reference_label_set: what the references' values mean; by default as the store or the names say.
-        protocol: casewise (HD95 in mm by surface elements), brats2021 (what the challenges of 2021 and 2022 computed),
-            brats2023 or brats2024 (lesion by lesion), or all of them side by side.
-        task: task of the lesion-wise protocols: GLI, SSA, PED, MEN, MET, MEN-RT; by default GLI.
-        tolerances: tolerances of the normalised surface Dice, in mm.
-        against: other folders of predictions of the same cases, to compare with the first: paired differences and ranking.
-        rater: a second folder of references; the two raters are compared with each other too.
-        groups: a CSV file with a column case and others to group the summary by, besides grade, site and volume.
-        calibration: compare the probabilities beside the predictions with the references.
-        other_grid: what to do with a prediction on another grid than its reference's: refuse it, resample it there (nearest
-            voxel; refused if more than 1% of it lies outside or its volume changes by more than 5%), or compare voxelwise,
-            whatever the headers say.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
+        settings: how labels are read, by whose rules they are scored, and what else is compared.
         workers: processes, each with one case in memory.
         force: overwrite existing results.
         progress: called as cases finish.
@@ -86,141 +60,37 @@ def evaluate_cases(
     Raises:
         NoCasesError: a folder holds no case, or the two have none in common.
         OutputExistsError: the folder holds results, or an unfinished evaluation with other settings.
-        OptionError: no such label set, protocol or task, a table or list of cases that cannot be read, the same folder
-            twice, fewer than one worker, or labels of one folder that contradict their names or one another, until the label
-            set is said.
+        OptionError: a table or list of cases cannot be read, the same folder is given twice, fewer than one worker, or labels
+            of one folder contradict their names or one another, until the label set is said.
         SpaceError: the disk is full.
         WorkerError: a worker process was killed.
     """
-    out, predictions = Path(out), Path(predictions)
+    out = Path(out)
     worker_count(workers, 1)
-    check_option("other_grid", other_grid, get_args(OtherGrid))
-    check_list("against", against)
-    check_list("tolerances", tolerances)
-    scorings = _scorings(protocol, task, tuple(tolerances))
-    sides = [_predicted(folder, label_set) for folder in (predictions, *map(Path, against))]
-    side = _drawn(Path(references), reference_label_set)
-    _ = sides[0].asked, side.asked  # refuses what is no label set, before anything is read
-    sides += [] if rater is None else [_drawn(Path(rater), reference_label_set)]
+    sides = [settings.predicted(folder) for folder in (predictions, *settings.against)]
+    sides += [] if settings.rater is None else [settings.drawn(settings.rater)]
     names = set_names([side.folder for side in sides])
     check_results(out, force=force)
-    table = None if groups is None else read_groups(Path(groups))
-    theirs, wanted = Labels(side, find_labels(side)), None if cases is None else read_case_ids(cases)
-    call = _Call(scorings, theirs, calibration, other_grid, workers, force, out, progress)
-    sets = call.prepare({name: Labels(side, find_labels(side)) for name, side in zip(names, sides, strict=True)}, wanted)
-    scored: dict[str, _Scored] = {}
-    for number, (name, prepared) in enumerate(sets.items()):
-        scored[name] = call.score(prepared, number)
-        if not scored[names[0]].results:
-            break  # there is nothing to write, nor to compare the other sets with
-    odd = next(iter(sets.values())).references.warnings
-    evaluation = _assemble(scored, call, odd, table)
+    table = None if settings.groups is None else read_groups(Path(settings.groups))
+    theirs = _labels(settings.drawn(references))
+    wanted = None if cases is None else read_case_ids(cases)
+    work = SharedWork(settings, settings.scorings(), theirs, out, workers, force, progress)
+    scored = work.score({name: _labels(side) for name, side in zip(names, sides, strict=True)}, wanted)
+    evaluation = _assemble(scored, work, table)
     _warn(evaluation)
     if evaluation.scores:
-        write_results(out, evaluation, _page(evaluation, scored[names[0]].results))
-        for each in scored.values():
-            each.unfinished.remove()
+        _write(out, evaluation, scored)
     return evaluation
 
 
-def _predicted(folder: Path, label_set: LabelSetLike | None) -> Side:
-    return Side("prediction", folder, "--label-set", label_set, names_bind=False)
+def _labels(side: Side) -> Labels:
+    return Labels(side, find_labels(side))
 
 
-def _drawn(folder: Path, label_set: LabelSetLike | None) -> Side:
-    return Side("reference", folder, "--reference-label-set", label_set, names_bind=True)
-
-
-def _scorings(protocol: str, task: str | None, tolerances_mm: tuple[float, ...]) -> tuple[Scoring, ...]:
-    """Return the protocols asked for; of ``all``, those that have the task."""
-    if protocol != "all":
-        return (Scoring(protocol, task, tolerances_mm=tolerances_mm),)
-    usable = [name for name in PROTOCOLS if name not in TASKS or task is None or task in TASKS[name]]
-    if task is not None and not any(name in TASKS for name in usable):
-        Scoring("brats2023", task)  # refuses it by name
-    return tuple(Scoring(name, task if name in TASKS else None, tolerances_mm=tolerances_mm) for name in usable)
-
-
-@dataclass(frozen=True)
-class _Set:
-    """One set of predictions, before it is scored: its labels, those it is compared with, and what its values mean."""
-
-    labels: Labels
-    matches: Matches
-    codings: Codings
-    references: Codings
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """One set of predictions, scored."""
-
-    labels: Labels
-    results: dict[Pair, CaseResult]
-    kept: tuple[str, ...]
-    refused: dict[str, str]
-    unfinished: Unfinished
-    warnings: tuple[str, ...]
-
-    def scores(self, protocol: str) -> dict[str, Mapping[str, Any]]:
-        return {pair.id: result.scores[protocol] for pair, result in self.results.items()}
-
-
-@dataclass(frozen=True)
-class _Call:
-    """What all sets of a call share."""
-
-    scorings: tuple[Scoring, ...]
-    references: Labels
-    calibration: bool
-    other_grid: OtherGrid
-    workers: int
-    force: bool
-    out: Path
-    progress: Progress
-
-    def prepare(self, sets: Mapping[str, Labels], wanted: Sequence[str] | None) -> dict[str, _Set]:
-        """Match the cases of all sets with the references, and settle what all labels mean, before any is scored."""
-        matches = {name: match_cases(labels, self.references, wanted) for name, labels in sets.items()}
-        compared = {
-            case: file for case, file in self.references.files.items() if any(case in m.pairs for m in matches.values())
-        }
-        references = self._settled(Labels(self.references.side, compared))
-        return {name: _Set(labels, matches[name], self._settled(labels), references) for name, labels in sets.items()}
-
-    def _settled(self, labels: Labels) -> Codings:
-        return settle_codings(labels.side, labels.files, workers=self.workers, progress=self.progress)
-
-    def score(self, prepared: _Set, number: int) -> _Scored:
-        """Score a set of predictions; what an earlier call that was stopped had scored is kept."""
-        calibration = self.calibration and number == 0
-        mine, theirs = prepared.codings, prepared.references
-        refused = dict(prepared.matches.refused)
-        pairs = []
-        for case, own in prepared.matches.pairs.items():
-            why = mine.refused.get(own) or theirs.refused.get(case)
-            if why is None:
-                pairs.append(Pair(case, mine.files[own], theirs.files[case], self.scorings, self.other_grid, calibration))
-            else:
-                refused[case] = why
-        sides = {"predictions": prepared.labels.side, "references": self.references.side}
-        settings = {
-            **{name: str(side.folder.resolve()) for name, side in sides.items()},
-            "label_sets": [None if side.asked is None else side.asked.plain for side in sides.values()],
-            "scorings": [asdict(scoring) for scoring in self.scorings],
-            "other_grid": self.other_grid,
-            "calibration": calibration,
-        }
-        unfinished = Unfinished(self.out, settings, number, force=self.force)
-        results, kept = score_pairs(pairs, self.workers, unfinished, self.progress)
-        refused |= {pair.id: str(answer) for pair, answer in results.items() if isinstance(answer, CaseError)}
-        scored = {pair: answer for pair, answer in results.items() if isinstance(answer, CaseResult)}
-        ordered = dict(sorted(scored.items(), key=lambda item: item[0].id))
-        found, side = {pair.id: result for pair, result in ordered.items()}, prepared.labels.side
-        regions = next((pair.prediction.regions or () for pair in ordered), ())
-        odd = (*untold(side, regions, found.values()), *swapped(side, found))
-        warnings = (prepared.matches.warning, *mine.warnings, *odd)
-        return _Scored(prepared.labels, ordered, tuple(kept), refused, unfinished, tuple(filter(None, warnings)))
+def _write(out: Path, evaluation: Evaluation, scored: Mapping[str, ScoredSet]) -> None:
+    write_results(out, evaluation, _page(evaluation, next(iter(scored.values())).results))
+    for each in scored.values():
+        each.unfinished.remove()
 
 
 def _warn(evaluation: Evaluation) -> None:
@@ -234,9 +104,9 @@ def _warn(evaluation: Evaluation) -> None:
         log.warning("%s", note)
 
 
-def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str], table: GroupTable | None) -> Evaluation:
+def _assemble(sets: Mapping[str, ScoredSet], shared: SharedWork, table: GroupTable | None) -> Evaluation:
     first = next(iter(sets.values()))
-    protocol = call.scorings[0].protocol
+    protocol = shared.scorings[0].protocol
     refused = dict(first.refused)
     for name, scored in list(sets.items())[1:]:
         refused |= {f"{case} of {name}": why for case, why in scored.refused.items()}
@@ -247,12 +117,12 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str],
         for region, part in result.calibration.items():
             found[region] = found[region] + part if region in found else part
     regions = dict.fromkeys(region for r in first.results.values() for region in (*r.scores[protocol], *r.untold))
-    predicted = [pair.prediction for pair in first.results] if call.calibration else []
+    predicted = [pair.prediction for pair in first.results] if shared.settings.calibration else []
     return Evaluation(
         predictions=str(first.labels.side.folder),
-        references=str(call.references.side.folder),
-        out=str(call.out),
-        scorings=call.scorings,
+        references=str(shared.references.side.folder),
+        out=str(shared.out),
+        scorings=shared.scorings,
         scores={pair.id: {p: dict(rows) for p, rows in r.scores.items()} for pair, r in first.results.items()},
         failures={pair.id: dict(r.failures) for pair, r in first.results.items()},
         groups=group_cases(first.results.items(), table),
@@ -265,15 +135,15 @@ def _assemble(sets: Mapping[str, _Scored], call: _Call, warnings: Sequence[str],
         trained_on=_trained_on(sets),
         calibration_notes=calibration_notes(predicted, regions, found),
         warnings=(
-            *warnings,
+            *first.reference_warnings,
             *(sentence for scored in sets.values() for sentence in scored.warnings),
-            *unscored(first.results.values(), call.scorings),
+            *unscored(first.results.values(), shared.scorings),
             *unnamed(table, [pair.id for pair in first.results]),
         ),
     )
 
 
-def _trained_on(sets: Mapping[str, _Scored]) -> tuple[str, ...]:
+def _trained_on(sets: Mapping[str, ScoredSet]) -> tuple[str, ...]:
     first = next(iter(sets))
     return tuple(
         pair.id if name == first else f"{pair.id} of {name}"

@@ -31,3 +31,4 @@ __all__ = [
     "strip_figure",
     "thumbnail_figure",
 ]
+__dir__ = __all__.copy

@@ -19,3 +19,4 @@ __all__ = [
     "whole_file",
     "write_file",
 ]
+__dir__ = __all__.copy

@@ -43,3 +43,4 @@ __all__ = [
     "whole_per_axis",
     "widen_box",
 ]
+__dir__ = __all__.copy

@@ -30,3 +30,4 @@ __all__ = [
     "why_unread",
     "write",
 ]
+__dir__ = __all__.copy

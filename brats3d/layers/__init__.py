@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from brats3d.layers.instance_norm import FusedInstanceNormalization, with_fused_norms
 
 __all__ = ["FusedInstanceNormalization", "with_fused_norms"]
+__dir__ = __all__.copy
 
 
 def __getattr__(name: str) -> Any:

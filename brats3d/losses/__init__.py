@@ -38,6 +38,7 @@ __all__ = [
     "build_loss",
     "loss_options",
 ]
+__dir__ = __all__.copy
 
 
 def __getattr__(name: str) -> Any:

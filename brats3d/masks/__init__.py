@@ -26,3 +26,4 @@ __all__ = [
     "open_mask_folder",
     "read_mask_list",
 ]
+__dir__ = __all__.copy

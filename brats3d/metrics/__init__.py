@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from brats3d.metrics.dice import METRICS, RegionDice, region_dice_metrics
 
 __all__ = ["METRICS", "RegionDice", "region_dice_metrics"]
+__dir__ = __all__.copy
 
 
 def __getattr__(name: str) -> Any:

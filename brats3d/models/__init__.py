@@ -53,6 +53,7 @@ __all__ = [
     "stride",
     "training_model",
 ]
+__dir__ = __all__.copy
 
 
 def __getattr__(name: str) -> Any:

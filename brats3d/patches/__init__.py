@@ -51,3 +51,4 @@ __all__ = [
     "target_of",
     "undo_moves",
 ]
+__dir__ = __all__.copy

@@ -8,3 +8,4 @@ from brats3d.phantom.cohort import phantom_grid, write_cohort
 from brats3d.phantom.phantom import BRATS_SHAPE, Phantom, make_phantom
 
 __all__ = ["BRATS_SHAPE", "Phantom", "make_phantom", "phantom_grid", "write_cohort"]
+__dir__ = __all__.copy

@@ -35,3 +35,4 @@ __all__ = [
     "where_it_fits",
     "window",
 ]
+__dir__ = __all__.copy

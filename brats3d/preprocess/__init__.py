@@ -6,15 +6,19 @@ from brats3d.preprocess.prepared_study import prepare_raw_case
 from brats3d.preprocess.raw_building import build_raw_store
 from brats3d.preprocess.raw_report import RawStoreReport
 from brats3d.preprocess.store_building import StoreReport, build_store
+from brats3d.preprocess.store_settings import RawSettings, StoreSettings
 
 __all__ = [
     "ABOUT_HEADER",
     "CaseListing",
+    "RawSettings",
     "RawStoreReport",
     "StoreReport",
+    "StoreSettings",
     "build_raw_store",
     "build_store",
     "list_cases",
     "prepare_case",
     "prepare_raw_case",
 ]
+__dir__ = __all__.copy

@@ -7,21 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from brats3d.cases import read_case_ids, select_ids
+from brats3d.cases import CaseIds, read_case_ids, select_ids
 from brats3d.checks.checked import check_names, checked
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, check_option
+from brats3d.errors import CaseError
 from brats3d.figures import save
 from brats3d.files import Contents, OutputFolder, check_name
-from brats3d.parallel import map_cases, share, worker_count
+from brats3d.parallel import Sharing, map_cases, share
 from brats3d.preprocess.prepared_study import prepared_study, study_sources
 from brats3d.preprocess.raw_report import RawStoreReport
+from brats3d.preprocess.store_settings import RawSettings
 from brats3d.preprocess.stored import check_room, check_settings, codec_of, store_folder, stored_before
 from brats3d.raw import Study, choose_method, find_studies, load_atlas, prepare_study, study_figure
 from brats3d.regions import MODALITIES
-from brats3d.store import CODECS, StoredCase, case_path, write_case
+from brats3d.store import StoredCase, case_path, write_case
 
 log = logging.getLogger(__name__)
 
@@ -34,36 +35,23 @@ def build_raw_store(
     source: Path | str,
     *,
     out: Path | str,
-    cases: str | None = None,
-    atlas: Path | str | None = None,
-    brain: Literal["auto", "atlas", "hd-bet", "synthstrip"] = "auto",
-    accept: Sequence[str] = (),
-    codec: Literal["zstd", "gzip"] = "zstd",
-    pictures: Path | str | None = None,
-    workers: int | None = 1,
-    shard: str | None = None,
-    scheduler: str | None = None,
+    cases: CaseIds | None = None,
+    settings: RawSettings = RawSettings(),
+    sharing: Sharing = Sharing(),
     force: bool = False,
     progress: Progress = silent,
 ) -> RawStoreReport:
     """Bring every clinical study under a folder to the BraTS grid and into a store, one HDF5 file per case.
 
     Cases that are stored already are kept, so the same call continues where it stopped. Many machines fill one store by
-    ``shard`` in the jobs of an array, or by a Dask ``scheduler``; source, atlas and store are then seen by all of them.
+    ``Sharing(shard=…)`` in the jobs of an array, or by a Dask scheduler; source, atlas and store are then seen by all of them.
 
     Args:
         source: folder of studies, DICOM or NIfTI with skull, nested in any way; one folder per study.
         out: the store's folder; made if it does not exist.
-        cases: only these: a file of ids, one per line, or RUN/split.json:test.
-        atlas: a T1-weighted head without skull; by default MNI152 as nilearn ships it.
-        brain: how the brain is extracted: auto uses HD-BET or SynthStrip if installed, else the atlas.
-        accept: names of checks, separated by blanks or commas, whose refusals become warnings; each refusal names its check.
-        codec: zstd is read twice as fast; gzip can be read by any HDF5.
-        pictures: folder for quality control: a picture of each case before and after, refused ones too, as <case id>.png; none
-            by default.
-        workers: processes, each with one case in memory; None is one per core, the command's default.
-        shard: I/N: only every N-th study, starting with the I-th.
-        scheduler: address of a Dask scheduler whose workers do the work instead.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
+        settings: atlas, brain extraction, waived checks, codec, and where to put pictures for quality control.
+        sharing: in how many processes, or jobs.
         force: build these cases again, even if they are stored already.
         progress: called as cases finish.
 
@@ -74,63 +62,73 @@ def build_raw_store(
         NoCasesError: no study was found.
         OutputExistsError: all cases are stored already, they were stored with another atlas, method or codec, or a file has
             the store's name.
-        OptionError: a case asked for is not there, no such codec, check or method, its program is not installed, fewer than
-            one worker, or a shard or scheduler that cannot be used.
+        OptionError: a case asked for is not there, the brain extraction is unknown or its program not installed, or the
+            scheduler cannot be used.
         ImageError: the atlas cannot be used.
         GridError: the atlas' axes are singular or sheared.
-        MissingExtraError: SimpleITK or nilearn is not installed, or Dask where a scheduler is given.
+        MissingExtraError: SimpleITK or nilearn is not installed, or Dask if a scheduler is given.
         SpaceError: the disk has too little room; finished cases stay.
         WorkerError: a worker process was killed, or a scheduler has none; finished cases stay.
     """
     source, out = Path(source), Path(out)
-    check_option("codec", codec, CODECS)
-    accepted = check_names(accept)
-    method = choose_method(brain)
-    load_atlas(atlas)  # what cannot be used ends the whole, not every case
+    work = _work(out, settings)
     found = {study.id: study for study in find_studies(source)}
-    chosen = share(list(found) if cases is None else select_ids(read_case_ids(cases), found, str(source)), shard)
-    folder = store_folder(out, {})
-    if pictures is not None:
-        OutputFolder(Path(pictures), PICTURES).names()  # refuses a file
-    # the workers of a cluster know nothing of the folder that the command was given in
-    paths = [None if path is None else Path(path).absolute() for path in (atlas, pictures)]
-    settings = _Settings(out.absolute(), paths[0], method, accepted, codec, paths[1])
-
-    def check(stored: StoredCase, name: str) -> None:
-        _check_same(folder, stored, found[name], settings)
-
-    before = stored_before(folder, chosen, None if force else check, str(source))
-    refused = dict(before.refused)
-    todo = [found[name] for name in chosen if name not in {*before.kept, *refused}]
-    check_room(out, len(todo) * CASE_BYTES, len(todo))
-    for place in (out, settings.pictures):
-        if place is not None:
-            place.mkdir(parents=True, exist_ok=True)
-    report = RawStoreReport(str(out), (), tuple(before.kept), refused)
+    asked = list(found) if cases is None else select_ids(read_case_ids(cases), found, str(source))
+    chosen = share(asked, sharing.shard)
+    check = None if force else partial(_check_same, found=found, work=work)
+    before = stored_before(work.folder, chosen, check, str(source))
+    report = RawStoreReport(str(out), (), tuple(before.kept), dict(before.refused))
     report.warnings.update({name: header.warnings for name, header in before.kept.items() if header.warnings})
-    done_cases = []
-    count, one = worker_count(workers, len(todo)), partial(_store_study, settings=settings)
-    jobs = map_cases(one, todo, workers=count, scheduler=scheduler)
-    for done, (study, answer) in enumerate(jobs, 1):
-        if isinstance(answer, CaseError):
-            refused[study.id] = str(answer)
-        else:
-            done_cases.append(study.id)
-            _note(report, study.id, answer)
-        progress("preprocess", done, len(todo))
-    return replace(report, written=tuple(sorted(done_cases)), refused=dict(sorted(refused.items())))
+    todo = [found[name] for name in chosen if name not in {*before.kept, *before.refused}]
+    written = _store_studies(todo, work, sharing, report, progress)
+    return replace(report, written=tuple(sorted(written)), refused=dict(sorted(report.refused.items())))
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """What is the same for all studies."""
+class _Work:
+    """What is the same for all studies; its paths are absolute.
+
+    The workers of a cluster know nothing of the folder that the command was given in.
+    """
 
     out: Path
+    folder: OutputFolder
     atlas: Path | None
-    brain: str
+    method: str
     accept: tuple[str, ...]
     codec: str
     pictures: Path | None
+
+
+def _work(out: Path, settings: RawSettings) -> _Work:
+    """Settle how studies are brought in; what cannot be used ends the whole, not every case."""
+    method = choose_method(settings.brain)
+    load_atlas(settings.atlas)
+    folder = store_folder(out, {})
+    if settings.pictures is not None:
+        OutputFolder(Path(settings.pictures), PICTURES).names()  # refuses a file
+    atlas, pictures = (None if path is None else Path(path).absolute() for path in (settings.atlas, settings.pictures))
+    return _Work(out.absolute(), folder, atlas, method, check_names(settings.accept), settings.codec, pictures)
+
+
+def _store_studies(
+    todo: Sequence[Study], work: _Work, sharing: Sharing, report: RawStoreReport, progress: Progress
+) -> list[str]:
+    """Store studies, note in the report what became of them, and return the ids of those stored."""
+    check_room(Path(report.store), len(todo) * CASE_BYTES, len(todo))
+    for folder in (work.out, work.pictures):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    jobs = map_cases(partial(_store_study, work=work), todo, workers=sharing.workers, scheduler=sharing.scheduler)
+    for done, (study, answer) in enumerate(jobs, 1):
+        if isinstance(answer, CaseError):
+            report.refused[study.id] = str(answer)
+        else:
+            written.append(study.id)
+            _note(report, study.id, answer)
+        progress("preprocess", done, len(todo))
+    return written
 
 
 @dataclass(frozen=True)
@@ -143,17 +141,17 @@ class _Outcome:
     warnings: tuple[str, ...]
 
 
-def _store_study(study: Study, *, settings: _Settings) -> _Outcome:
-    picture = None if settings.pictures is None else settings.pictures / f"{study.id}.png"
-    for path in (case_path(settings.out, study.id), picture):
+def _store_study(study: Study, *, work: _Work) -> _Outcome:
+    picture = None if work.pictures is None else work.pictures / f"{study.id}.png"
+    for path in (case_path(work.out, study.id), picture):
         if path is not None:
             check_name(path)  # before minutes of work
-    raw = prepare_study(study, atlas=settings.atlas, brain=settings.brain)
+    raw = prepare_study(study, atlas=work.atlas, brain=work.method)
     if picture is not None:
         save(study_figure(raw), picture)
-    sources = study_sources(study, settings.atlas, settings.brain)
-    prepared = checked(prepared_study(raw, sources), settings.accept)
-    write_case(settings.out, prepared, codec=settings.codec)
+    sources = study_sources(study, work.atlas, work.method)
+    prepared = checked(prepared_study(raw, sources), work.accept)
+    write_case(work.out, prepared, codec=work.codec)
     return _Outcome(tuple(raw.images), raw.describe_choice(), raw.quality.as_dict(), prepared.header.warnings)
 
 
@@ -167,10 +165,11 @@ def _note(report: RawStoreReport, case: str, outcome: _Outcome) -> None:
         report.warnings[case] = outcome.warnings
 
 
-def _check_same(folder: OutputFolder, stored: StoredCase, study: Study, settings: _Settings) -> None:
+def _check_same(stored: StoredCase, name: str, *, found: Mapping[str, Study], work: _Work) -> None:
     """Refuse to continue in a store of other settings, and to keep a case of other scans."""
-    before, now = list(stored.header.sources), list(study_sources(study, settings.atlas, settings.brain))
-    asked = replace(folder, settings={**_named(now), "codec": settings.codec})
+    study = found[name]
+    before, now = list(stored.header.sources), list(study_sources(study, work.atlas, work.method))
+    asked = replace(work.folder, settings={**_named(now), "codec": work.codec})
     check_settings(asked, stored, {**_named(before), "codec": codec_of(stored)})
     if before != now:
         raise CaseError(

@@ -38,3 +38,4 @@ __all__ = [
     "register",
     "study_figure",
 ]
+__dir__ = __all__.copy

@@ -62,3 +62,4 @@ __all__ = [
     "whole_numbers",
     "whole_tumour_doubt",
 ]
+__dir__ = __all__.copy

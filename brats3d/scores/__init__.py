@@ -55,3 +55,4 @@ __all__ = [
     "volume_group",
     "widened_box",
 ]
+__dir__ = __all__.copy

@@ -49,3 +49,4 @@ __all__ = [
     "write_case",
     "write_listing",
 ]
+__dir__ = __all__.copy

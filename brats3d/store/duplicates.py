@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from brats3d.cases import CaseIds, read_case_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import CaseError
 from brats3d.parallel import map_cases
@@ -95,7 +96,7 @@ class Duplicates:
 def find_duplicates(
     store: Store | Path | str,
     *,
-    cases: Sequence[str] | None = None,
+    cases: CaseIds | None = None,
     thorough: bool = False,
     workers: int | None = 1,
     progress: Progress = silent,
@@ -104,7 +105,7 @@ def find_duplicates(
 
     Args:
         store: folder of a store, file of a packed store, or an open store.
-        cases: ids of the cases to compare (not a file of them); None for all.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         thorough: read all volumes, to find parts of a brain and unevenly rescaled copies too; otherwise histograms choose the
             pairs whose volumes are read, at a few milliseconds per case.
         workers: processes that read volumes; None is one per core.
@@ -115,10 +116,10 @@ def find_duplicates(
 
     Raises:
         NoCasesError: there are no case files.
-        OptionError: a case is not in the store, or there is fewer than one worker.
+        OptionError: a case asked for is not there, or there is fewer than one worker.
     """
     opened = store if isinstance(store, Store) else open_store(store)
-    names = sorted(opened.select(None if cases is None else list(cases)))
+    names = sorted(opened.select(None if cases is None else read_case_ids(cases)))
     refused: dict[str, str] = {}
     if thorough:
         reading = partial(progress, "reading volumes")

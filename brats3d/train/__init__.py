@@ -6,3 +6,4 @@ from brats3d.train.training import train_model
 from brats3d.train.training_result import TrainingResult
 
 __all__ = ["Recipe", "TrainingResult", "change_recipe", "read_recipe", "shipped_recipes", "train_model"]
+__dir__ = __all__.copy

@@ -129,7 +129,8 @@ def check_learning(network: keras.Model, batch: tuple[np.ndarray, np.ndarray], s
     shown = ", ".join(f"{v:.4f}" for v in losses.values)
     if not np.isfinite(losses.values).all():
         raise HealthError(
-            f"the loss on one fixed batch is not finite ({shown}); lower the learning rate, or use precision float32."
+            f"the loss on one fixed batch is not finite ({shown}); lower the learning rate, or use --settings"
+            " training.precision=float32."
         )
     if steps > 1 and first - best < LEAST_FALL * abs(first):
         raise HealthError(f"the loss on one fixed batch does not fall in {steps} steps ({shown}); change the learning rate.")
@@ -160,7 +161,7 @@ def check_finite(network: keras.Model, loss: float, epoch: int, recipe: Recipe, 
     how = "continue from the last state with --resume and" if resumable else "start over with"
     text = f"{found}; {how} a lower rate (--settings optimiser.learning_rate={recipe.optimiser.learning_rate / 10:g})"
     if recipe.training.precision != "float32":
-        text += ", or start another run with --precision float32"
+        text += ", or start another run with --settings training.precision=float32"
     raise HealthError(f"{text}.")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from brats3d.errors import OptionError, check_keys, check_list, check_option
+from brats3d.errors import OptionError, check_keys, check_option
 from brats3d.regions import REGIONS
 from brats3d.train.recipe import SECTIONS, Recipe
 
@@ -24,22 +24,25 @@ def shipped_recipes() -> list[str]:
     return sorted(p.name.removesuffix(".toml") for p in files("brats3d.recipes").iterdir() if p.name.endswith(".toml"))
 
 
-def read_recipe(recipe: str) -> Recipe:
+def read_recipe(recipe: str | Path) -> Recipe:
     """Read a recipe.
 
     Args:
         recipe: the name of a shipped one, or the path of a TOML file.
 
     Raises:
-        OptionError: no such recipe, no TOML, an unknown key (the nearest is offered), or a value out of range.
+        OptionError: there is no such recipe, it is not TOML, or has an unknown key (the nearest is offered) or a value out of
+            range.
     """
-    path = Path(recipe)
+    if not isinstance(recipe, str | Path):
+        raise OptionError(f"recipe is {recipe!r}; expected a Recipe, a TOML file, or one of: {', '.join(shipped_recipes())}.")
+    path, recipe = Path(recipe), str(recipe)
     if path.suffix == ".toml":
         if not path.is_file():
             raise OptionError(
                 f"{recipe}: no such recipe file; expected a TOML file, or one of: {', '.join(shipped_recipes())}."
             )
-        text = path.read_text(encoding="utf-8", errors="replace")  # what was replaced is no TOML, or no known name
+        text = path.read_text(encoding="utf-8", errors="replace")  # what was replaced is not TOML, or not a known name
     else:
         check_option("recipe", recipe, shipped_recipes())
         text = files("brats3d.recipes").joinpath(f"{recipe}.toml").read_text(encoding="utf-8")
@@ -59,7 +62,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
-        raise OptionError(f"recipe {where} is not TOML ({problem}); mend that line.") from problem
+        raise OptionError(f"recipe {where} is not TOML ({problem}); fix that line.") from problem
     return _from_tables(tables, where)
 
 
@@ -104,46 +107,60 @@ def _is_float(hint: Any) -> bool:
     return float in (get_args(hint) if get_origin(hint) is UnionType else (hint,))
 
 
-def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+def change_recipe(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """Return a recipe with some keys changed.
 
     Thresholds that are equal follow the number of regions.
 
     Args:
         recipe: the recipe to start from.
-        settings: each ``key=value`` or ``section.key=value``, with the value as in TOML. Bare words are text, and values with
-            commas between them are a list: ``regions=WT,TC`` is ``regions=["WT","TC"]``.
+        settings: ``key`` or ``section.key`` → its new value, such as ``{"regions": ["WT", "TC"], "training.epochs": 30,
+            "network.options.base_filters": 8}``. A list of one may be given as its only item.
 
     Raises:
-        OptionError: a setting of another form, an unknown section or key, or a value out of range.
+        OptionError: something other than a mapping, an unknown section or key, or a value out of range.
     """
-    check_list("settings", settings)
+    check_mapping(settings)
     tables = recipe.as_tables()
-    changed = {_change(tables, setting) for setting in settings}
+    for key, value in settings.items():
+        _change(tables, key, _as_toml(value))
     thresholds = recipe.prediction.thresholds
-    if "regions" in changed and not changed & {"prediction", "prediction.thresholds"} and len(set(thresholds)) == 1:
+    if "regions" in settings and not {"prediction", "prediction.thresholds"} & set(settings) and len(set(thresholds)) == 1:
         tables["prediction"]["thresholds"] = list(thresholds[:1])
-    return _from_tables(tables, "with --settings")
+    return _from_tables(tables, "with settings")
 
 
-def _change(tables: dict[str, Any], setting: str) -> str:
-    """Change one key of a recipe's tables and return its address."""
-    address, _, text = (part.strip() for part in setting.partition("="))
-    *sections, last = address.split(".")
-    if not text or not all([*sections, last]):
-        raise OptionError(
-            f"setting {setting!r} is not of the form key=value or section.key=value, such as regions=WT,TC or"
-            " training.epochs=30."
-        )
+def check_mapping(settings: Any) -> None:
+    """Refuse settings that are not a mapping, such as a list of ``key=value``.
+
+    Raises:
+        OptionError: shows them.
+    """
+    if not isinstance(settings, Mapping):
+        raise OptionError(f"settings is {settings!r}; expected a mapping of keys to values, such as {{'training.epochs': 30}}.")
+
+
+def _as_toml(value: Any) -> Any:
+    """Return a value as TOML would give it: lists for tuples and arrays, tables for mappings."""
+    if isinstance(value, Mapping):
+        return {key: _as_toml(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_toml(each) for each in value]
+    return value.tolist() if hasattr(value, "tolist") else value  # NumPy's arrays and numbers
+
+
+def _change(tables: dict[str, Any], setting: str, value: Any) -> None:
+    """Change one key of a recipe's tables."""
+    *sections, last = str(setting).split(".")
+    if not isinstance(setting, str) or not all([*sections, last]):
+        raise OptionError(f"setting {setting!r} is not of the form key or section.key, such as regions or training.epochs.")
     _check_first(setting, [*sections, last][0])
     table = tables
     for name in sections:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
             raise OptionError(f"setting {setting!r} goes into {name}, which is {table!r}; expected a table such as options.")
-    value = _value(text)
     table[last] = [value] if _is_list(sections, last) and not isinstance(value, list) else value
-    return address
 
 
 def _check_first(setting: str, word: str) -> None:
@@ -161,23 +178,6 @@ def _is_list(sections: Sequence[str], key: str) -> bool:
     for name in sections:
         kind = SECTIONS.get(name, object) if kind is Recipe else object
     return get_origin(get_type_hints(kind).get(key)) is tuple
-
-
-def _value(text: str) -> Any:
-    """Return a value as in TOML; with bare words for text, and without the brackets of a list if it has commas.
-
-    A shell takes quotes away: ``regions=["WT"]`` arrives as ``regions=[WT]``.
-    """
-    listed = text.startswith("[") and text.endswith("]")
-    for candidate in (text, text if listed else f"[{text}]"):
-        try:
-            found = tomllib.loads(f"value = {candidate}")
-        except tomllib.TOMLDecodeError:
-            continue
-        if len(found) == 1:  # else a text of several lines
-            return found["value"]
-    words = (text[1:-1] if listed else text).split(",")
-    return [_value(word.strip()) for word in words if word.strip()] if listed or len(words) > 1 else text
 
 
 def with_training(recipe: Recipe, **changes: Any) -> Recipe:

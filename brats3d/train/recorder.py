@@ -61,7 +61,7 @@ class Recorder(keras.callbacks.Callback):
     Args:
         parts: what it works with.
         progress: called as epochs end.
-        record: the record of a run that goes on, or None.
+        record: the record of a run that continues, or None.
     """
 
     def __init__(self, parts: RunParts, progress: Progress, record: dict[str, Any] | None = None) -> None:

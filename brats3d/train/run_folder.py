@@ -119,7 +119,7 @@ class RunFolder:
 
 
 def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``log.csv`` anew: after a resume it holds the epochs that count, and no other.
+    """Write ``log.csv`` again: after a resume it holds the epochs that count, and no other.
 
     Args:
         path: the file.

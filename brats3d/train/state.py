@@ -1,4 +1,4 @@
-"""The training state: all that a run needs to go on as if it had never stopped.
+"""The training state: all that a run needs to continue as if it had never stopped.
 
 One HDF5 file per finished epoch, written aside and renamed; the two newest are kept and the newest whole one counts. It holds
 every variable of network and optimiser by position (weights, dropout counters, Adam's moments, running averages, step count),
@@ -148,13 +148,11 @@ def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
             problems.append(f"{path.name}: {first_line(problem)}")
             continue
         if problems:
-            log.warning("damaged training states are passed over (%s); going on from %s.", "; ".join(problems), path.name)
+            log.warning("damaged training states are passed over (%s); continuing from %s.", "; ".join(problems), path.name)
         return state
     if not problems:
-        raise ModelError(f"{folder}: no training state to go on from (no state files); leave --resume out to begin anew.")
-    raise ModelError(
-        f"{folder}: no training state to go on from ({'; '.join(problems)}); begin the run anew with another --out."
-    )
+        raise ModelError(f"{folder}: no training state to continue from (no state files); leave --resume out to start over.")
+    raise ModelError(f"{folder}: no training state to continue from ({'; '.join(problems)}); start over with another --out.")
 
 
 def _read_state(path: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
@@ -167,9 +165,9 @@ def _read_state(path: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
 
 
 def _check_backend(path: Path, backend: str) -> None:
-    """Refuse a state of another backend: its variables stand in another order, and its random numbers are others."""
+    """Refuse a state of another backend: its variables are in another order, and its random numbers differ."""
     if backend != keras.backend.backend():
         raise ModelError(
             f"{path}: this state was made on the {backend} backend, and the backend is {keras.backend.backend()}:"
-            f" set KERAS_BACKEND={backend} to go on with the run."
+            f" set KERAS_BACKEND={backend} to continue the run."
         )

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from brats3d.cases import load_split
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError, TrainingError
+from brats3d.errors import CaseError, OptionError, TrainingError
 from brats3d.train.recipe import Recipe
-from brats3d.train.recipe_files import change_recipe, parse_recipe, read_recipe, with_training
+from brats3d.train.recipe_files import change_recipe, check_mapping, parse_recipe, read_recipe, with_training
 from brats3d.train.run_folder import RunFolder
 from brats3d.train.training_result import TrainingResult
 
 RATE = "optimiser.learning_rate"
+FOLD = "training.fold"
 
 
 def train_model(
     store: Path | str,
     *,
     out: Path | str,
-    recipe: str | None = None,
+    recipe: str | Path | Recipe | None = None,
+    settings: Mapping[str, Any] | None = None,
     fold: int | None = None,
     seed: int | None = None,
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] | None = None,
-    settings: tuple[str, ...] = (),
     resume: bool = False,
     progress: Progress = silent,
 ) -> TrainingResult:
@@ -35,11 +36,11 @@ def train_model(
         store: the store's folder.
         out: the run's folder: recipe, split, models, training states, log, curves, scores.
         recipe: name of a shipped recipe, or a TOML file; by default isensee2017.
+        settings: keys of the recipe to change and their values, as key=value or section.key=value on the command line (as in
+            TOML, or lists as WT,TC); for example training.epochs=30 training.precision=mixed_bfloat16
+            network.options.base_filters=8 regions=WT,TC prediction.flips=[].
         fold: which fifth of the patients is held out for the test, 0 to 4; by default the recipe's.
         seed: seed of weights, dropout, patches and split; by default the recipe's.
-        precision: float32, or mixed precision on a GPU; by default the recipe's.
-        settings: keys of the recipe to change, as key=value or section.key=value, with values as in TOML or lists as WT,TC; for
-            example training.epochs=30 network.options.base_filters=8 regions=WT,TC prediction.flips=[].
         resume: continue the run in this folder after its last finished epoch; recipe and split are the run's own, and
             optimiser.learning_rate is the only setting that may be changed.
         progress: called as epochs end.
@@ -48,53 +49,66 @@ def train_model(
         Best epoch, validation and test scores.
 
     Raises:
-        OptionError: an unknown recipe, key or value; a batch that the devices cannot share; no run to resume.
+        OptionError: an unknown recipe, key or value; fold or seed contradicts the settings; a batch that the devices cannot
+            share; no run to resume.
         OutputExistsError: the folder holds a run, and resume is not asked for, or with another recipe or fold than the one
             asked for; or it holds something else.
         NoCasesError: the store holds no cases, or not those of the run's split.
         TrainingError: a case has no label, is damaged, or cannot be used with this recipe; or cases have changed since the
             run to be resumed began.
-        HealthError: the run is doomed: the first-minutes check found so, or its loss is no number any more.
-        ModelError: there is no whole training state to go on from.
+        HealthError: the run is doomed: the first-minutes check found so, or its loss is not finite.
+        ModelError: there is no whole training state to continue from.
         WorkerError: a reader process was killed.
         SpaceError: the disk is full; what is finished stays.
     """
     store, out = Path(store), Path(out)
     folder = RunFolder(out)
-    changes: dict[str, Any] = {"seed": seed, "precision": precision, "fold": fold}
+    changes = _changes({} if settings is None else settings, fold=fold, seed=seed)
     if resume:
-        chosen = _resumed_recipe(folder, recipe, settings, changes)
+        chosen = _resumed_recipe(folder, recipe, changes)
     else:
         folder.check_new()
-        chosen = with_training(change_recipe(read_recipe(recipe or "isensee2017"), settings), **changes).resolved()
+        chosen = change_recipe(_recipe_of("isensee2017" if recipe is None else recipe), changes).resolved()
     from brats3d.train.run import run_training
 
     try:
         return run_training(store, chosen, folder, progress, resume=resume)
-    except CaseError as problem:  # elsewhere a refused case lets the others go on
+    except CaseError as problem:  # elsewhere a refused case leaves the others alone
         raise TrainingError(str(problem)) from problem
 
 
-def _resumed_recipe(folder: RunFolder, recipe: str | None, settings: tuple[str, ...], changes: dict[str, Any]) -> Recipe:
-    """Return the recipe of a run that goes on, with the learning rate that the settings ask for.
+def _recipe_of(recipe: str | Path | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+
+
+def _changes(settings: Mapping[str, Any], **training: int | None) -> dict[str, Any]:
+    """Return the settings with keys of the training section that are given beside them, which must not contradict them."""
+    check_mapping(settings)
+    changes = dict(settings)
+    for name, value in training.items():
+        key = f"training.{name}"
+        if value is not None and changes.setdefault(key, value) != value:
+            raise OptionError(f"{name} is {value}, where settings say {key} = {changes[key]!r}; give one of the two.")
+    return changes
+
+
+def _resumed_recipe(folder: RunFolder, recipe: str | Path | Recipe | None, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a run that continues, with the learning rate that is asked for.
 
     Args:
         folder: the run's.
-        recipe: the name or path given, or None for the run's own.
-        settings: those given.
-        changes: keys of the training section given beside them, or None.
+        recipe: the one given, or None for the run's own.
+        changes: key of the recipe → value asked for.
 
     Raises:
         OptionError: there is no run.
-        OutputExistsError: something else than the rate is to be changed.
+        OutputExistsError: something other than the rate is to be changed.
     """
     folder.open_old()
     text = folder.recipe.read_text(encoding="utf-8")
     own = with_training(parse_recipe(text, str(folder.recipe)), fold=load_split(folder.split).fold).resolved()
-    fold = own.training.fold if changes["fold"] is None else changes["fold"]
-    given = with_training(change_recipe(read_recipe(recipe) if recipe else own, settings), **{**changes, "fold": fold})
-    named = any(setting.partition("=")[0].strip() == RATE for setting in settings)
-    rate = given.optimiser.learning_rate if named else own.optimiser.learning_rate
+    given = change_recipe(own if recipe is None else _recipe_of(recipe), {FOLD: own.training.fold, **changes})
+    rate = given.optimiser.learning_rate if RATE in changes else own.optimiser.learning_rate
     chosen = replace(own, optimiser=replace(own.optimiser, learning_rate=rate))
     folder.check_same(chosen.as_tables(), given.resolved().as_tables(), RATE)
     return chosen

@@ -1,10 +1,11 @@
-"""What ``--cases`` takes: a file of ids, or a part of a split."""
+"""What ``cases`` takes: ids, a file of them, or a part of a split."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from brats3d.cases import Split, make_split, match_ids, read_case_ids, select_ids
@@ -28,6 +29,17 @@ def test_a_file_of_ids(tmp_path: Path) -> None:
 def test_a_file_of_ids_as_windows_writes_it(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "ids.txt").write_bytes("c2\r\nMüller_1\r\n".encode(encoding))
     assert read_case_ids(str(tmp_path / "ids.txt")) == ["c2", "Müller_1"]
+
+
+def test_ids_themselves() -> None:
+    for ids in (["c2", "c1", "c2"], ("c2", "c1"), dict.fromkeys(["c2", "c1"]), np.array(["c2", "c1"])):
+        assert read_case_ids(ids) == ["c2", "c1"]
+    for wrong in ([], (), ["c1", 2], [Path("c1")], 7, None, b"c1"):
+        with pytest.raises(OptionError, match="cases is ") as caught:
+            read_case_ids(wrong)
+        assert repr(wrong) in str(caught.value)
+    with pytest.raises(OptionError, match=r"Brats18_x: cannot be read .*cases=\['Brats18_x'\]"):
+        read_case_ids("Brats18_x")
 
 
 @pytest.mark.parametrize("part", ["test", "validation", "train"])

@@ -1,9 +1,8 @@
-"""Every command: its options are its function's parameters, its help shows an example, it refuses to overwrite."""
+"""Every command: its options are its function's parameters and settings, its help shows an example, it refuses to overwrite."""
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import pytest
 from cards import flat_card
 
 from brats3d.__main__ import COMMANDS
-from brats3d.console import EXIT_CODES, run
+from brats3d.console import EXIT_CODES, options_of, run
 from brats3d.models import build_model, save_model
 from brats3d.phantom import write_cohort
 from brats3d.preprocess import build_store
@@ -64,7 +63,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = World(tmp_path_factory.mktemp("world"))
     write_cohort(made.path / "scans", cases=2, shape=SHAPE, seed=3)
-    build_store(made.path / "scans", out=made.path / "store", workers=1)
+    build_store(made.path / "scans", out=made.path / "store")
     with_spacing = 240 / SHAPE[0]
     card = flat_card(
         network="isensee2017",
@@ -89,15 +88,16 @@ def test_every_command_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_every_parameter_and_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_every_option_and_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         call(command, "--help")
     assert left.value.code == 0
     text = capsys.readouterr().out
     assert f"Example:\n  python -m brats3d.{command}" in text
-    for name in inspect.signature(function_of(command)).parameters:
-        if name != "progress":
-            assert name.upper() in text or f"--{name.replace('_', '-')}" in text, f"{command} --help does not name {name}"
+    names = [option.name for option in options_of(function_of(command))]
+    assert "progress" not in names
+    for name in names:
+        assert name.upper() in text or f"--{name.replace('_', '-')}" in text, f"{command} --help does not name {name}"
 
 
 @pytest.mark.parametrize(

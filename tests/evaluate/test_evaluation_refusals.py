@@ -20,7 +20,7 @@ from brats3d import images
 from brats3d.cases import Facts
 from brats3d.console import run
 from brats3d.errors import ArrayError, GridError, NoCasesError, OptionError, OutputExistsError, SpaceError
-from brats3d.evaluate import evaluate_case, evaluate_cases, score_pairs
+from brats3d.evaluate import EvaluationSettings, evaluate_case, evaluate_cases, score_pairs
 from brats3d.evaluate import scored_folders as evaluate_command
 from brats3d.evaluate.__main__ import main
 from brats3d.geometry import Grid, to_stored
@@ -261,7 +261,7 @@ def test_a_stopped_evaluation_goes_on(
         file.write('{"case": "cut o')  # as a kill may leave it
     monkeypatch.setattr(score_pairs, "evaluate_pair", count)
     with pytest.raises(OutputExistsError, match=r"scorings.*protocol was 'casewise', now 'brats2021'"):
-        evaluate_cases(*folders, out=out, protocol="brats2021")
+        evaluate_cases(*folders, out=out, settings=EvaluationSettings(protocol="brats2021"))
     found = evaluate_cases(*folders, out=out)
     assert scored == [SECOND]
     assert found.kept == (FIRST,)
@@ -362,25 +362,21 @@ def test_bad_options_end_with_2_and_write_nothing(
     assert files_of(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "words"),
-    [
+def test_values_of_another_kind_are_refused_by_name() -> None:
+    for option, value, words in (
         ("other_grid", "resmaple", "did you mean 'resample'"),
         ("other_grid", None, "refuse, resample, voxelwise"),
         ("against", "other", "['other']"),
         ("against", Path("other"), "['other']"),
         ("tolerances", 2.0, "[2.0]"),
-        ("cases", [FIRST], "RUN/split.json:test"),
-    ],
-)
-def test_values_of_another_kind_are_refused_by_name(
-    folders: tuple[Path, Path], tmp_path: Path, option: str, value: Any, words: str
-) -> None:
-    with pytest.raises(OptionError) as refused:
-        evaluate_cases(*folders, out=tmp_path / "out", **{option: value})
-    assert f"{option} is " in str(refused.value)
-    assert words in str(refused.value)
-    assert files_of(tmp_path / "out") == []
+    ):
+        asked: dict[str, Any] = {option: value}
+        with pytest.raises(OptionError) as refused:
+            EvaluationSettings(**asked)
+        assert f"{option} is " in str(refused.value)
+        assert words in str(refused.value)
+    with pytest.raises(OptionError, match=r"task of brats2023 is 'GLA' .did you mean 'GLI'"):
+        EvaluationSettings(protocol="all", task="GLA")
 
 
 def test_the_command_prints_every_case_and_the_means(

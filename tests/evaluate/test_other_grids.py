@@ -15,7 +15,7 @@ from brats3d import images
 from brats3d.cases import Case, Facts
 from brats3d.console import run
 from brats3d.errors import GridError
-from brats3d.evaluate import evaluate_cases
+from brats3d.evaluate import EvaluationSettings, evaluate_cases
 from brats3d.evaluate.__main__ import main
 from brats3d.evaluate.grids import says_nothing
 from brats3d.evaluate.label_files import LabelFile, Side
@@ -108,7 +108,7 @@ def test_resampling_brings_a_mirrored_mask_back(folders: tuple[Path, Path], tmp_
     refused = evaluate_cases(*folders, out=tmp_path / "out")
     assert list(refused.scores) == [SECOND]
     assert "--other-grid resample" in refused.refused[FIRST]
-    found = evaluate_cases(*folders, out=tmp_path / "out", other_grid="resample", force=True)
+    found = evaluate_cases(*folders, out=tmp_path / "out", force=True, settings=EvaluationSettings(other_grid="resample"))
     assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
 
 

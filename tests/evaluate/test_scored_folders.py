@@ -13,7 +13,7 @@ from two_cases import FIRST, GRID, SECOND, SHAPE, expected, files_of, label, wri
 from brats3d import images
 from brats3d.cases import Facts
 from brats3d.errors import OptionError
-from brats3d.evaluate import evaluate_case, evaluate_cases, summarise_scores
+from brats3d.evaluate import EvaluationSettings, evaluate_case, evaluate_cases, summarise_scores
 from brats3d.geometry import Grid, to_stored
 from brats3d.regions import LABEL_SETS, convert_label
 from brats3d.store import CaseHeader, summarise, write_case
@@ -24,7 +24,7 @@ def test_scores_are_those_of_the_arrays_and_stand_in_the_table(
     folders: tuple[Path, Path], tmp_path: Path, protocol: str
 ) -> None:
     out = tmp_path / "new" / "scores"
-    found = evaluate_cases(*folders, out=out, protocol=protocol)
+    found = evaluate_cases(*folders, out=out, settings=EvaluationSettings(protocol=protocol))
     assert found.of() == {FIRST: expected(0, protocol), SECOND: expected(1, protocol)}
     assert files_of(out) == ["lesions.csv", "report.html", "scores.csv", "summary.json"]
     rows = list(csv.reader((out / "scores.csv").read_text(encoding="utf-8").splitlines()))
@@ -121,7 +121,10 @@ def test_each_side_is_read_in_its_own_label_set(folders: tuple[Path, Path], tmp_
     assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
     assert found.label_sets[FIRST] == ("L23", "L17")
     (predictions / "predictions.json").unlink()
-    assert evaluate_cases(predictions, references, out=tmp_path / "said", label_set="L23").scores == found.scores
+    assert (
+        evaluate_cases(predictions, references, out=tmp_path / "said", settings=EvaluationSettings(label_set="L23")).scores
+        == found.scores
+    )
 
 
 def test_labels_of_one_folder_that_say_different_things_stop_the_evaluation(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -131,8 +134,10 @@ def test_labels_of_one_folder_that_say_different_things_stop_the_evaluation(fold
     with pytest.raises(OptionError, match=rf"{references}: .*--reference-label-set NAME"):
         evaluate_cases(predictions, references, out=tmp_path / "out")
     with pytest.raises(OptionError, match=rf"{predictions}: .*--label-set NAME"):
-        evaluate_cases(predictions, references, out=tmp_path / "out", reference_label_set="L17")
-    told = evaluate_cases(predictions, references, out=tmp_path / "out", label_set="L23", reference_label_set="L23")
+        evaluate_cases(predictions, references, out=tmp_path / "out", settings=EvaluationSettings(reference_label_set="L17"))
+    told = evaluate_cases(
+        predictions, references, out=tmp_path / "out", settings=EvaluationSettings(label_set="L23", reference_label_set="L23")
+    )
     assert list(told.refused) == [FIRST, SECOND]
     assert f"{FIRST}_seg.nii.gz: the label of {FIRST} holds the values [0, 1, 2, 4]" in told.refused[FIRST]
     assert f"{SECOND}.nii.gz: the label holds [4], which L23 [0, 1, 2, 3] does not know" in told.refused[SECOND]
@@ -141,9 +146,11 @@ def test_labels_of_one_folder_that_say_different_things_stop_the_evaluation(fold
 def test_options_and_records_must_agree(folders: tuple[Path, Path], tmp_path: Path) -> None:
     predictions, references = folders
     write_list(predictions, {FIRST: "L17", SECOND: "L17"})
-    found = evaluate_cases(predictions, references, out=tmp_path / "out", label_set="L23")
+    found = evaluate_cases(predictions, references, out=tmp_path / "out", settings=EvaluationSettings(label_set="L23"))
     assert "the prediction is recorded as L17, --label-set says L23; leave the option out" in found.refused[FIRST]
-    named = evaluate_cases(predictions, references, out=tmp_path / "out2", reference_label_set="LMSD")
+    named = evaluate_cases(
+        predictions, references, out=tmp_path / "out2", settings=EvaluationSettings(reference_label_set="LMSD")
+    )
     assert "--reference-label-set LMSD" in named.refused[FIRST]
 
 
@@ -209,7 +216,9 @@ def test_references_in_a_store_are_compared_on_the_grid_of_their_source(folders:
         images.write(folders[0] / f"{case}.nii.gz", label(number), Grid(SHAPE, affine))
     found = evaluate_cases(folders[0], store, out=tmp_path / "out")
     assert found.of() == {FIRST: expected(0), SECOND: expected(1)}
-    contradicted = evaluate_cases(folders[0], store, out=tmp_path / "out2", reference_label_set="L23")
+    contradicted = evaluate_cases(
+        folders[0], store, out=tmp_path / "out2", settings=EvaluationSettings(reference_label_set="L23")
+    )
     assert "the reference is recorded as L17, --reference-label-set says L23" in contradicted.refused[FIRST]
 
 
@@ -217,7 +226,7 @@ def test_a_store_that_does_not_record_the_label_set_needs_the_option(folders: tu
     store = store_of(tmp_path / "store", GRID.affine, label_set=None)
     silent = evaluate_cases(folders[0], store, out=tmp_path / "out")
     assert f"the store does not record the label set of {FIRST}; give it with --reference-label-set" in silent.refused[FIRST]
-    told = evaluate_cases(folders[0], store, out=tmp_path / "out2", reference_label_set="L17")
+    told = evaluate_cases(folders[0], store, out=tmp_path / "out2", settings=EvaluationSettings(reference_label_set="L17"))
     assert told.of()[FIRST] == expected(0)
 
 
@@ -230,8 +239,7 @@ def test_a_damaged_case_of_a_store_is_refused_and_others_go_on(folders: tuple[Pa
 
 
 def test_only_cases_asked_for_are_scored(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    (tmp_path / "ids.txt").write_text(f"{SECOND}\nBraTS2021_09999\n")
-    found = evaluate_cases(*folders, out=tmp_path / "out", cases=str(tmp_path / "ids.txt"))
+    found = evaluate_cases(*folders, out=tmp_path / "out", cases=[SECOND, "BraTS2021_09999"])
     assert list(found.scores) == [SECOND]
     assert list(found.refused) == ["BraTS2021_09999"]
     assert "neither" in found.refused["BraTS2021_09999"]

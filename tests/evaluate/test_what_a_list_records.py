@@ -16,7 +16,7 @@ from two_cases import FIRST, GRID, SECOND, expected, label, write_list
 
 from brats3d import images
 from brats3d.errors import CaseError
-from brats3d.evaluate import evaluate_cases
+from brats3d.evaluate import EvaluationSettings, evaluate_cases
 from brats3d.evaluate.__main__ import main
 from brats3d.evaluate.find_labels import find_labels
 from brats3d.evaluate.label_files import Side
@@ -131,7 +131,7 @@ def test_labels_are_read_by_the_content_that_the_list_gives(folders: Folders, tm
     for region, mine, theirs in (("WT", (1, 2), (1, 2, 4)), ("TC", (2,), (1, 4))):
         a, b = np.isin(mask, mine), np.isin(reference, theirs)
         assert found[region].dice == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum())), region
-    refused = evaluate_cases(*folders, out=tmp_path / "other", label_set="L17").refused[FIRST]
+    refused = evaluate_cases(*folders, out=tmp_path / "other", settings=EvaluationSettings(label_set="L17")).refused[FIRST]
     assert "recorded as L17" in refused
 
 
@@ -140,7 +140,7 @@ def test_a_region_without_probabilities_is_named_in_log_summary_and_report(
 ) -> None:
     write_probabilities(folders[0], ("WT",))
     with caplog.at_level(logging.WARNING):
-        evaluation = evaluate_cases(*folders, out=tmp_path / "out", calibration=True)
+        evaluation = evaluate_cases(*folders, out=tmp_path / "out", settings=EvaluationSettings(calibration=True))
     assert evaluation.of() == {case: {"WT": expected(i)["WT"]} for i, case in enumerate((FIRST, SECOND))}
     summary = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
     assert {region: row["ece"] for region, row in summary["calibration"].items()} == pytest.approx({"WT": 0.15})
@@ -179,7 +179,7 @@ def test_regions_that_the_model_does_not_give_are_no_misses(
         folder.mkdir()
         nib.save(nib.Nifti1Image(array, GRID.affine), folder / f"{case}.nii.gz")
     write_list(masks, {case: "L24"}, regions=list(model))
-    found = evaluate_cases(masks, references, out=tmp_path / "out", protocol=protocol)
+    found = evaluate_cases(masks, references, out=tmp_path / "out", settings=EvaluationSettings(protocol=protocol))
     assert {p: list(rows) for p, rows in found.scores[case].items()} == {s.protocol: scored for s in found.scorings}
     whole = [np.isin(array, (1, 2, 3)) for array in (mask, reference)]
     by_hand = 2 * (whole[0] & whole[1]).sum() / (whole[0].sum() + whole[1].sum())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from brats3d import images
-from brats3d.evaluate import evaluate_cases
+from brats3d.evaluate import EvaluationSettings, evaluate_cases
 from brats3d.predict import PredictionSettings, predict_cases
 
 pytest.importorskip("keras")
@@ -43,7 +43,7 @@ def test_they_are_continued_and_scored(tmp_path: Path) -> None:
 
 
 def test_they_are_scored_as_before(tmp_path: Path) -> None:
-    evaluate_cases(VERSION_1 / "masks", VERSION_1 / "store", out=tmp_path, calibration=True)
+    evaluate_cases(VERSION_1 / "masks", VERSION_1 / "store", out=tmp_path, settings=EvaluationSettings(calibration=True))
     found, expected = (
         list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         for path in (tmp_path / "scores.csv", VERSION_1 / "masks_scores.csv")

@@ -23,8 +23,9 @@ from stored_content import stored_content
 
 from brats3d.console import run
 from brats3d.errors import OptionError, OutputExistsError
+from brats3d.parallel import Sharing
 from brats3d.phantom import write_cohort
-from brats3d.preprocess import build_store
+from brats3d.preprocess import StoreSettings, build_store
 from brats3d.preprocess.__main__ import main
 from brats3d.store import describe_store, open_store, verify_file
 
@@ -156,9 +157,10 @@ def test_a_refusal_that_is_accepted_is_a_warning(tmp_path: Path, cohort: dict, c
         code, out, _ = command("--force", "--json", "--accept", *accepted)
         assert code == 0
         assert "t2 and flair are the same image" in json.loads(out)["warnings"][NAMES[0]][0]
+    with pytest.raises(OptionError, match=r"codec is 'blosc'.*expected one of: zstd, gzip"):
+        StoreSettings(codec="blosc")
     with pytest.raises(OptionError, match=r"accept is 'copid' \(did you mean 'copied'\?\)"):
-        build_store(tmp_path / "source", out=tmp_path / "other", accept=["skull,copid"])
-    assert not (tmp_path / "other").exists()
+        StoreSettings(accept=["skull,copid"])
 
 
 def test_a_mask_of_the_whole_tumour_is_warned_of(tmp_path: Path, cohort: dict, command: Callable) -> None:
@@ -200,7 +202,7 @@ def test_one_case_coded_otherwise_is_told(tmp_path: Path, make_phantoms: Callabl
     label = np.asanyarray(image.dataobj)
     swapped = np.array([0, 2, 1, 3, 4], np.uint8)[label]
     path.write_bytes(gzip.compress(nib.Nifti1Image(swapped, image.affine).to_bytes(), 1))
-    report = build_store(source, out=tmp_path / "store", label_set="L17")
+    report = build_store(source, out=tmp_path / "store", settings=StoreSettings(label_set="L17"))
     told = {name for name, sentences in report.warnings.items() if any("coded differently" in s for s in sentences)}
     assert told == {odd.name}
 
@@ -221,7 +223,7 @@ def test_a_label_that_fits_its_name_is_in_doubt_where_others_beside_it_do_not(
     recode(3, third)
     store = tmp_path / "store"
     for shard in ("1/3", None, None):  # the first without the others
-        report = build_store(tmp_path / "source", out=store, shard=shard)
+        report = build_store(tmp_path / "source", out=store, sharing=Sharing(shard=shard))
         said = {name: [w for w in sentences if "under such names" in w] for name, sentences in report.warnings.items()}
         assert {name: len(sentences) for name, sentences in said.items() if sentences} == ({NAMES[0]: 1} if doubted else {})
         assert list(report.refused) == ([NAMES[2]] if 4 not in third.values() and shard is None else [])
@@ -231,7 +233,7 @@ def test_a_label_that_fits_its_name_is_in_doubt_where_others_beside_it_do_not(
     if not doubted:
         return
     assert all(word in said[NAMES[0]][0] for word in ("read as L17", NAMES[2], "LPED or LMSD", "--label-set NAME --force"))
-    report = build_store(tmp_path / "source", out=store, label_set="LMSD", force=True)
+    report = build_store(tmp_path / "source", out=store, settings=StoreSettings(label_set="LMSD"), force=True)
     assert list(report.refused) == [NAMES[1]]  # which holds a 4
     with open_store(store)[NAMES[0]] as case:
         assert (case.label_set, report.warnings.get(NAMES[0], ())) == ("LMSD", ())
@@ -266,7 +268,7 @@ def test_a_cluster_makes_what_one_process_makes(
 ) -> None:
     cohort[NAMES[0]]["t2"].write_bytes(b"")
     monkeypatch.chdir(tmp_path)  # the workers are elsewhere
-    report = build_store("source", out="by cluster", scheduler=cluster)
+    report = build_store("source", out="by cluster", sharing=Sharing(scheduler=cluster))
     alone = build_store("source", out="alone")
     assert report.as_dict() == alone.as_dict() | {"store": "by cluster", "refused": report.refused}
     assert report.refused.keys() == alone.refused.keys() == {NAMES[0]}
@@ -350,7 +352,7 @@ def test_a_second_call_goes_on_where_the_first_stopped(
         (["--cases", "gone.txt"], "gone.txt: cannot be read"),
         (["--workers", "0"], "workers is 0; expected"),
         (["--label-set", "L71"], "label set is 'L71'.*expected one of: L12"),
-        (["--codec", "blosc"], "codec is 'blosc'.*expected one of: zstd, gzip"),
+        (["--shard", "3/2"], "shard is '3/2'; expected I/N"),
     ],
 )
 def test_options_that_cannot_be_used(
@@ -358,9 +360,8 @@ def test_options_that_cannot_be_used(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ids.txt").write_text(f"{NAMES[0]}\nBraTS2021_0000\n")
-    asked = {a.removeprefix("--").replace("-", "_"): int(b) if b.isdigit() else b for a, b in [options]}
     with pytest.raises(OptionError, match=says) as caught:
-        build_store(tmp_path / "source", out=tmp_path / "store", **asked)
+        main(["source", "--out", "store", *options])
     assert caught.value.exit_code == 2
     assert not (tmp_path / "store").exists()
 
@@ -375,8 +376,7 @@ def test_another_label_set_needs_another_store(tmp_path: Path, cohort: dict, com
 
 def test_what_is_odd_is_said_again_when_a_run_goes_on(tmp_path: Path, cohort: dict, command: Callable) -> None:
     cohort[NAMES[3]]["t1ce"].unlink()
-    (tmp_path / "ids.txt").write_text(f"{NAMES[3]}\n{NAMES[0]}\n")
-    first = build_store(tmp_path / "source", out=tmp_path / "store", cases=str(tmp_path / "ids.txt"))
+    first = build_store(tmp_path / "source", out=tmp_path / "store", cases=[NAMES[3], NAMES[0]])
     again = build_store(tmp_path / "source", out=tmp_path / "store")
     assert again.kept == (NAMES[0], NAMES[3])
     (sentence,) = again.warnings[NAMES[3]]
@@ -390,15 +390,14 @@ def test_what_is_odd_is_said_again_when_a_run_goes_on(tmp_path: Path, cohort: di
 def test_a_case_added_later_is_compared_with_the_stored_ones(tmp_path: Path, make_phantoms: Callable[[int], Path]) -> None:
     heads = make_phantoms(6)
     names = sorted(path.name for path in heads.iterdir() if path.is_dir())
-    (tmp_path / "ids.txt").write_text("\n".join(names[:5]))
-    before = build_store(heads, out=tmp_path / "store", cases=str(tmp_path / "ids.txt"))
+    before = build_store(heads, out=tmp_path / "store", cases=names[:5])
     assert "coded differently" not in str(before.warnings)
     (tmp_path / "later").mkdir()
     last = next((heads / names[5]).glob("*seg.nii.gz"))
     image = nib.load(last)
     nib.save(nib.Nifti1Image(np.array([0, 4, 2, 0, 1], np.uint8)[np.asanyarray(image.dataobj)], image.affine), last)
     (heads / names[5]).rename(tmp_path / "later" / names[5])
-    report = build_store(tmp_path / "later", out=tmp_path / "store", label_set="L17")
+    report = build_store(tmp_path / "later", out=tmp_path / "store", settings=StoreSettings(label_set="L17"))
     outliers = [case for case, said in report.warnings.items() if "is coded differently from the cohort" in " ".join(said)]
     assert (report.written, outliers) == ((names[5],), [names[5]])
 
@@ -411,7 +410,7 @@ def test_a_stored_case_that_stands_out_beside_later_ones_is_named(tmp_path: Path
     nib.save(nib.Nifti1Image(np.array([0, 4, 2, 0, 1], np.uint8)[np.asanyarray(image.dataobj)], image.affine), label)
     (tmp_path / "first").mkdir()
     (heads / names[0]).rename(tmp_path / "first" / names[0])
-    build_store(tmp_path / "first", out=tmp_path / "store", label_set="L17")
+    build_store(tmp_path / "first", out=tmp_path / "store", settings=StoreSettings(label_set="L17"))
     report = build_store(heads, out=tmp_path / "store")
     assert "coded differently from the cohort" in " ".join(report.warnings[names[0]])
 
@@ -537,16 +536,12 @@ def test_the_command_takes_all_cores_and_the_function_one(
     tmp_path: Path, cohort: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A spawned process runs a caller's script again, so that only the command can know that this does no harm."""
-    asked: list[int | None] = []
-
-    def count(workers: int | None, items: int) -> int:
-        asked.append(workers)
-        return 1
-
-    monkeypatch.setattr("brats3d.preprocess.store_building.worker_count", count)
-    assert run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "by command"), "--quiet"]) == 0
+    asked: list[str] = []
+    monkeypatch.setattr("brats3d.parallel.core_count", lambda: asked.append("all cores") or 1)
     build_store(tmp_path / "source", out=tmp_path / "by function")
-    assert asked == [None, 1]
+    assert asked == []
+    assert run(main, [str(tmp_path / "source"), "--out", str(tmp_path / "by command"), "--quiet"]) == 0
+    assert set(asked) == {"all cores"}
 
 
 def test_a_file_in_the_stores_place(tmp_path: Path, cohort: dict) -> None:
@@ -634,7 +629,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_two_workers_write_what_one_writes(tmp_path: Path, cohort: dict) -> None:
     for workers in (1, 2):
-        report = build_store(tmp_path / "source", out=tmp_path / f"by{workers}", workers=workers)
+        report = build_store(tmp_path / "source", out=tmp_path / f"by{workers}", sharing=Sharing(workers))
         assert report.written == tuple(NAMES)
     for file in files(1, 2, 3, 4):
         assert stored_content(tmp_path / "by1" / file) == stored_content(tmp_path / "by2" / file)
@@ -646,7 +641,7 @@ def test_the_real_cases_are_stored_as_they_are(tmp_path: Path, real_data: Path) 
     """Voxels against nibabel's, label volumes against the table in a README beside the cases, where there is one."""
     source, store, readme = real_data / "brats", tmp_path / "store", real_data / "README.md"
     names = sorted(p.name for p in source.iterdir() if p.is_dir())
-    report = build_store(source, out=store, workers=2)
+    report = build_store(source, out=store, sharing=Sharing(workers=2))
     assert (report.written, report.refused) == (tuple(names), {})
     table = {}
     for line in readme.read_text(encoding="utf-8").splitlines() if readme.is_file() else []:

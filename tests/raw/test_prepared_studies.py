@@ -12,6 +12,8 @@ from heads_made import GRID, MIDDLE, Head, make_head, rigid, scan_grid, scanned
 
 from brats3d.errors import CaseError, ImageError, OptionError, OutputExistsError
 from brats3d.images import Volume
+from brats3d.parallel import Sharing
+from brats3d.preprocess import RawSettings
 from brats3d.preprocess.prepared_study import prepared_study, study_sources, whole_where_enough
 from brats3d.preprocess.raw_building import build_raw_store
 from brats3d.raw import RawStudy, choose_series, find_studies, make_atlas, prepare_study, study_figure
@@ -150,8 +152,8 @@ def test_a_folder_of_studies_becomes_a_store(folder: Path, tmp_path: Path) -> No
     nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.int16), np.eye(4)), other / "b_t1.nii.gz")
     atlas = tmp_path / "atlas.nii.gz"
     nib.save(nib.Nifti1Image(make_head(5).stripped["t1"], GRID.affine), atlas)
-    given = {"out": tmp_path / "STORE", "atlas": atlas, "brain": "atlas"}
-    report = build_raw_store(source, **given, pictures=tmp_path / "pictures")
+    given, store = RawSettings(atlas=atlas, brain="atlas"), tmp_path / "STORE"
+    report = build_raw_store(source, out=store, settings=replace(given, pictures=tmp_path / "pictures"))
     assert (report.written, report.kept) == (("pat1",), ())
     assert "two series for t1, 'a_t1.nii.gz' (nothing) and 'b_t1.nii.gz'" in report.refused["nothing"]
     assert report.missing == {"pat1": ("t1ce", "t2", "flair")}
@@ -161,12 +163,10 @@ def test_a_folder_of_studies_becomes_a_store(folder: Path, tmp_path: Path) -> No
     with open_store(tmp_path / "STORE")["pat1"] as case:
         assert case.grid.shape == (240, 240, 155)
         np.testing.assert_array_equal(case.grid.affine, [[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]])
-    ids = tmp_path / "ids.txt"
-    ids.write_text("pat1\n")
     with pytest.raises(OutputExistsError, match="all 1 cases"):
-        build_raw_store(source, **given, cases=str(ids))
+        build_raw_store(source, out=store, cases=["pat1"], settings=given)
     with pytest.raises(OutputExistsError, match=r"pat1\.h5 was .*\(codec was 'zstd', now 'gzip'\)"):
-        build_raw_store(source, **given, codec="gzip")
+        build_raw_store(source, out=store, settings=replace(given, codec="gzip"))
 
 
 def test_a_study_is_refused_by_name_where_a_program_gives_up(tmp_path: Path) -> None:
@@ -187,8 +187,9 @@ def test_a_study_is_refused_by_name_where_a_program_gives_up(tmp_path: Path) -> 
 def test_a_file_where_pictures_should_be(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.ones((9, 9, 9), np.int16), np.eye(4)), tmp_path / "a_t1.nii.gz")
     (tmp_path / "pictures").write_text("mine")
+    settings = RawSettings(brain="atlas", pictures=tmp_path / "pictures")
     with pytest.raises(OutputExistsError, match="pictures is a file; expected .* --pictures"):
-        build_raw_store(tmp_path, out=tmp_path / "STORE", brain="atlas", pictures=tmp_path / "pictures")
+        build_raw_store(tmp_path, out=tmp_path / "STORE", settings=settings)
     assert not (tmp_path / "STORE").exists()
 
 
@@ -198,10 +199,11 @@ def test_each_job_of_an_array_takes_its_studies(tmp_path: Path) -> None:
         (tmp_path / "source" / name).mkdir(parents=True)
         nib.save(nib.Nifti1Image(np.ones((5, 6, 7), np.int16), np.eye(4)), tmp_path / "source" / name / "x_t1.nii.gz")
     for shard, asked in (("1/2", ["p1", "p3"]), ("2/2", ["p2"])):
-        report = build_raw_store(tmp_path / "source", out=tmp_path / "STORE", brain="atlas", shard=shard)
+        settings, sharing = RawSettings(brain="atlas"), Sharing(shard=shard)
+        report = build_raw_store(tmp_path / "source", out=tmp_path / "STORE", settings=settings, sharing=sharing)
         assert list(report.refused) == asked
     with pytest.raises(OptionError, match="accept is 'skul'"):
-        build_raw_store(tmp_path / "source", out=tmp_path / "STORE", accept=["skul"])
+        RawSettings(accept=["skul"])
 
 
 def test_two_series_alike_end_the_case(tmp_path: Path) -> None:

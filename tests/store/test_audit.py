@@ -201,10 +201,10 @@ def test_the_command_ends_with_3_where_there_is_a_leak(store: Path, tmp_path: Pa
     assert told["duplicates"] == [{"case_a": "patient 0", "case_b": "renamed", "correlation": 1.0, "mirrored": False}]
 
 
-def test_copies_are_listed_without_a_split(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        run(main, [str(store), "--duplicates", "--quiet", "--workers", "1", "--cases", "patient 0", "renamed", "lonely"]) == 0
-    )
+def test_copies_are_listed_without_a_split(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ids.txt").write_text("patient 0\nrenamed\nlonely\n")
+    options = ["--duplicates", "--quiet", "--workers", "1", "--cases", str(tmp_path / "ids.txt")]
+    assert run(main, [str(store), *options]) == 0
     *_, pair, total = capsys.readouterr().out.splitlines()
     assert pair.split("  ")[:1] == ["patient 0"]
     assert "the volumes are the same scans (correlation 1.00)" in pair

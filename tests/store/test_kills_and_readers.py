@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from brats3d.phantom import write_cohort
-from brats3d.preprocess import build_store
+from brats3d.preprocess import StoreSettings, build_store
 from brats3d.store import PreparedCase, Store, open_store, pack_store, verify_file, write_case
 from brats3d.store.merge import content_digest
 
@@ -79,7 +79,7 @@ def test_a_store_killed_at_random_moments_is_the_undisturbed_one_in_the_end(
 ) -> None:
     """Without ``--force`` a run goes on where the last one died, with it all begins anew over the older files."""
     began = time.perf_counter()
-    build_store(scans, out=tmp_path / "undisturbed", label_set="L17")
+    build_store(scans, out=tmp_path / "undisturbed", settings=StoreSettings(label_set="L17"))
     seconds = time.perf_counter() - began
     store = tmp_path / "store"
     command = [str(scans), "--out", str(store), "--workers", "1", *OPTIONS, *options]
@@ -109,7 +109,7 @@ def test_a_command_with_workers_is_killed_and_given_again(tmp_path: Path, scans:
     for name in set(os.listdir(store)) - set(hidden(store)):
         verify_file(store / name)
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
-    build_store(scans, out=tmp_path / "undisturbed", label_set="L17")
+    build_store(scans, out=tmp_path / "undisturbed", settings=StoreSettings(label_set="L17"))
     assert hidden(store) == []
     assert digests(store) == digests(tmp_path / "undisturbed")
 
@@ -117,9 +117,8 @@ def test_a_command_with_workers_is_killed_and_given_again(tmp_path: Path, scans:
 @pytest.mark.slow
 def test_what_dead_runs_left_is_removed_also_beside_finished_cases(tmp_path: Path, scans: Path) -> None:
     """Of two runs that filled one store, one died while it wrote a case that the other had finished."""
-    (tmp_path / "two.txt").write_text("Phantom_000\nPhantom_001\n")
     store = tmp_path / "store"
-    build_store(scans, out=store, cases=str(tmp_path / "two.txt"), label_set="L17")
+    build_store(scans, out=store, cases=["Phantom_000", "Phantom_001"], settings=StoreSettings(label_set="L17"))
     host, dead = socket.gethostname(), subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     leftover = store / f".Phantom_000.{host}-{dead.pid}.h5"
@@ -130,8 +129,8 @@ def test_what_dead_runs_left_is_removed_also_beside_finished_cases(tmp_path: Pat
     ]
     for path in (leftover, *others):
         path.touch()
-    (tmp_path / "three.txt").write_text("Phantom_000\nPhantom_001\nPhantom_002\n")
-    report = build_store(scans, out=store, cases=str(tmp_path / "three.txt"), label_set="L17")
+    asked = ["Phantom_000", "Phantom_001", "Phantom_002"]
+    report = build_store(scans, out=store, cases=asked, settings=StoreSettings(label_set="L17"))
     assert (report.written, report.kept) == (("Phantom_002",), ("Phantom_000", "Phantom_001"))
     assert sorted(hidden(store)) == sorted(path.name for path in others)
 

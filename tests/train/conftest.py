@@ -14,7 +14,7 @@ from brats3d.phantom import write_cohort
 from brats3d.preprocess import build_store
 
 TINY: dict[str, Any] = {
-    "network.options": "{base_filters=2, depth=2, segmentation_levels=1}",
+    "network.options": {"base_filters": 2, "depth": 2, "segmentation_levels": 1},
     "data.patch_size": [8, 8, 8],
     "data.spacing_mm": 7.5,
     "data.batches": 10,
@@ -30,8 +30,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten phantoms of 32 × 32 × 21 voxels."""
     folder = tmp_path_factory.mktemp("phantoms")
     write_cohort(folder / "scans", cases=10, shape=(32, 32, 21), seed=0)
-    build_store(folder / "scans", out=folder / "store", workers=1)
+    build_store(folder / "scans", out=folder / "store")
     return folder / "store"
+
+
+def as_text(value: Any) -> str:
+    """Return a value as it is written on a command line."""
+    return "{" + ", ".join(f"{k}={v}" for k, v in value.items()) + "}" if isinstance(value, dict) else str(value)
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +44,7 @@ def arguments(store: Path) -> Callable[..., list[str]]:
     """Return the arguments of a tiny run: its folder, and the settings that differ from `TINY`."""
 
     def arguments_of(out: Path, settings: dict[str, Any]) -> list[str]:
-        listed = [f"{key}={value}" for key, value in {**TINY, **settings}.items()]
+        listed = [f"{key}={as_text(value)}" for key, value in {**TINY, **settings}.items()]
         return [str(store), "--out", str(out), "--recipe", "cpu_small", "--quiet", "--settings", *listed]
 
     return arguments_of
@@ -47,14 +52,13 @@ def arguments(store: Path) -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def train(store: Path) -> Callable[..., Any]:
-    """Run `train_model` in this process: on the settings that differ from `TINY`, or going on where there are none."""
+    """Run `train_model` in this process: on the settings that differ from `TINY`, or continuing if there are none."""
     from brats3d.train import train_model
 
-    def train_tiny(out: Path, settings: dict[str, Any] | None = None, *, asked: tuple[str, ...] = (), **more: Any) -> Any:
+    def train_tiny(out: Path, settings: dict[str, Any] | None = None, *, asked: Any = None, **more: Any) -> Any:
         if settings is None:
             return train_model(store, out=out, resume=True, settings=asked, **more)
-        listed = tuple(f"{key}={value}" for key, value in {**TINY, **settings}.items())
-        return train_model(store, out=out, recipe="cpu_small", settings=listed, **more)
+        return train_model(store, out=out, recipe="cpu_small", settings={**TINY, **settings}, **more)
 
     return train_tiny
 

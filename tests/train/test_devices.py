@@ -28,6 +28,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from pathlib import Path
 from brats3d.console import run
+from brats3d.console.values import key_values
 from brats3d.errors import OptionError
 from brats3d.models import load_model
 from brats3d.store import open_store
@@ -53,7 +54,7 @@ def stop(*_):
 
 settings = runs["dropped"][runs["dropped"].index("--settings") + 1:]
 try:
-    train_model(sys.argv[2], out="stopped", recipe="cpu_small", settings=tuple(settings), progress=stop)
+    train_model(sys.argv[2], out="stopped", recipe="cpu_small", settings=key_values("settings", settings), progress=stop)
 except KeyboardInterrupt:
     train_model(sys.argv[2], out="stopped", resume=True)
 
@@ -61,7 +62,7 @@ import numpy as np
 from brats3d.patches import BatchSettings, Learnt, plan_patches
 plan = plan_patches(open_store(sys.argv[2]), list(open_store(sys.argv[2])), BatchSettings(), Learnt())
 pair = pick_devices(2)
-half = change_recipe(read_recipe("two/recipe.toml"), ["network.options.dropout=0.5"])
+half = change_recipe(read_recipe("two/recipe.toml"), {"network.options.dropout": 0.5})
 with pair.scope():
     learning = learning_network(half, 4, plan.target, pair)
 sample = tf.constant(np.random.default_rng(0).normal(size=(1, 8, 8, 8, 4)).astype("float32"))

@@ -8,8 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from brats3d.console.values import key_values
 from brats3d.errors import OptionError
 from brats3d.patches import Augmentation, BatchSettings
 from brats3d.train import Recipe, change_recipe, read_recipe, shipped_recipes
@@ -130,7 +132,7 @@ def test_a_label_set_goes_into_the_recipe_by_content(tmp_path: Path) -> None:
     assert tomllib.loads(recipe.to_toml())["label_set"]["tissues"] == {"1": "rim", "5": "middle"}
     assert change_recipe(recipe, ['label_set=""', "regions=WT"]).label_set is None
     named = Recipe(regions=("RC",), label_set="L24")
-    assert parse_recipe(named.to_toml(), "named") == named == change_recipe(Recipe(), ["regions=RC", "label_set=L24"])
+    assert parse_recipe(named.to_toml(), "named") == named == change_recipe(Recipe(), {"regions": "RC", "label_set": "L24"})
 
 
 def test_an_empty_recipe_is_the_default() -> None:
@@ -246,11 +248,13 @@ def value(recipe: Recipe, address: str) -> Any:
     ],
 )
 def test_settings_change_one_key_and_no_other(setting: str, expected: Any) -> None:
+    """As the command takes them, and as Python does."""
     before = read_recipe("cpu_small")
-    after = change_recipe(before, [setting])
+    after = change_recipe(before, key_values("settings", [setting]))
     address = setting.split("=")[0].strip()
     assert value(after, address) == expected
     assert type(value(after, address)) is type(expected)
+    assert change_recipe(before, {address: asdict(expected) if isinstance(expected, Augmentation) else expected}) == after
     old, new = tomllib.loads(before.to_toml()), tomllib.loads(after.to_toml())
     section, _, key = address.partition(".")
     key = key.split(".")[0]
@@ -260,68 +264,76 @@ def test_settings_change_one_key_and_no_other(setting: str, expected: Any) -> No
     assert after != before
 
 
+def test_settings_may_be_of_numpy() -> None:
+    settings = {"training.epochs": np.int64(7), "data.patch_size": np.array([16, 32, 48]), "optimiser.ema": np.float32(0.5)}
+    changed = change_recipe(read_recipe("cpu_small"), settings)
+    assert (changed.training.epochs, changed.data.patch_size, changed.optimiser.ema) == (7, (16, 32, 48), 0.5)
+    assert parse_recipe(changed.to_toml(), "again") == changed
+
+
 def test_thresholds_follow_the_regions_unless_they_differ() -> None:
     recipe = read_recipe("cpu_small")
     for base in (recipe, recipe.resolved()):
-        changed = change_recipe(base, ["regions=WT,TC"])
+        changed = change_recipe(base, {"regions": ["WT", "TC"]})
         assert changed.resolved().prediction.thresholds == (0.5, 0.5)
-        lower = change_recipe(base, ["prediction.thresholds=0.25", "regions=WT"])
+        lower = change_recipe(base, {"prediction.thresholds": 0.25, "regions": "WT"})
         assert lower.resolved().prediction.thresholds == (0.25,)
     assert recipe.resolved().prediction.thresholds == (0.5, 0.5, 0.5)
     assert replace(recipe, regions=("WT",)).resolved().prediction.thresholds == (0.5,)
-    several = change_recipe(recipe, ["prediction.thresholds=0.25,0.5,0.75"])
+    several = change_recipe(recipe, {"prediction.thresholds": (0.25, 0.5, 0.75)})
     assert several.resolved().prediction.thresholds == (0.25, 0.5, 0.75)
     with pytest.raises(OptionError, match=r"prediction.thresholds is \[0.25, 0.5, 0.75\]; .* one per region: WT"):
-        change_recipe(several, ["regions=WT"])
+        change_recipe(several, {"regions": ["WT"]})
     with pytest.raises(OptionError, match=r"loss.options.weights is \[1, 2, 3\]; .* one per channel: WT"):
-        change_recipe(recipe, ["loss.options.weights=1,2,3", "regions=WT"])
+        change_recipe(recipe, {"loss.options.weights": [1, 2, 3], "regions": "WT"})
 
 
-def test_settings_are_a_list() -> None:
-    with pytest.raises(OptionError, match=r"settings is 'training.epochs=3'; expected a list"):
-        change_recipe(read_recipe("cpu_small"), "training.epochs=3")
+def test_settings_are_a_mapping() -> None:
+    for wrong in (["training.epochs=3"], "training.epochs=3", None, 5):
+        with pytest.raises(OptionError, match=r"settings is .*; expected a mapping") as refusal:
+            change_recipe(read_recipe("cpu_small"), wrong)
+        assert repr(wrong) in str(refusal.value)
 
 
 def test_a_setting_of_several_lines_is_no_two_settings() -> None:
     with pytest.raises(OptionError, match="epochs = '3.*seed=4'"):
-        change_recipe(read_recipe("cpu_small"), ["training.epochs=3\nseed=4"])
+        change_recipe(read_recipe("cpu_small"), key_values("settings", ["training.epochs=3\nseed=4"]))
 
 
-def test_later_settings_win_and_none_changes_nothing() -> None:
-    recipe = read_recipe("cpu_small")
-    assert change_recipe(recipe, []) == recipe
-    assert change_recipe(recipe, ["training.epochs=3", "training.epochs=4"]).training.epochs == 4
+def test_no_settings_change_nothing() -> None:
+    assert change_recipe(read_recipe("cpu_small"), {}) == read_recipe("cpu_small")
 
 
 @pytest.mark.parametrize(
-    ("setting", "sentence"),
+    ("setting", "value", "sentence"),
     [
-        ("epochs=3", "setting 'epochs=3' does not say the section of 'epochs'; expected training.epochs"),
-        ("name=sgd", "expected network.name or loss.name or optimiser.name or schedule.name"),
-        ("training.epochs", "setting 'training.epochs' is not of the form key=value or section.key=value"),
-        ("training.epochs=", "setting 'training.epochs=' is not of the form"),
-        ("=3", "setting '=3' is not of the form"),
-        ("training.=3", "setting 'training.=3' is not of the form"),
-        ("region=WT", "the section of 'region=WT' is 'region' (did you mean 'regions'?)"),
-        ("label_set=L99", "label set is 'L99'"),
-        ("regions=WT,WT", "regions is ['WT', 'WT']"),
-        ("regions=[]", "regions is []"),
-        ("regions=3", "regions = [3]"),
-        ("regions.WT=3", "goes into regions, which is ['WT', 'TC', 'ET']; expected a table"),
-        ("data=3", "[data] is 3; expected a table of keys"),
-        ("trainin.epochs=3", "the section of 'trainin.epochs=3' is 'trainin' (did you mean 'training'?)"),
-        ("training.epoch=3", "unknown key 'epoch' (did you mean 'epochs'?)"),
-        ("training.epochs=abc", "has epochs = 'abc'; expected a value such as 300"),
-        ("training.epochs=-1", "training.epochs is -1; expected a whole number from 1"),
-        ("training.epochs.more=5", "setting 'training.epochs.more=5' goes into epochs, which is 28; expected a table"),
-        ("data.patch_size.x=3", "goes into patch_size, which is [48, 64, 48]; expected a table"),
-        ("data.patch_size=[48, 64, 40]", "data.patch_size is (48, 64, 40); the network's stride is 16"),
-        ("network.options.filters=4", "network isensee2017 has an unknown key 'filters'"),
+        ("epochs", 3, "setting 'epochs' does not say the section of 'epochs'; expected training.epochs"),
+        ("name", "sgd", "expected network.name or loss.name or optimiser.name or schedule.name"),
+        ("", 3, "setting '' is not of the form key or section.key"),
+        ("training.", 3, "setting 'training.' is not of the form"),
+        (("training", "epochs"), 3, "setting ('training', 'epochs') is not of the form"),
+        ("region", "WT", "the section of 'region' is 'region' (did you mean 'regions'?)"),
+        ("label_set", "L99", "label set is 'L99'"),
+        ("regions", ["WT", "WT"], "regions is ['WT', 'WT']"),
+        ("regions", [], "regions is []"),
+        ("regions", 3, "regions = [3]"),
+        ("regions.WT", 3, "goes into regions, which is ['WT', 'TC', 'ET']; expected a table"),
+        ("data", 3, "[data] is 3; expected a table of keys"),
+        ("trainin.epochs", 3, "the section of 'trainin.epochs' is 'trainin' (did you mean 'training'?)"),
+        ("training.epoch", 3, "unknown key 'epoch' (did you mean 'epochs'?)"),
+        ("training.epochs", "abc", "has epochs = 'abc'; expected a value such as 300"),
+        ("training.epochs", None, "has epochs = None; expected a value such as 300"),
+        ("training.epochs", -1, "training.epochs is -1; expected a whole number from 1"),
+        ("training.epochs.more", 5, "setting 'training.epochs.more' goes into epochs, which is 28; expected a table"),
+        ("data.patch_size.x", 3, "goes into patch_size, which is [48, 64, 48]; expected a table"),
+        ("data.patch_size", [48, 64, 40], "data.patch_size is (48, 64, 40); the network's stride is 16"),
+        ("network.options.filters", 4, "network isensee2017 has an unknown key 'filters'"),
     ],
 )
-def test_settings_that_cannot_be_used(setting: str, sentence: str) -> None:
+def test_settings_that_cannot_be_used(setting: Any, value: Any, sentence: str) -> None:
+    recipe = change_recipe(read_recipe("cpu_small"), {"training.epochs": 28, "data.patch_size": (48, 64, 48)})
     with pytest.raises(OptionError) as refusal:
-        change_recipe(change_recipe(read_recipe("cpu_small"), ["training.epochs=28", "data.patch_size=[48,64,48]"]), [setting])
+        change_recipe(recipe, {setting: value})
     assert sentence in str(refusal.value)
 
 

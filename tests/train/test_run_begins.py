@@ -39,7 +39,8 @@ OTHERS = [
     (["--fold", "1"], ["training.fold was 0, now 1"]),
     (["--recipe", "isensee2017"], ["data.patch_size", "training.epochs was 4", "optimiser.learning_rate"]),
     (["--recipe", "isensee2017", "--settings", "optimiser.learning_rate=1e-4"], ["training.epochs was 4"]),
-    (["--precision", "mixed_bfloat16"], ["training.precision was 'float32', now 'mixed_bfloat16'"]),
+    (["--settings", "training.fold=1"], ["training.fold was 0, now 1"]),
+    (["--settings", "training.precision=mixed_bfloat16"], ["training.precision was 'float32', now 'mixed_bfloat16'"]),
     (["--settings", "training.epochs=9"], ["training.epochs was 4, now 9)"]),
     (["--settings", "optimiser.learning_rate=1e-4", "training.epochs=9"], ["(training.epochs was 4, now 9)"]),
 ]
@@ -58,7 +59,7 @@ def test_resuming_with_other_options_is_exit_code_2_and_names_each(
 
 @pytest.fixture
 def chosen(plain: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Store, recipe, folder and whether to resume, of each run that would begin or go on."""
+    """Store, recipe, folder and whether to resume, of each run that would begin or continue."""
     calls: list[Any] = []
 
     def stand_in(store: Path, recipe: Any, folder: RunFolder, progress: Any, *, resume: bool) -> Any:
@@ -92,13 +93,30 @@ def test_a_resumed_run_may_ask_for_another_rate(
 def test_the_recipe_of_a_run_repeats_it(plain: Any, train: Train, store: Path, tmp_path: Path, chosen: list[Any]) -> None:
     from brats3d.train import train_model
 
-    train(tmp_path / "first", {**PLAIN, "loss.options": "{weights=[1,2,3]}"}, fold=3, seed=7)
+    train(tmp_path / "first", {**PLAIN, "loss.options": {"weights": [1, 2, 3]}}, fold=3, seed=7)
     (tmp_path / "recipe.toml").write_text(chosen[0][1].to_toml())
-    train_model(store, out=tmp_path / "again", recipe=str(tmp_path / "recipe.toml"))
+    train_model(store, out=tmp_path / "again", recipe=tmp_path / "recipe.toml")
     assert chosen[1][1] == chosen[0][1]
     assert (chosen[1][1].training.fold, chosen[1][1].training.seed) == (3, 7)
     train_model(store, out=tmp_path / "other", recipe=str(tmp_path / "recipe.toml"), fold=1)
     assert chosen[2][1].training.fold == 1
+    train_model(store, out=tmp_path / "third", recipe=chosen[0][1], settings={"training.seed": 7}, seed=7)
+    assert chosen[3][1] == chosen[0][1]
+
+
+def test_what_train_model_does_not_take(store: Path, tmp_path: Path) -> None:
+    from brats3d.train import train_model
+
+    for given, words in (
+        ({"fold": 2, "settings": {"training.fold": 1}}, ("fold is 2", "training.fold = 1")),
+        ({"seed": 0, "settings": {"training.seed": 3}}, ("seed is 0", "training.seed = 3")),
+        ({"settings": ["training.epochs=3"]}, ("settings is ['training.epochs=3']", "mapping")),
+        ({"recipe": 7}, ("recipe is 7", "cpu_small")),
+    ):
+        with pytest.raises(OptionError) as refusal:
+            train_model(store, out=tmp_path / "run", **given)
+        assert all(word in str(refusal.value) for word in words)
+    assert not (tmp_path / "run").exists()
 
 
 def test_where_there_is_no_run_there_is_nothing_to_resume(

@@ -92,13 +92,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_a_lower_rate_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(PatchDataset, "__getitem__", spoiled)
         with pytest.raises(
-            HealthError, match="the loss of epoch 3 is nan; go on from the last state with --resume and a lower"
+            HealthError, match="the loss of epoch 3 is nan; continue from the last state with --resume and a lower"
         ):
             train(folder, settings)
     assert sorted(p.name for p in (folder / "checkpoint").iterdir()) == ["state-00001.h5", "state-00002.h5"]
     assert not (folder / "last.keras").exists(), "epoch 3 is validated, but not where its loss is no number"
     assert "ERROR the run ended: the loss of epoch 3 is nan" in (folder / "run.log").read_text(encoding="utf-8")
-    result = train(folder, asked=("optimiser.learning_rate=1e-3",))
+    result = train(folder, asked={"optimiser.learning_rate": 1e-3})
     assert result.epochs == 4
     assert [float(r["learning_rate"]) for r in rows(folder / "log.csv")] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3], rel=1e-6)
     assert "the recipe's learning rate is 0.001 from here on; it was 0.01" in (folder / "run.log").read_text(encoding="utf-8")
@@ -124,15 +124,15 @@ def test_a_run_in_mixed_float16_resumes_exactly_and_saves_float32(train: Train, 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "stopped", MIXED, precision="mixed_float16", progress=stop_after_one)
+        train(tmp_path / "stopped", {**MIXED, "training.precision": "mixed_float16"}, progress=stop_after_one)
     assert "WARNING the run was stopped (KeyboardInterrupt)" in (tmp_path / "stopped" / "run.log").read_text(encoding="utf-8")
     train(tmp_path / "stopped")
-    train(tmp_path / "undisturbed", MIXED, precision="mixed_float16")
+    train(tmp_path / "undisturbed", {**MIXED, "training.precision": "mixed_float16"})
     assert_the_same_run(tmp_path / "stopped", tmp_path / "undisturbed", epochs=2)
     assert policies(tmp_path / "stopped") == {"float32"}
 
 
 def test_a_run_in_mixed_bfloat16_saves_float32(train: Train, tmp_path: Path) -> None:
-    train(tmp_path / "run", {**MIXED, "training.epochs": 1}, precision="mixed_bfloat16")
+    train(tmp_path / "run", {**MIXED, "training.epochs": 1, "training.precision": "mixed_bfloat16"})
     assert read_recipe(str(tmp_path / "run" / "recipe.toml")).training.precision == "mixed_bfloat16"
     assert policies(tmp_path / "run") == {"float32"}

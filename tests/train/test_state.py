@@ -162,7 +162,7 @@ def test_it_says_which_state_is_damaged_and_which_is_used(two_states: Path, capl
     state.load_state(two_states)
     (said,) = caplog.messages
     assert re.fullmatch(
-        r"damaged training states are passed over \(state-00002\.h5: .*\); going on from state-00001\.h5\.", said
+        r"damaged training states are passed over \(state-00002\.h5: .*\); continuing from state-00001\.h5\.", said
     )
 
 
@@ -182,7 +182,7 @@ def test_what_a_kill_leaves_behind_is_no_state(two_states: Path) -> None:
 
 
 def test_no_state_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no training state to go on from \(no state files\); leave --resume out to begin"):
+    with pytest.raises(ModelError, match=r"no training state to continue from \(no state files\); leave --resume out to start"):
         state.load_state(tmp_path / "checkpoint")
 
 
@@ -191,7 +191,7 @@ def test_states_that_are_all_broken_are_refused_by_name(two_states: Path) -> Non
     with h5py.File(two_states / "state-00002.h5", "r+") as file:
         file.attrs["schema"] = 7
     with pytest.raises(
-        ModelError, match=r"\(state-00002.h5: .*schema 7, expected 2.*; state-00001.h5: .*\); begin the run anew with another"
+        ModelError, match=r"\(state-00002.h5: .*schema 7, expected 2.*; state-00001.h5: .*\); start over with another"
     ):
         state.load_state(two_states)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,15 @@ pytestmark = pytest.mark.network
 
 ONE = devices.Devices(("cpu:0",))
 TARGET = RegionTarget(("WT", "TC", "ET"), LABEL_SETS["L17"])
-TINY = ("network.options={base_filters=2, depth=2, segmentation_levels=1}", "data.patch_size=[8,8,8]", "data.batch_size=1")
+TINY = {
+    "network.options": {"base_filters": 2, "depth": 2, "segmentation_levels": 1},
+    "data.patch_size": (8, 8, 8),
+    "data.batch_size": 1,
+}
 
 
-def recipe(*settings: str) -> Recipe:
-    return change_recipe(Recipe(), [*TINY, *settings])
+def recipe(settings: dict[str, Any] | None = None) -> Recipe:
+    return change_recipe(Recipe(), {**TINY, **(settings or {})})
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,15 +43,15 @@ def fused(network: keras.Model) -> bool:
 @pytest.mark.parametrize(
     ("settings", "on", "expected"),
     [
-        ((), ONE, True),
-        (("data.batch_size=2",), ONE, False),
-        (("data.batch_size=2",), devices.Devices(("cpu:0", "cpu:1")), True),
-        ((), devices.Devices(("gpu:0",)), False),
-        (("training.precision=mixed_bfloat16",), ONE, False),
+        ({}, ONE, True),
+        ({"data.batch_size": 2}, ONE, False),
+        ({"data.batch_size": 2}, devices.Devices(("cpu:0", "cpu:1")), True),
+        ({}, devices.Devices(("gpu:0",)), False),
+        ({"training.precision": "mixed_bfloat16"}, ONE, False),
     ],
 )
-def test_norms_are_fused_where_each_cpu_sees_one_sample(settings: tuple[str, ...], on: devices.Devices, expected: bool) -> None:
-    learning = networks.learning_network(recipe(*settings), 4, TARGET, on)
+def test_norms_are_fused_where_each_cpu_sees_one_sample(settings: dict[str, Any], on: devices.Devices, expected: bool) -> None:
+    learning = networks.learning_network(recipe(settings), 4, TARGET, on)
     assert fused(learning) == expected
     assert learning.layers[-1].name == "logits"
     assert not learning.jit_compile
@@ -54,7 +59,7 @@ def test_norms_are_fused_where_each_cpu_sees_one_sample(settings: tuple[str, ...
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_both_networks_begin_with_the_same_weights(precision: str) -> None:
-    chosen = recipe(f"training.precision={precision}", "training.seed=3")
+    chosen = recipe({"training.precision": precision, "training.seed": 3})
     learning, stock = networks.learning_network(chosen, 4, TARGET, ONE), networks.stock_network(chosen, 4, TARGET)
     assert keras.config.dtype_policy().name == "float32"
     assert learning.get_layer("enc0_a_conv").dtype_policy.name == precision
@@ -64,14 +69,14 @@ def test_both_networks_begin_with_the_same_weights(precision: str) -> None:
 
 
 def test_the_recipes_seed_decides_the_weights() -> None:
-    first, other = (networks.stock_network(recipe(f"training.seed={seed}"), 4, TARGET).get_weights() for seed in (0, 3))
+    first, other = (networks.stock_network(recipe({"training.seed": seed}), 4, TARGET).get_weights() for seed in (0, 3))
     assert all(not np.array_equal(a, b) for a, b in zip(first, other, strict=True) if a.ndim == 5)
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_averages_are_what_is_validated_and_saved(precision: str, ema: float) -> None:
-    chosen = recipe(f"training.precision={precision}", f"optimiser.ema={ema}")
+    chosen = recipe({"training.precision": precision, "optimiser.ema": ema})
     learning, stock = networks.learning_network(chosen, 4, TARGET, ONE), networks.stock_network(chosen, 4, TARGET)
     optimiser = getattr(learning.optimizer, "inner_optimizer", learning.optimizer)
     assert (type(optimiser) is type(learning.optimizer)) == (precision == "float32")
@@ -86,8 +91,8 @@ def test_the_averages_are_what_is_validated_and_saved(precision: str, ema: float
     assert all(np.array_equal(a, b) for a, b in zip(stock.get_weights(), expected, strict=True))
 
 
-def rates(*settings: str, steps: list[int]) -> list[float]:
-    optimiser = networks._optimiser(recipe("optimiser.learning_rate=0.01", "data.batches=10", *settings))
+def rates(settings: dict[str, Any], steps: list[int]) -> list[float]:
+    optimiser = networks._optimiser(recipe({"optimiser.learning_rate": 0.01, "data.batches": 10, **settings}))
     found = []
     for step in steps:
         optimiser.iterations.assign(step)
@@ -96,19 +101,19 @@ def rates(*settings: str, steps: list[int]) -> list[float]:
 
 
 def test_the_rate_follows_the_schedule() -> None:
-    assert rates("schedule.name=constant", steps=[0, 500]) == pytest.approx([0.01, 0.01])
-    assert rates("schedule.name=plateau", steps=[0, 500]) == pytest.approx([0.01, 0.01])
-    falling = rates("schedule.name=exponential", "schedule.decay=0.9", steps=[0, 9, 10, 35])
+    assert rates({"schedule.name": "constant"}, [0, 500]) == pytest.approx([0.01, 0.01])
+    assert rates({"schedule.name": "plateau"}, [0, 500]) == pytest.approx([0.01, 0.01])
+    falling = rates({"schedule.name": "exponential", "schedule.decay": 0.9}, [0, 9, 10, 35])
     assert falling == pytest.approx([0.01, 0.01, 0.009, 0.01 * 0.9**3])
-    poly = rates("schedule.name=poly", "schedule.power=0.9", "training.epochs=4", steps=[0, 10, 39, 40])
+    poly = rates({"schedule.name": "poly", "schedule.power": 0.9, "training.epochs": 4}, [0, 10, 39, 40])
     assert poly == pytest.approx([0.01, 0.01 * 0.75**0.9, 0.01 * (1 / 40) ** 0.9, 0])
 
 
 @pytest.mark.parametrize("decay", [None, 0.0, 0.5])
 @pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD")])
 def test_the_optimiser_is_the_one_of_the_recipe(name: str, kind: str, decay: float | None) -> None:
-    given = () if decay is None else (f"optimiser.weight_decay={decay}",)
-    optimiser = networks._optimiser(recipe(f"optimiser.name={name}", *given))
+    given = {} if decay is None else {"optimiser.weight_decay": decay}
+    optimiser = networks._optimiser(recipe({"optimiser.name": name, **given}))
     config = optimiser.get_config()
     assert type(optimiser).__name__ == kind
     assert (config["weight_decay"] or 0.0, config["use_ema"]) == (decay or 0.0, False)
