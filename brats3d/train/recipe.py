@@ -178,10 +178,10 @@ SECTIONS: Mapping[str, type] = MappingProxyType({
 class Recipe(Learnt):
     """Everything that decides a run, besides the cases.
 
+    What is learnt (``regions``, ``output``, ``label_set``) are the fields of `patches.Learnt`; the regions are also those that
+    are scored during training.
+
     Attributes:
-        regions: what is learnt, in order; with exclusive labels, what is scored during training.
-        output: ``regions`` or ``labels``; see `patches.Learnt`.
-        label_set: whose regions and labels are meant; None is the cases' own.
         network: which network.
         data: what a batch is.
         augmentation: how patches are changed.
