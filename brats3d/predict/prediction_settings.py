@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from brats3d.errors import OptionError, check_option, check_range, check_wholes
 from brats3d.models import WINDOWS
-from brats3d.regions import LabelSet, find_label_set
+from brats3d.regions import LabelSet, LabelSetLike, find_label_set
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class PredictionSettings:
         OptionError: no such label set or window, or a number that cannot be.
     """
 
-    label_set: str | Path | LabelSet | None = None
+    label_set: LabelSetLike | None = None
     probabilities: bool = False
     submission: bool = False
     flips: Sequence[int] | None = None

@@ -16,7 +16,7 @@ from brats3d import images
 from brats3d.cases import load_split
 from brats3d.evaluate import evaluate_cases
 from brats3d.phantom import make_phantom, phantom_grid
-from brats3d.preprocess import build_store
+from brats3d.preprocess import StoreSettings, build_store
 
 pytest.importorskip("keras")
 pytestmark = [pytest.mark.network, pytest.mark.slow]
@@ -109,7 +109,7 @@ def test_what_is_learnt_goes_the_whole_way(name: str, scans: dict[str, Path], tm
 
     row = ROWS[name]
     coding = OWN if row.coding == "two" else row.coding
-    build_store(scans[row.coding], out=tmp_path / "store", label_set=coding)
+    build_store(scans[row.coding], out=tmp_path / "store", settings=StoreSettings(label_set=coding))
     run = tmp_path / "run"
     result = train_model(tmp_path / "store", out=run, recipe="cpu_small", settings={**TINY, **row.settings})
     card = load_model(run / "best.keras").card
