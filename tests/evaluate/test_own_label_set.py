@@ -100,6 +100,11 @@ def test_from_a_manifest_to_scores(folder: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(case.label_patch((0, 0, 0), SHAPE), reference())
     assert merge_stores(merge_from, [folder / "store"]).kept == ("one", "two")
 
+    asked = [folder / "scans", "--out", folder / "asked", "--label-set"]
+    assert call(preprocess, *asked, folder / "scans/sets/clinic.toml") == 0
+    with open_store(folder / "asked")["two"] as case:
+        assert case.coding == own
+    assert call(preprocess, *asked, folder / "other.json") == call(preprocess, *asked, "L12") == 2
     words = [folder / "masks", folder / "store", "--out", out, "--label-set", folder / "scans/sets/clinic.toml"]
     assert call(evaluate, *words) == 0
     rows = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
