@@ -22,6 +22,7 @@ from brats3d.scores import (
     Scoring,
     case_failures,
     case_scores,
+    find_task,
     other_reading,
     scored_regions,
     unscored_regions,
@@ -171,7 +172,7 @@ def evaluate_pair(pair: Pair) -> CaseResult:
     _check_meanings(f"{pair.prediction.path} and {pair.reference.path}", *codings)
     arrays = mine.volume.array, theirs.volume.array
     spacing = theirs.volume.grid.spacing_mm
-    usual = {scoring.protocol: scored_regions(scoring, *codings) for scoring in pair.scorings}
+    usual = {scoring.protocol: _scored(scoring, pair, codings) for scoring in pair.scorings}
     told = {protocol: _told(pair, codings[0], regions) for protocol, regions in usual.items()}
     scores = {
         scoring.protocol: case_scores(
@@ -201,6 +202,18 @@ def evaluate_pair(pair: Pair) -> CaseResult:
         other_reading(*arrays, label_set=codings[0], reference_label_set=codings[1]),
         untold,
     )
+
+
+def _scored(scoring: Scoring, pair: Pair, codings: tuple[LabelSet, LabelSet]) -> tuple[str, ...]:
+    """Return the regions to score: the protocol's usual ones, and those that the model has learnt besides, such as RC.
+
+    The tasks of a challenge score what the challenge did, and nothing else.
+    """
+    usual, model = scored_regions(scoring, *codings), pair.prediction.model
+    if model is None or model.kind != "regions" or find_task(scoring.protocol, scoring.task) is not None:
+        return usual
+    learnt = [region for region in model.channels or () if all(region in coding.regions for coding in codings)]
+    return tuple(dict.fromkeys((*usual, *learnt)))
 
 
 def _told(pair: Pair, coding: LabelSet, regions: Sequence[str]) -> tuple[str, ...]:

@@ -48,14 +48,12 @@ class Row:
         settings: of the recipe.
         channels: channel → the value that it paints, in the order of painting.
         united: region → its values.
-        protocol: one that scores the regions.
     """
 
     coding: str
     settings: dict[str, Any]
     channels: dict[str, int]
     united: dict[str, Sequence[int]]
-    protocol: Any = "casewise"
 
 
 BRATS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
@@ -67,7 +65,6 @@ ROWS = {
         {"regions": ["WT", "ET", "RC"]},
         {"WT": 2, "ET": 3, "RC": 4},
         {"WT": (1, 2, 3), "ET": (3,), "RC": (4,)},
-        "brats2024",
     ),
     "exclusive labels": Row(
         "L17", {"output": "labels", "loss.name": "dice_ce", "loss.options": {}}, {"0": 0, "1": 1, "2": 2, "4": 4}, BRATS
@@ -121,7 +118,7 @@ def test_what_is_learnt_goes_the_whole_way(name: str, scans: dict[str, Path], tm
     cases = f"{run}/split.json:test"
     asked = PredictionSettings(probabilities=True)
     predict_cases(run / "best.keras", [tmp_path / "store"], out=tmp_path / "masks", cases=cases, settings=asked)
-    evaluate_cases(tmp_path / "masks", tmp_path / "store", out=tmp_path / "scores", cases=cases, protocol=row.protocol)
+    evaluate_cases(tmp_path / "masks", tmp_path / "store", out=tmp_path / "scores", cases=cases)
     with (tmp_path / "scores" / "scores.csv").open() as stream:
         scored = {(line["case"], line["region"]): float(line["dice"]) for line in csv.DictReader(stream)}
     for case in load_split(run / "split.json").folds[0].test:
