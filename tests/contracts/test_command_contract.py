@@ -74,7 +74,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     save_model(made.path / "model.keras", build_model(card.network, **card.network_options), card)
     for part in ("run", "demo"):
         (made.path / part).mkdir()
-    (made.path / "run" / "best.keras").write_text("somebody's work")
+    for part in ("recipe.toml", "best.keras"):
+        (made.path / "run" / part).write_text("somebody's work")
     (made.path / "demo" / "scans").mkdir()
     (made.path / "demo" / "scans" / "scan").write_text("somebody's work")
     (made.path / "demo" / "demo.json").write_text('{"made_by": "brats3d.demo"}')

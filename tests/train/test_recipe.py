@@ -101,9 +101,12 @@ def test_one_number_stands_for_three_axes() -> None:
     one, three = (parse_recipe(f"[data]\nspacing_mm = {text}", "here").data for text in ("2", "[2, 2.0, 2]"))
     assert one == three == BatchSettings(spacing_mm=2)
     assert parse_recipe("", "here").data.spacing_mm == (1, 1, 1)
-    changed = change_recipe(Recipe(), ["data.spacing_mm=1,1,5", "network.options.strides=2,2,1", "data.patch_size=16,16,1"])
+    thick = {"data.spacing_mm": (1, 1, 5), "network.options.strides": (2, 2, 1), "data.patch_size": (16, 16, 1)}
+    changed = change_recipe(Recipe(), thick)
+    text = ["data.spacing_mm=1,1,5", "network.options.strides=2,2,1", "data.patch_size=16,16,1"]
+    assert change_recipe(Recipe(), key_values("settings", text)) == changed
     assert (changed.data.spacing_mm, changed.network.options) == ((1, 1, 5), {"strides": (2, 2, 1)})
-    assert change_recipe(changed, ["data.spacing_mm=3.5"]).data.spacing_mm == (3.5, 3.5, 3.5)
+    assert change_recipe(changed, {"data.spacing_mm": 3.5}).data.spacing_mm == (3.5, 3.5, 3.5)
     for wrong in ("[1, 1]", "[1, 1, 0]", '["1", 1, 1]', "true"):
         with pytest.raises(OptionError, match="spacing_mm"):
             parse_recipe(f"[data]\nspacing_mm = {wrong}", "here")
@@ -130,7 +133,7 @@ def test_a_label_set_goes_into_the_recipe_by_content(tmp_path: Path) -> None:
     again = parse_recipe(recipe.to_toml(), "again").resolved()
     assert again == recipe
     assert tomllib.loads(recipe.to_toml())["label_set"]["tissues"] == {"1": "rim", "5": "middle"}
-    assert change_recipe(recipe, ['label_set=""', "regions=WT"]).label_set is None
+    assert change_recipe(recipe, {"label_set": None, "regions": "WT"}).label_set is None
     named = Recipe(regions=("RC",), label_set="L24")
     assert parse_recipe(named.to_toml(), "named") == named == change_recipe(Recipe(), {"regions": "RC", "label_set": "L24"})
 

@@ -163,7 +163,7 @@ def test_a_file_in_the_place_of_the_folder_is_one_sentence(
     (tmp_path / "file").write_text("somebody's work")
     assert run(main, arguments(tmp_path / out, PLAIN)) == 2
     said = capsys.readouterr().err.strip()
-    assert str(tmp_path / out) in said
+    assert str(tmp_path / "file") in said
     assert said.startswith("error: ")
     assert "\n" not in said
     assert (tmp_path / "file").read_text(encoding="utf-8") == "somebody's work"

@@ -14,7 +14,13 @@ pytest.importorskip("keras")
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 SETTINGS = {
-    "network.options": "{base_filters=2, depth=2, segmentation_levels=1, kernel_size=[3, 3, 1], strides=[2, 2, 1]}",
+    "network.options": {
+        "base_filters": 2,
+        "depth": 2,
+        "segmentation_levels": 1,
+        "kernel_size": (3, 3, 1),
+        "strides": (2, 2, 1),
+    },
     "data.patch_size": [16, 16, 1],
     "data.spacing_mm": [7.5, 7.5, 14.8],
     "data.batches": 2,
