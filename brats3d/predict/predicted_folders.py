@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from brats3d.cases import read_case_ids, select_ids
-from brats3d.cases.selection import CaseIds
+from brats3d.cases import CaseIds, read_case_ids, select_ids
 from brats3d.console import Progress, silent
 from brats3d.errors import check_list
 from brats3d.masks import MaskList, MaskSettings, open_mask_folder

@@ -132,7 +132,7 @@ def test_labels_are_read_by_the_content_that_the_list_gives(folders: Folders, tm
         a, b = np.isin(mask, mine), np.isin(reference, theirs)
         assert found[region].dice == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum())), region
     refused = evaluate_cases(*folders, out=tmp_path / "other", settings=EvaluationSettings(label_set="L17")).refused[FIRST]
-    assert "recorded as mine" in refused
+    assert all(words in refused for words in ("recorded as L17", "['WT', 1], ", "['WT', 2], "))
 
 
 def test_a_region_without_probabilities_is_named_in_log_summary_and_report(
