@@ -35,8 +35,10 @@ OWN = {
     "name": "two", "used_by": "a study of rims", "tissues": {"3": "rim", "9": "inside"},
     "regions": {"LESION": [3, 9], "INSIDE": [9]}, "paint": [["LESION", 3], ["INSIDE", 9]],
 }  # fmt: skip
-LABELS: dict[str, dict[int, int]] = {"L17": {}, "L24": {1: 1, 2: 2, 4: 3}, "two": {1: 9, 2: 3, 4: 3}}
-"""Label set → value of a phantom's label → value in a case of that label set. In L24 a corner of the oedema is RC."""
+LABELS: dict[str, dict[int, int]] = {"L17": {}, "without t2": {}, "L24": {1: 1, 2: 2, 4: 3}, "two": {1: 9, 2: 3, 4: 3}}
+"""Cases → value of a phantom's label → value in the cases' label set. In L24 a corner of the oedema is RC; every other case of
+those without T2 has one."""
+CODINGS = {"L17": "L17", "without t2": "L17", "L24": "L24", "two": OWN}
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,13 @@ class Row:
     """What is learnt, and the tables that it is counted again by.
 
     Attributes:
-        coding: label set of the cases.
+        cases: a key of `LABELS`.
         settings: of the recipe.
         channels: channel → the value that it paints, in the order of painting.
         united: region → its values.
     """
 
-    coding: str
+    cases: str
     settings: dict[str, Any]
     channels: dict[str, int]
     united: dict[str, Sequence[int]]
@@ -59,7 +61,9 @@ class Row:
 BRATS = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
 ROWS = {
     "three regions in another order": Row("L17", {"regions": ["ET", "TC", "WT"]}, {"WT": 2, "TC": 1, "ET": 4}, BRATS),
-    "one region": Row("L17", {"regions": ["WT"]}, {"WT": 2}, {"WT": (1, 2, 4)}),
+    "one region, of cases that may lack a modality": Row(
+        "without t2", {"regions": ["WT"], "data.may_be_absent": ["t2"]}, {"WT": 2}, {"WT": (1, 2, 4)}
+    ),
     "with a resection cavity": Row(
         "L24",
         {"regions": ["WT", "ET", "RC"]},
@@ -80,7 +84,7 @@ ROWS = {
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Label set → folder of the same phantoms, whose labels are written in it."""
+    """Key of `LABELS` → folder of the same phantoms, so labelled."""
     grid, folder = phantom_grid(SHAPE), tmp_path_factory.mktemp("scans")
     for number in range(CASES):
         phantom = make_phantom(np.random.default_rng([5, number]), SHAPE)
@@ -88,7 +92,8 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             case = folder / name / f"Phantom_{number:03d}"
             case.mkdir(parents=True)
             for modality, image in zip(("t1", "t1ce", "t2", "flair"), phantom.images, strict=True):
-                images.write(case / f"{case.name}_{modality}.nii.gz", image, grid)
+                if (name, modality, number % 2) != ("without t2", "t2", 1):
+                    images.write(case / f"{case.name}_{modality}.nii.gz", image, grid)
             label = np.array([table.get(value, value) for value in range(5)], np.uint8)[phantom.label]
             if name == "L24":
                 corner = np.argwhere(phantom.label == 2).mean(axis=0)
@@ -105,12 +110,12 @@ def test_what_is_learnt_goes_the_whole_way(name: str, scans: dict[str, Path], tm
     from brats3d.train import train_model
 
     row = ROWS[name]
-    coding = OWN if row.coding == "two" else row.coding
-    build_store(scans[row.coding], out=tmp_path / "store", settings=StoreSettings(label_set=coding))
+    build_store(scans[row.cases], out=tmp_path / "store", settings=StoreSettings(label_set=CODINGS[row.cases]))
     run = tmp_path / "run"
     result = train_model(tmp_path / "store", out=run, recipe="cpu_small", settings={**TINY, **row.settings})
     card = load_model(run / "best.keras").card
     assert set(card.channels) == set(row.channels)
+    assert card.inputs.may_be_absent == tuple(row.settings.get("data.may_be_absent", ()))
     with (run / "log.csv").open() as stream:
         (line,) = csv.DictReader(stream)
     counted = {*row.united, "mean"}
@@ -127,7 +132,7 @@ def test_what_is_learnt_goes_the_whole_way(name: str, scans: dict[str, Path], tm
             for path in (
                 tmp_path / "masks" / f"{case}.nii.gz",
                 tmp_path / "masks" / "probabilities" / f"{case}.nii.gz",
-                scans[row.coding] / case / f"{case}_seg.nii.gz",
+                scans[row.cases] / case / f"{case}_seg.nii.gz",
             )
         )
         np.testing.assert_array_equal(mask, painted(probabilities, card.channels, row))
