@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-TRAINED = '"training.epochs=4", "data.batches=20", "training.validate_every=2"'
-SHORT = '"training.epochs=2", "data.batches=3", "training.validate_every=2", "network.options.base_filters=4"'
+TRAINED = '{"training.epochs": 4, "data.batches": 20, "training.validate_every": 2}'
+SHORT = '{"training.epochs": 2, "data.batches": 3, "training.validate_every": 2, "network.options.base_filters": 4}'
 
 
 @pytest.mark.slow
