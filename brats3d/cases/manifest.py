@@ -1,9 +1,9 @@
-"""Own cases, named one by one: a CSV or JSON file that says which file is which modality of which case.
+"""Your own cases, named one by one: a CSV or JSON file that assigns files to the modalities of cases.
 
 CSV has one line per case, JSON a list of objects (or one under the key ``cases``); the keys are `KEYS`, of which only ``case``
-and one modality must be there. A path that is not absolute counts from the manifest's own folder, so that it can travel with
-its scans. A label set is the name of a known one, or the path of a file with one's own (`regions.find_label_set`). Chosen over
-patterns of file names, since nobody's names are regular to the end, and a table can be made and checked with any tool.
+and one modality are required. A relative path starts at the manifest's own folder, so that it can be moved with its scans. A
+label set is the name of a known one, or the path of a file with your own (`regions.find_label_set`). Chosen over patterns of
+file names, since names are never entirely regular, and a table can be made and checked with any tool.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEYS = (
     "case", *MODALITIES, "label", "label_set", "corpus", "patient", "timepoint", "grade", "age", "survival_days", "resection",
     "site",
 )  # fmt: skip
-"""What a manifest may say of a case."""
+"""What a manifest may record of a case."""
 
 SUFFIXES_OF_MANIFESTS = (".csv", ".json")
 _READ = {"grade": read_grade, "age": read_age, "survival_days": read_survival}
@@ -40,25 +40,25 @@ def read_manifest(path: Path | str) -> list[Case]:
         path: a ``.csv`` or ``.json`` file.
 
     Returns:
-        The cases in the file's order. Labels without a ``label_set`` are settled as those of plain names are: by values and
-        images, L17 or L23 being the likeliest.
+        The cases in the file's order. Labels without a ``label_set`` are decided like those of plain names: by values and
+        images, most likely L17 or L23.
 
     Raises:
-        OptionError: the file cannot be read, has an unknown column or none of the needed ones, names a case twice or by what
-            cannot be a file's name, names no image of a case, a file that does not exist, is no image or is another's too, or
-            a label set, corpus, grade, age or survival that cannot be one, or two label sets of one name.
+        OptionError: the file cannot be read, has an unknown column or lacks a required one, names a case twice or by
+            something that cannot be a file name, names no image of a case, a file that does not exist, is not an image or is
+            named twice, or an invalid label set, corpus, grade, age or survival, or two label sets with the same name.
     """
     path = Path(path).absolute()
     entries = _entries_of_csv(path) if path.suffix.lower() == ".csv" else _entries_of_json(path)
     if not entries:
-        raise OptionError(f"{path}: names no case; expected one a line, under a header such as case,t1,t1ce,t2,flair,label.")
+        raise OptionError(f"{path}: names no case; expected one per line, under a header such as case,t1,t1ce,t2,flair,label.")
     cases: dict[str, Case] = {}
     owners: dict[Path, str] = {}
     for where, entry in entries:
         case = _case(path, where, entry)
         if case.id.lower() in cases:
             letters = other_letter_case(cases[case.id.lower()].id, case.id)
-            raise OptionError(f"{where}: case {case.id!r} is there already; expected each case once{letters}.")
+            raise OptionError(f"{where}: case {case.id!r} occurs twice; expected each case once{letters}.")
         cases[case.id.lower()] = case
         _own(where, case, owners)
     both = two_meanings(case.coding for case in cases.values() if case.coding is not None)
@@ -71,14 +71,14 @@ def _entries_of_csv(path: Path) -> Sequence[tuple[str, Mapping[str, str]]]:
     try:
         rows = read_rows(path)
     except (OSError, ValueError) as problem:
-        raise OptionError(f"{path}: cannot be read ({problem}); expected a CSV file with a line a case.") from problem
+        raise OptionError(f"{path}: cannot be read ({problem}); expected a CSV file with one line per case.") from problem
     entries = []
     for number, row in enumerate(rows, 2):
         where, beyond = f"{path}: line {number}", row.pop("", "")
         if beyond:
             raise OptionError(
-                f"{where}: has more cells than the header ({beyond!r} is beyond it); expected as many: put a cell that holds"
-                " the separator, such as a decimal comma, in quotes."
+                f"{where}: has more cells than the header ({beyond!r} is beyond it); expected as many: quote a cell that holds"
+                " the separator, such as a decimal comma."
             )
         if any(row.values()):
             entries.append((where, {header.lower(): cell for header, cell in row.items()}))
@@ -118,12 +118,12 @@ def _check_header(where: str, header: Sequence[str]) -> None:
 def _case(path: Path, where: str, entry: Mapping[str, str]) -> Case:
     name = entry.get("case", "")
     if not name or name.startswith(".") or any(sign in name for sign in '/\\\0\n\r\t:*?"<>|'):
-        raise OptionError(f"{where}: case is {name!r}; expected a name that can be a file's, such as patient_012.")
+        raise OptionError(f"{where}: case is {name!r}; expected a valid file name, such as patient_012.")
     files = {key: _file(path, where, key, entry[key]) for key in (*MODALITIES, "label") if entry.get(key)}
     images = {m: files[m] for m in MODALITIES if m in files}
     if not images:
         raise OptionError(
-            f"{where}: names no image of case {name}; expected a file for one of {', '.join(MODALITIES)} at least."
+            f"{where}: names no image of case {name}; expected a file for at least one of {', '.join(MODALITIES)}."
         )
     if entry.get("corpus"):
         check_option(f"{where}: corpus", entry["corpus"], CORPORA)
@@ -152,7 +152,7 @@ def _case(path: Path, where: str, entry: Mapping[str, str]) -> Case:
 
 
 def _label_set(path: Path, where: str, text: str) -> LabelSet:
-    """Return the label set that a cell names: a row of the table, or a file whose path counts from the manifest's folder."""
+    """Return the label set that a cell names: a row of the table, or a file whose path starts at the manifest's folder."""
     try:
         return find_label_set(path.parent / text if Path(text).suffix.lower() in LABEL_SET_FILES else text)
     except OptionError as problem:
@@ -167,8 +167,8 @@ def _file(path: Path, where: str, key: str, text: str) -> Path:
             f" {', '.join(SUFFIXES[3:])}."
         )
     if not file.is_file():
-        beside = "" if Path(text).is_absolute() else " (paths count from the manifest's folder)"
-        raise OptionError(f"{where}: {key} is {file}, and there is no such file; correct the path{beside}.")
+        beside = "" if Path(text).is_absolute() else " (relative paths start at the manifest's folder)"
+        raise OptionError(f"{where}: {key} is {file}, which does not exist; correct the path{beside}.")
     return file
 
 
@@ -177,7 +177,7 @@ def _own(where: str, case: Case, owners: dict[Path, str]) -> None:
     for key, file in (*case.images.items(), *([("label", case.label)] if case.label else [])):
         owner = owners.setdefault(file, f"{key} of {case.id}")
         if owner != f"{key} of {case.id}":
-            raise OptionError(f"{where}: {file} is {key} of {case.id} and {owner} too; expected a file of its own for each.")
+            raise OptionError(f"{where}: {file} is {key} of {case.id} and also {owner}; expected different files.")
 
 
 def _read(where: str, key: str, text: str) -> Any:

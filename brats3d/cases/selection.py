@@ -21,15 +21,15 @@ def read_case_ids(cases: CaseIds, fold: int | None = None) -> list[str]:
     """Return the case ids that ``cases`` means.
 
     Args:
-        cases: case ids; or a text file (UTF-8 or UTF-16) with one id per line (empty lines and those after ``#`` are passed
-            over); or a split file and one of its parts, ``RUN/split.json:test``.
-        fold: fold of the split file; by default the one that the file records as its run's own.
+        cases: case ids; or a text file (UTF-8 or UTF-16) with one id per line (empty lines and comments after ``#`` are
+            ignored); or a split file and one of its parts, ``RUN/split.json:test``.
+        fold: fold of the split file; by default the one that the file records for its run.
 
     Returns:
         The ids in the order given, each once.
 
     Raises:
-        OptionError: there is no such file, part or fold, or no id, or something other than ids.
+        OptionError: there is no such file, part or fold, or no ids, or something other than ids.
     """
     if not isinstance(cases, str | Path):
         return _given(cases)
@@ -40,7 +40,7 @@ def read_case_ids(cases: CaseIds, fold: int | None = None) -> list[str]:
         return _from_split(name, part, fold)
     path = Path(text)
     if path.suffix.lower() == ".json":
-        raise OptionError(f"{text} is a split without a part; say which, such as {text}:test ({', '.join(PARTS)}).")
+        raise OptionError(f"{text} is a split without a part; name one, such as {text}:test ({', '.join(PARTS)}).")
     try:
         lines = read_text(path).splitlines()
     except (OSError, UnicodeError) as problem:
@@ -77,27 +77,27 @@ def _from_split(name: str, part: str, fold: int | None) -> list[str]:
 
 
 def select_ids(wanted: Iterable[str], available: Iterable[str], where: str) -> list[str]:
-    """Return the wanted ids as they are spelt where they exist, refusing those that are not there.
+    """Return the wanted ids in their existing spelling; refuse those that do not exist.
 
-    Letter case is ignored, with a warning, if that leaves no doubt (`match_ids`).
+    Letter case is ignored, with a warning, if that is unambiguous (`match_ids`).
 
     Args:
-        wanted: ids asked for.
+        wanted: requested ids.
         available: ids that exist.
-        where: where they exist, as the user knows it.
+        where: where they exist, in the user's terms.
 
     Returns:
-        The ids in the order asked for.
+        The ids in the requested order.
 
     Raises:
-        OptionError: an id is not there; says how many are not, and offers the nearest to the first.
+        OptionError: an id does not exist; counts those that do not, and suggests the nearest to the first.
     """
     wanted, known = list(wanted), set(available)
     matched = match_ids(wanted, known)
     absent = [i for i in wanted if i not in matched]
     if absent:
         raise OptionError(
-            f"{len(absent)} of the {len(wanted)} cases asked for are not among the {len(known)} of {where}:"
+            f"{len(absent)} of the {len(wanted)} requested cases are not among the {len(known)} of {where}:"
             f" {', '.join(absent[:5])}{nearest(absent[0], sorted(known))}."
         )
     ignored = letter_case_ignored(matched)

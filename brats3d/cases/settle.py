@@ -1,4 +1,4 @@
-"""Which coding a case's label has, or the labels of a folder have: names and values together."""
+"""Which coding a case's label has, or the labels of a folder: decided by names and values together."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def settle_label_set(
 ) -> LabelSet:
     """Return the label set of a case's label, from its names and its values together.
 
-    The names give candidates (`Case.label_sets`); those that know all values remain. Where several remain, they must put
-    each value found into the same regions; then the first is as good as any. So it is with L17 and L23, the candidates of
+    The names give candidates (`Case.label_sets`); those that know all values remain. If several remain, they must put
+    each value found into the same regions; then the first is as good as any. That holds for L17 and L23, the candidates of
     plain names: 1 and 2 mean the same in both, 4 is only in the first and 3 only in the second.
 
-    A request settles what is in doubt: plain names, values that none of the year's codings knows, several readings. It
-    cannot contradict a name that says the year while the values agree with that year. A label set of the user's own can, since
-    nobody names it by mistake; but not a manifest that says another.
+    A request settles doubts: plain names, values that none of the year's codings knows, several readings. It cannot
+    contradict a name that contains the year while the values agree with that year. A label set of the user's own can, since it
+    is never named by mistake; but it cannot contradict a manifest.
 
     Args:
         case: the case; only its names count.
         values: the values of its label.
-        requested: label set that the user asks for, or None.
+        requested: label set that the user gives, or None.
         option: the command's option for it, for messages.
 
     Returns:
@@ -44,18 +44,18 @@ def settle_label_set(
         _check_request(case, found, asked, fitting, option)
         return asked
     if not fitting:
-        way = f": say which with {option} NAME" if label_sets_with(found) else ""
+        way = f": choose one with {option} NAME" if label_sets_with(found) else ""
         raise LabelError(f"the label of {case.id} holds the values {found}, but {_expected(case)}; {fitting_sets(found)}{way}.")
     if len({_meaning(coding, found) for coding in fitting}) > 1:
         raise LabelError(
             f"the label of {case.id} holds the values {found}, which {_names(fitting, ' and ')} read differently, and names"
-            f" like {case.id} are used for both; say which it is with {option} {_names(fitting, ' or ')}."
+            f" like {case.id} are used for both; choose one with {option} {_names(fitting, ' or ')}."
         )
     return fitting[0]
 
 
 Labels = Mapping[str, tuple[Case, Collection[int]]]
-"""Case id → what its names tell, and the values of its label."""
+"""Case id → the case, with what its names say, and the values of its label."""
 
 
 def settle_together(
@@ -68,15 +68,15 @@ def settle_together(
 
     Args:
         labels: case id → the case, of which only the names count, and its label's values.
-        requested: label set that the user asks for, or None.
+        requested: label set that the user gives, or None.
         option: the command's option for it, for messages.
 
     Returns:
-        Case id → label set; or the error that refuses the label alone: a request that contradicts it, or values that
-        no label set knows, so that they say nothing of the others.
+        Case id → label set; or the error that refuses only this label: a request that contradicts it, or values that
+        no label set knows, so that they reveal nothing about the others.
 
     Raises:
-        LabelError: values contradict the names, or several label sets read them differently; says how many hold what.
+        LabelError: values contradict the names, or several label sets read them differently; counts which labels hold what.
         OptionError: the requested label set does not exist.
     """
     groups: dict[tuple[LabelSet, ...], dict[str, tuple[Case, list[int]]]] = {}
@@ -109,7 +109,7 @@ def _settle_group(
 
 
 def _doubt(group: Labels, fitting: Sequence[LabelSet], union: Sequence[int], option: str) -> str:
-    """Return as words what the labels of a group hold, what was expected, and what settles it."""
+    """Return in words what the labels of a group hold, what was expected, and what settles it."""
     names, holding = list(group), Counter(tuple(values) for _, values in group.values())
     case = next(iter(group.values()))[0]
     if fitting:
@@ -141,7 +141,7 @@ def _check_request(case: Case, found: Sequence[int], requested: LabelSet, fittin
     if requested.own and not said_by:
         return
     agreeing = {_meaning(coding, found) for coding in fitting}
-    # a mask of one value has no coding to contradict
+    # a mask with one value has no coding to contradict
     whole_tumour = not requested.own and len(requested.tissues) == 1 and set(found) <= {0, 1}
     if binds(case) and not whole_tumour and agreeing and _meaning(requested, found) not in agreeing:
         both = two_meanings([*fitting, requested])
@@ -153,13 +153,13 @@ def _check_request(case: Case, found: Sequence[int], requested: LabelSet, fittin
 
 
 def binds(case: Case) -> bool:
-    """Return whether the case's own word on its label set binds: by its name's year, or by its manifest."""
+    """Return whether what the case says about its label set is binding: by its name's year, or by its manifest."""
     row = CORPORA[case.corpus]
     return row.binding or case.coding is not None or case.label_sets != row.label_sets
 
 
 def told_by(case: Case) -> str | None:
-    """Return what says the label set of this very case: a manifest or a ``dataset.json``; None if names alone do."""
+    """Return what names the label set of this case: a manifest or a ``dataset.json``; None if only names do."""
     row = CORPORA[case.corpus]
     if case.coding is not None:
         return "the manifest"
@@ -183,11 +183,11 @@ def _expected(case: Case) -> str:
         return f"{said_by} says {codings}"
     if binds(case):
         return f"{case.corpus} labels follow {codings}"
-    return f"names like {case.id} do not tell the year; such labels are taken for {codings}"
+    return f"names like {case.id} do not contain the year; such labels are taken as {codings}"
 
 
 def _meaning(coding: LabelSet, values: Sequence[int]) -> Hashable:
-    """Return what a coding makes of values; codings of the table agree if they put them into the same of WT, TC and ET."""
+    """Return how a coding reads values; codings of the table agree if they put them into the same of WT, TC and ET."""
     if coding.own:
         return coding
     regions = coding.regions

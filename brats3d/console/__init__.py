@@ -2,7 +2,7 @@
 
 A command maps one to one onto a function: `call` builds the option parser from the function's signature and docstring, so
 option names are the names of parameters, or of the fields of its settings objects, and defaults the function's own unless a
-command says otherwise. Python takes values, the console makes them of a command line's words; `run` is the only place
+command overrides them. Python takes values, the console makes them from a command line's words; `run` is the only place
 that turns errors into exit codes. Only this room and the ``__main__`` modules write to a terminal.
 """
 

@@ -1,7 +1,7 @@
-"""Commands that do one of several things with what they are given: an option says which, a function does it.
+"""Commands that do one of several things with their input: an option chooses which, a function does it.
 
-Chosen over one function with a parameter for everything, of which each call would leave most unused, and over subcommands,
-since ``COMMAND INPUT`` alone should do what is wanted most.
+Chosen over one function with a parameter for everything, most of them unused in each call, and over subcommands, since
+``COMMAND INPUT`` alone should do the most common thing.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def call_action(
     """Call the function whose option is among the arguments, print its result, and return the exit code.
 
     Args:
-        actions: option without its dashes → what it does; under the empty name what is done without any of them.
+        actions: option without its dashes → what it does; under the empty name, what is done without any of them.
         argv: arguments, or None for the process's own.
         example: one real command line without any of them, shown by ``--help``.
         prog: name shown in the usage line.
-        defaults: as in `call`; those for which the function has no option are passed over.
+        defaults: as in `call`; those for which the function has no option are ignored.
 
     Returns:
         As `call`.
@@ -65,7 +65,7 @@ def call_action(
     name = asked[0] if asked else ""
     action = actions[name]
     if {"-h", "--help"} & set(arguments):
-        arguments = ["--help"]  # also if the value of an option is missing
+        arguments = ["--help"]  # even if the value of an option is missing
     elif name and not action.parameter:
         if f"--{name}" not in arguments:
             raise OptionError(f"--{name} takes no value; give it alone.")

@@ -1,7 +1,7 @@
-"""A command's options, read off the function it calls.
+"""A command's options, derived from the function it calls.
 
 Parameters without a default become positional arguments, keyword-only parameters without one required options, all others
-options with the function's default; a settings object becomes an option per field. Help texts come from the docstrings.
+options with the function's default; a settings object becomes one option per field. Help texts come from the docstrings.
 Chosen over a hand-written parser per command because the two then cannot disagree.
 """
 
@@ -45,12 +45,12 @@ def call(
         example: one real command line, shown by ``--help``.
         show: result → text for standard output. With ``--json`` the result's ``as_dict()`` is printed instead.
         prog: name shown in the usage line; by default the function's module, run with ``python -m``.
-        defaults: option → the command's own default, where a command may do what a function should not, such as using
+        defaults: option → the command's own default, if a command may do what a function should not, such as using
             every core.
-        names: parameter or field → option that its value is given by, if that has another name.
+        names: parameter or field → its option, if that has another name.
 
     Returns:
-        0, or 3 if the result's ``refused`` (case → sentence) is not empty, whether or not anybody read the result.
+        0, or 3 if the result's ``refused`` (case → sentence) is not empty, whether or not the result could be printed.
 
     Raises:
         OptionError: a settings object refuses a value.
@@ -84,8 +84,8 @@ def build_parser(
         function: a function with annotated parameters and a Google-style docstring.
         example: one real command line for the help text.
         prog: name shown in the usage line.
-        defaults: option → the command's own default, in place of the function's.
-        names: parameter or field → option that its value is given by, if that has another name.
+        defaults: option → the command's own default, instead of the function's.
+        names: parameter or field → its option, if that has another name.
 
     Raises:
         TypeError: two options have one name.
@@ -114,7 +114,7 @@ def _add(parser: argparse.ArgumentParser, option: Option, name: str | None) -> N
     required = option.default is REQUIRED
     flag = "--" + (name or option.name).replace("_", "-")
     if kind is bool:
-        # what may be true already, or left open, can be switched off too
+        # an option that may be true or unset by default can be switched off too
         action = "store_true" if option.default is False else argparse.BooleanOptionalAction
         parser.add_argument(flag, dest=option.name, action=action, default=option.default, help=text)
     elif option.positional and name is None:
@@ -137,13 +137,13 @@ def _add(parser: argparse.ArgumentParser, option: Option, name: str | None) -> N
 
 def _kind(hint: Any) -> tuple[Callable[[str], Any], str | None, list[Any] | None]:
     """Return (type of one value, how many as in argparse's ``nargs``, the values allowed) of an annotation."""
-    first = members(hint)[0]  # `Path | str` and the like: the first member says how the command line is read
+    first = members(hint)[0]  # `Path | str` and the like: the first member decides how the command line is read
     if typing.get_origin(first) is typing.Literal:
         values = list(typing.get_args(first))
         return type(values[0]), None, values
     if is_mapping(first):
         return str, "+", None
     if typing.get_origin(first) is not None and issubclass(typing.get_origin(first), Sequence):
-        # where None is not the empty list, the option alone is the empty list
+        # if None is not the empty list, the option alone is the empty list
         return _kind(typing.get_args(first)[0])[0], "*" if type(None) in typing.get_args(hint) else "+", None
     return (first if first in (bool, int, float, str, Path) else str), None, None

@@ -1,7 +1,7 @@
 """From an exception to an exit code: the one place where that happens.
 
 0 all done; 1 a bug; 2 it cannot start or continue; 3 some cases were refused, the rest is done; 75 stopped by SIGTERM, can be
-resumed; 130 Ctrl-C. Whatever the system refuses, with a number, is 2: its words say more than our traceback would.
+resumed; 130 Ctrl-C. A refusal by the system, with an error number, is 2: its words say more than our traceback would.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ADVICE: Mapping[int, str] = {
     errno.EPERM: PERMISSION,
     errno.EROFS: "choose a place that can be written to",
     errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space, or ask for a larger quota",
+    errno.EDQUOT: "free some space, or request a larger quota",
     errno.EFBIG: "this drive or a limit (ulimit -f) does not allow files of that size: choose another place",
     errno.EIO: "check the disk",
     errno.ENXIO: "check the disk",
@@ -61,11 +61,11 @@ ADVICE: Mapping[int, str] = {
         NETWORK,
     ),
 }  # fmt: skip
-"""What the system refuses → what the user can do about it, if we know."""
+"""Error number of a refusal by the system → what the user can do about it, if known."""
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; like KeyboardInterrupt it is no Exception, so nothing swallows it."""
+    """SIGTERM arrived; like KeyboardInterrupt it is not an Exception, so nothing swallows it."""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -73,13 +73,13 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
-    """Call a command's ``main`` and return its exit code; every error becomes a sentence on standard error.
+    """Call a command's ``main`` and return its exit code; every error becomes one sentence on standard error.
 
     Args:
         main: takes the arguments (None: the process's own) and returns an exit code.
         argv: arguments handed on.
     """
-    # TensorFlow reads this at import; its start-up lines say nothing a user could act on.
+    # TensorFlow reads this at import; its start-up lines contain nothing a user could act on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         with _catching_sigterm():
@@ -100,7 +100,7 @@ def run(main: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None 
 
 @contextmanager
 def _catching_sigterm() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated`; only a process's main thread may ask for that."""
+    """Let SIGTERM raise `Terminated`; only a process's main thread may set that."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -108,11 +108,11 @@ def _catching_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: somebody set one without Python
+        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)  # None: it was set outside Python
 
 
 def _told(problem: Exception) -> tuple[int, str]:
-    """Return the exit code of an exception and what the user is told."""
+    """Return the exit code of an exception and the message for the user."""
     if isinstance(problem, BratsError):
         return problem.exit_code, f"error: {problem}"
     if isinstance(problem, MemoryError):
@@ -134,7 +134,7 @@ def _told(problem: Exception) -> tuple[int, str]:
 
 
 def _where_to_report() -> str:
-    """Return the address that the installed package names, or who else there is."""
+    """Return the address that the installed package names, or a fallback."""
     try:
         known = metadata.metadata("brats3d")
     except metadata.PackageNotFoundError:

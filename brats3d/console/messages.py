@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def messages_on_stderr(level: int) -> Iterator[None]:
-    """Show the library's messages of a level and above, for as long as the context lasts.
+    """Show the library's messages of a level and above for the duration of the context.
 
-    The level is the handler's: a run's own log file may want more than the terminal shows.
+    The level is the handler's: a run's own log file may need more than the terminal shows.
 
     Args:
         level: as in `logging`.

@@ -1,7 +1,7 @@
-"""What a command can be told, read off its function: a parameter each, and a field each of its settings objects.
+"""A command's options, derived from its function: one per parameter, and one per field of its settings objects.
 
 A settings object is a parameter annotated with a frozen dataclass, whose default is an instance. From Python it is one value
-per topic; on a command line each of its fields is an option, and the object is made of them again, with its own checks.
+per topic; on a command line each of its fields is an option, from which the object is built, with its own checks.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Option:
         name: of the function's parameter, or of the field.
         hint: its annotation.
         default: `REQUIRED` if it has none.
-        text: what the docstring says of it.
-        positional: whether it is given by its place.
+        text: its description in the docstring.
+        positional: whether it is given by position.
         settings: the parameter whose settings object it is a field of; empty for a parameter of its own.
     """
 
@@ -44,7 +44,7 @@ class Option:
 
 
 def options_of(function: Callable[..., Any]) -> list[Option]:
-    """Return the options of a function, in the order of its parameters and their fields; progress is none.
+    """Return the options of a function, in the order of its parameters and their fields; progress is not an option.
 
     Args:
         function: with annotated parameters and Google-style docstrings, its own and those of its settings.
@@ -62,9 +62,7 @@ def options_of(function: Callable[..., Any]) -> list[Option]:
             options.append(Option(name, hints[name], parameter.default, texts.get(name, ""), positional))
     twice = [name for name, count in Counter(option.name for option in options).items() if count > 1]
     if twice:
-        raise TypeError(
-            f"{function.__name__} has more than one option {', '.join(twice)}; expected a name of its own for each."
-        )
+        raise TypeError(f"{function.__name__} has more than one option {', '.join(twice)}; expected different names.")
     return options
 
 

@@ -1,4 +1,4 @@
-"""Writing to streams whose reader may go away, as with ``| head``."""
+"""Writing to streams whose reader may close them, as with ``| head``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TextIO
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Write to a stream; where its reader went away, there is nobody to tell, and the work continues.
+    """Write to a stream; if its reader has closed it, the text is dropped and the work continues.
 
-    What is still to be written then goes nowhere: Python would otherwise fail once more as it ends.
+    Later output is discarded too: Python would otherwise fail once more as it ends.
 
     Args:
         stream: standard output or standard error.
@@ -26,7 +26,7 @@ def reader_may_leave(stream: TextIO) -> Iterator[None]:
 
 
 def say(text: str, stream: TextIO) -> None:
-    """Print a text at once, if anybody reads the stream; letters that it does not take are written as escapes."""
+    """Print a text at once, if the stream is open; letters that it cannot encode are written as escapes."""
     encoding = stream.encoding or "utf-8"
     try:
         text.encode(encoding, stream.errors or "strict")

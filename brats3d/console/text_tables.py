@@ -9,8 +9,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table as text: columns padded, numbers right-aligned, floats with three decimals, None as ``-``.
 
     Args:
-        header: a name a column.
-        rows: a sequence of as many cells a row.
+        header: one name per column.
+        rows: one sequence of as many cells per row.
 
     Returns:
         Lines joined by newlines, without a trailing one.

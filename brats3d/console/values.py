@@ -12,19 +12,19 @@ from brats3d.errors import OptionError
 
 
 def members(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union but None, or the annotation itself as the only one."""
+    """Return the members of a union except None, or the annotation itself as the only one."""
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return (hint,)
     return tuple(member for member in typing.get_args(hint) if member is not type(None))
 
 
 def is_mapping(hint: Any) -> bool:
-    """Return whether the first member of an annotation, which says how the command line is read, is a mapping."""
+    """Return whether the first member of an annotation, which decides how the command line is read, is a mapping."""
     return typing.get_origin(members(hint)[0]) is Mapping
 
 
 def key_values(option: str, words: Sequence[str]) -> dict[str, Any]:
-    """Return what words of the form ``key=value`` say; of two with one key, the later counts.
+    """Return the mapping given by words of the form ``key=value``; of two with the same key, the later counts.
 
     Args:
         option: their option, for the message.
@@ -43,7 +43,7 @@ def key_values(option: str, words: Sequence[str]) -> dict[str, Any]:
 
 
 def toml_value(text: str) -> Any:
-    """Return a value as in TOML; with bare words for text, and without the brackets of a list if it has commas.
+    """Return a value as in TOML; text may be bare words, and a list with commas may lack its brackets.
 
     A shell takes quotes away: ``regions=["WT"]`` arrives as ``regions=[WT]``.
 

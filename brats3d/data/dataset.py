@@ -1,6 +1,6 @@
 """`PatchDataset`: finished batches for anybody's ``model.fit``.
 
-Keras gets one worker always and the dataset reads ahead by itself. Measured with Keras 3.15: with several workers most
+Keras always gets one worker, and the dataset reads ahead by itself. Measured with Keras 3.15: with several workers most
 batches carry the previous epoch's number (JAX, MirroredStrategy), worker processes repeat each other's random numbers, and
 ``on_epoch_end`` also fires before the first epoch. So the epoch is set by a callback, and ``__getitem__`` may be called any
 number of times.
@@ -32,16 +32,16 @@ class PatchDataset(keras.utils.PyDataset):
     """Batches of patches from a store: images and targets, channels last.
 
     Pass ``callbacks=[dataset.epoch_setter()]`` to ``fit`` and every epoch has its own patches; without it, all epochs see the
-    same ones (one warning if they are augmented). Pass ``shuffle=False``: patches are random already, and what is read
-    ahead is the next batch in order (one warning otherwise). Batches are always full; ``len`` is their number per epoch.
+    same ones (one warning if they are augmented). Pass ``shuffle=False``: patches are random already, and only the
+    next batches in order are read ahead (one warning otherwise). Batches are always full; ``len`` is their number per epoch.
 
     Example:
         >>> train = PatchDataset("STORE", cases, patch_size=(128, 128, 128), batch_size=2)  # doctest: +SKIP
         >>> model.fit(train, epochs=100, shuffle=False, callbacks=[train.epoch_setter()])  # doctest: +SKIP
 
-    ``plan`` is what is read: its ``target`` has the names of the channels and the label set, ``modalities`` those of the
-    images. ``waited`` is the time in seconds that was spent waiting for batches; it may be set back. ``problem`` is what
-    reading a batch raised last: TensorFlow's ``fit`` raises an error of its own for it.
+    ``plan`` says what is read: its ``target`` has the names of the channels and the label set, ``modalities`` those of the
+    images. ``waited`` is the time in seconds spent waiting for batches; it may be reset. ``problem`` is the last error that
+    reading a batch raised: TensorFlow's ``fit`` raises an error of its own instead.
 
     Args:
         store: folder of a store, or an open one.
@@ -51,13 +51,13 @@ class PatchDataset(keras.utils.PyDataset):
         replicas: devices that share a batch.
         **settings: fields of `brats3d.patches.BatchSettings` (patch_size, batch_size, batches, spacing_mm, normalisation,
             foreground, may_be_absent, readers, memory_mb) and of `brats3d.patches.Learnt` (regions, output, label_set). Unless
-            given, ``batches`` and ``spacing_mm`` are None: every case once an epoch, on its stored grid.
+            given, ``batches`` and ``spacing_mm`` are None: every case once per epoch, on its stored grid.
 
     Raises:
-        OptionError: the batch does not divide by the replicas, a setting is unknown (the nearest is offered), out of range or
+        OptionError: the batch does not divide by the replicas, a setting is unknown (suggests the nearest), out of range or
             of another type, a case is not in the store, has other modalities than the first, or a label set that the target
             cannot be made from.
-        NoCasesError: the store does not exist, or no case is asked for.
+        NoCasesError: the store does not exist, or ``cases`` is empty.
         LabelError: a case has no label.
         StoreError: a case file is damaged.
     """
@@ -78,7 +78,7 @@ class PatchDataset(keras.utils.PyDataset):
             raise OptionError(f"cases is {cases!r}; expected a list of case ids, such as [{cases!r}].")
         chosen = tuple(opened.select(None if cases is None else list(cases)))
         if not chosen:
-            raise NoCasesError(f"no case of {opened.path} is asked for; name some, or leave cases out for all {len(opened)}.")
+            raise NoCasesError(f"cases is empty; name some cases of {opened.path}, or leave cases out for all {len(opened)}.")
         check_keys("PatchDataset", settings, [*sorted(_BATCH), *sorted(_LEARNT)])
         given = {"batches": None, "spacing_mm": None, **settings}
         batch = BatchSettings(**{name: value for name, value in given.items() if name in _BATCH})
@@ -134,7 +134,7 @@ class PatchDataset(keras.utils.PyDataset):
         """
         index = self._batch_number(index)
         if not self._order_warned and index not in (0, 1, self._last, self._last + 1):  # 0 and 1: Keras looks at shapes first
-            log.warning("batches are asked for out of order, so reading ahead is in vain: pass shuffle=False to fit.")
+            log.warning("batches are requested out of order, which defeats reading ahead: pass shuffle=False to fit.")
             self._order_warned = True
         self._last = index
         began = time.monotonic()
@@ -166,13 +166,13 @@ class PatchDataset(keras.utils.PyDataset):
         self._epoch_was_set = True
 
     def epoch_setter(self) -> EpochSetter:
-        """Return the callback that tells this dataset which epoch it is."""
+        """Return the callback that sets this dataset's epoch."""
         return EpochSetter(self)
 
     def on_epoch_end(self) -> None:
         """Warn once if nobody sets the epoch; Keras calls this, and once before the first epoch too.
 
-        Data without augmentation is for validation, and then the same patches each time are what is wanted.
+        Data without augmentation is for validation, which wants the same patches each time.
         """
         self._epochs_ended += 1
         if self._epochs_ended == 3 and not self._epoch_was_set and self.plan.augmentation is not None:
@@ -184,10 +184,10 @@ class PatchDataset(keras.utils.PyDataset):
 
 
 class EpochSetter(keras.callbacks.Callback):
-    """Tells datasets which epoch begins; right also where ``fit`` starts at a later epoch.
+    """Sets the epoch of datasets as it begins; also correct if ``fit`` starts at a later epoch.
 
     Args:
-        datasets: the datasets to tell.
+        datasets: the datasets.
     """
 
     def __init__(self, *datasets: PatchDataset) -> None:
@@ -203,11 +203,11 @@ class EpochSetter(keras.callbacks.Callback):
 def check_batch(batch_size: int, replicas: int) -> None:
     """Refuse a global batch that the replicas cannot share evenly.
 
-    Keras accepts some uneven batches and weighs their samples wrongly, and crashes on others.
+    Keras accepts some uneven batches and weights their samples wrongly, and crashes on others.
 
     Raises:
-        OptionError: one of them is not a whole number of at least 1; or they do not divide: names both, and the nearest batch
-            sizes that do.
+        OptionError: one of them is not a whole number of at least 1; or the batch does not divide: names both, and the nearest
+            batch sizes that do.
     """
     check_whole("batch_size", batch_size, 1)
     check_whole("replicas", replicas, 1)

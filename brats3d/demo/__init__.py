@@ -1,4 +1,4 @@
-"""The whole chain on synthetic heads: what a newcomer runs first."""
+"""The whole chain on synthetic heads: the first thing to run."""
 
 from brats3d.demo.journey import DemoResult, run_demo
 

@@ -16,7 +16,7 @@ def _show(result: DemoResult) -> str:
         f"look at {result.picture}; in ITK-SNAP or Slicer, lay {result.out}/masks/CASE.nii.gz over {result.out}/scans/CASE\n"
         f"training curves: {result.out}/run/curves.png; every score: {result.out}/scores/scores.csv\n"
         f"the model: {result.model}\n"
-        "These are synthetic heads, made by a formula: the scores say that the chain works, not how it does on patients."
+        "These are synthetic heads, made by a formula: the scores show that the chain works, not how it performs on patients."
     )
 
 

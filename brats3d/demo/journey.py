@@ -1,7 +1,7 @@
-"""Make phantoms, store them, train, predict, evaluate, and draw one picture: the library's main job on heads of its own.
+"""Make phantoms, store them, train, predict, evaluate, and draw one picture: the library's main job on synthetic heads.
 
-Every step is the public function behind a command, on files in one folder, so that a reader finds there what a real project
-would leave. A marker is written to that folder first; what is in a folder without it is never removed.
+Every step is the public function behind a command, on files in one folder, so that the folder ends up like that of a real
+project. A marker is written to it first; the content of a folder without the marker is never removed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from brats3d.version import __version__
 SHAPE = (64, 64, 41)
 PARTS = ("scans", "store", "run", "masks", "scores", "picture.png")
 MARKER = "demo.json"
-"""Says that a demo made what lies beside it."""
+"""Marks what is beside it as made by a demo."""
 MADE_BY = "brats3d.demo"
 SETTINGS = ("size", "seed")
 DEMO = Contents("a demo", parts=(*PARTS, MARKER), again="use --force to make it again")
@@ -57,7 +57,7 @@ SIZES: Mapping[str, _Size] = MappingProxyType(
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Where the demo left what, and how well its network draws.
+    """Where the demo's results are, and how good its masks are.
 
     Attributes:
         out: the demo's folder.
@@ -86,7 +86,7 @@ def run_demo(
     force: bool = False,
     progress: Progress = silent,
 ) -> DemoResult:
-    """Walk the whole chain on synthetic heads: scans, store, training, masks, scores, picture.
+    """Run the whole chain on synthetic heads: scans, store, training, masks, scores, picture.
 
     Args:
         out: folder for everything; made if it does not exist.
@@ -97,7 +97,7 @@ def run_demo(
         progress: called as each step advances.
 
     Returns:
-        Where things lie, and the mean Dice per region on the test cases.
+        Where things are, and the mean Dice per region on the test cases.
 
     Raises:
         OptionError: no such size.
@@ -124,7 +124,7 @@ def run_demo(
 
 
 def _make_room(folder: OutputFolder, *, force: bool) -> None:
-    """Make the folder; remove an earlier demo from it if that is asked for, and never anything else."""
+    """Make the folder; with force, remove an earlier demo from it, and never anything else."""
     left = [part for part in folder.names() if part != MARKER]
     folder.check(_recorded(folder.path), force=force or not left)
     if left and not force:

@@ -1,4 +1,4 @@
-"""How predictions are compared with references: how labels are read, by whose rules they are scored, and beside what."""
+"""How predictions are compared with references: how labels are read, which protocol scores them, and what else is compared."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class EvaluationSettings:
         groups: a CSV file with a column case and others to group the summary by, besides grade, site and volume.
         calibration: compare the probabilities beside the predictions with the references.
         other_grid: what to do with a prediction on another grid than its reference's: refuse it, resample it there (nearest
-            voxel; refused if more than 1% of it lies outside or its volume changes by more than 5%), or compare voxelwise,
+            voxel; refused if more than 1% of it is outside or its volume changes by more than 5%), or compare voxelwise,
             whatever the headers say.
 
     Raises:
         OptionError: there is no such label set, protocol or task, a tolerance is negative, or something other than a list is
-            given for one.
+            given where one is expected.
     """
 
     label_set: LabelSetLike | None = None
@@ -60,13 +60,13 @@ class EvaluationSettings:
         self.scorings()
 
     def scorings(self) -> tuple[Scoring, ...]:
-        """Return the protocols asked for; of ``all``, those that have the task."""
+        """Return the requested protocols; of ``all``, those that have the task."""
         tolerances_mm = tuple(self.tolerances)
         if self.protocol != "all":
             return (Scoring(self.protocol, self.task, tolerances_mm=tolerances_mm),)
         usable = [name for name in PROTOCOLS if name not in TASKS or self.task is None or self.task in TASKS[name]]
         if self.task is not None and not any(name in TASKS for name in usable):
-            Scoring("brats2023", self.task)  # refuses it by name
+            Scoring("brats2023", self.task)  # refuses an unknown one by name
         return tuple(Scoring(name, self.task if name in TASKS else None, tolerances_mm=tolerances_mm) for name in usable)
 
     def predicted(self, folder: Path | str) -> Side:

@@ -40,7 +40,7 @@ def evaluate_cases(
 ) -> Evaluation:
     """Score predicted masks against references and write scores.csv, lesions.csv, summary.json and report.html.
 
-    A call that was stopped continues where it stopped if it is repeated with the same settings. If no case can be scored,
+    A stopped call continues where it stopped if repeated with the same settings. If no case can be scored,
     nothing is written.
 
     Args:
@@ -48,20 +48,20 @@ def evaluate_cases(
         references: folder of case folders, folder of masks (<case>.nii.gz, <case>_seg, <case>-seg), or a store.
         out: folder for the results; made if it does not exist.
         cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
-        settings: how labels are read, by whose rules they are scored, and what else is compared.
+        settings: how labels are read, which protocol scores them, and what else is compared.
         workers: processes, each with one case in memory.
         force: overwrite existing results.
         progress: called as cases finish.
 
     Returns:
-        The scores, and the cases that were refused: without a prediction, without a reference, damaged, on another grid,
-        with values or a label set that cannot be. Ids that differ only in letter case are matched.
+        The scores, and the cases that were refused: without a prediction, without a reference, damaged, on another grid, or
+        with impossible values or label set. Ids that differ only in letter case are matched.
 
     Raises:
         NoCasesError: a folder holds no case, or the two have none in common.
         OutputExistsError: the folder holds results, or an unfinished evaluation with other settings.
         OptionError: a table or list of cases cannot be read, the same folder is given twice, fewer than one worker, or labels
-            of one folder contradict their names or one another, until the label set is said.
+            of one folder contradict their names or one another and no label set is given.
         SpaceError: the disk is full.
         WorkerError: a worker process was killed.
     """
@@ -94,11 +94,11 @@ def _write(out: Path, evaluation: Evaluation, scored: Mapping[str, ScoredSet]) -
 
 
 def _warn(evaluation: Evaluation) -> None:
-    """Say once what a reader of the scores must know."""
+    """Warn once about what a reader of the scores must know."""
     if evaluation.trained_on:
         log.warning(
-            "%d of the cases scored, such as %s, are of patients that the model was trained on; their scores say nothing about"
-            " how it does on new patients.", len(evaluation.trained_on), ", ".join(evaluation.trained_on[:3]),
+            "%d of the scored cases, such as %s, are of patients that the model was trained on; their scores do not show how it"
+            " performs on new patients.", len(evaluation.trained_on), ", ".join(evaluation.trained_on[:3]),
         )  # fmt: skip
     for note in (*evaluation.warnings, *evaluation.calibration_notes):
         log.warning("%s", note)
@@ -154,7 +154,7 @@ def _trained_on(sets: Mapping[str, ScoredSet]) -> tuple[str, ...]:
 
 
 def _page(evaluation: Evaluation, results: Mapping[Pair, CaseResult]) -> str:
-    """Return the report; Matplotlib is loaded here and nowhere else."""
+    """Return the report; Matplotlib is only loaded here."""
     from brats3d.evaluate.page import report_page
     from brats3d.evaluate.thumbnails import draw_thumbnails
 

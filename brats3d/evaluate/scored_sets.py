@@ -1,4 +1,4 @@
-"""Sets of predictions, each matched with the references and scored: all are looked at before any is scored."""
+"""Sets of predictions, each matched with the references and scored: all are checked before any is scored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from brats3d.scores import Scoring
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """One set of predictions, before it is scored: its labels, those it is compared with, and what its values mean."""
+    """One set of predictions, before it is scored: its labels, the references, and what its values mean."""
 
     labels: Labels
     matches: Matches
@@ -37,8 +37,8 @@ class ScoredSet:
     Attributes:
         labels: its labels.
         results: the labels of each case → its result, sorted by case.
-        kept: ids of the cases whose scores an earlier call found.
-        refused: case id → why it has none.
+        kept: ids of the cases that an earlier call scored.
+        refused: case id → why it has no scores.
         unfinished: where the scores are kept until they are written.
         warnings: what is odd about the predictions.
         reference_warnings: what is odd about the references.
@@ -63,11 +63,11 @@ class SharedWork:
 
     Attributes:
         settings: what is compared, and how.
-        scorings: by whose rules, one per protocol.
+        scorings: the rules, one per protocol.
         references: what the predictions are compared with.
         out: folder for the results.
         workers: processes.
-        force: pass over what an earlier evaluation left.
+        force: ignore what an earlier evaluation left.
         progress: called as cases finish.
     """
 
@@ -80,11 +80,11 @@ class SharedWork:
     progress: Progress
 
     def score(self, sets: Mapping[str, Labels], wanted: Sequence[str] | None) -> dict[str, ScoredSet]:
-        """Return name → what came of a set of predictions; the first alone if none of its cases could be scored.
+        """Return name → the result of a set of predictions; only the first if none of its cases could be scored.
 
         Args:
             sets: name → its labels.
-            wanted: ids of the cases asked for, or None for all.
+            wanted: ids of the requested cases, or None for all.
 
         Raises:
             NoCasesError: a set and the references have no case in common.
@@ -97,11 +97,11 @@ class SharedWork:
         for number, (name, prepared) in enumerate(self._prepared(sets, wanted).items()):
             scored[name] = self._score(prepared, number)
             if not next(iter(scored.values())).results:
-                break  # there is nothing to write, nor to compare the other sets with
+                break  # there is nothing to write or to compare the other sets with
         return scored
 
     def _prepared(self, sets: Mapping[str, Labels], wanted: Sequence[str] | None) -> dict[str, PreparedSet]:
-        """Match the cases of all sets with the references, and settle what all labels mean, before any is scored."""
+        """Match the cases of all sets with the references, and decide what all labels mean, before any is scored."""
         matches = {name: match_cases(labels, self.references, wanted) for name, labels in sets.items()}
         compared = {
             case: file for case, file in self.references.files.items() if any(case in m.pairs for m in matches.values())
@@ -113,7 +113,7 @@ class SharedWork:
         return settle_codings(labels.side, labels.files, workers=self.workers, progress=self.progress)
 
     def _score(self, prepared: PreparedSet, number: int) -> ScoredSet:
-        """Score a set of predictions; what an earlier call that was stopped had scored is kept."""
+        """Score a set of predictions; cases scored by an earlier, stopped call are kept."""
         calibration = self.settings.calibration and number == 0
         mine, theirs = prepared.codings, prepared.references
         refused = dict(prepared.matches.refused)

@@ -1,4 +1,4 @@
-"""Layers that stand in for stock ones where that is faster; they are never saved."""
+"""Layers that replace stock ones where that is faster; they are never saved."""
 
 from __future__ import annotations
 

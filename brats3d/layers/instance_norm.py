@@ -1,9 +1,9 @@
 """Instance normalisation in one fused operation, for TensorFlow on a CPU.
 
 Stock ``GroupNormalization(groups=-1)`` makes some sixteen passes over memory, forward and backward; TensorFlow's fused batch
-normalisation of a batch of one is the same arithmetic in a few. Measured on two cores, `isensee2017` with 16 filters on
+normalisation of a batch of one does the same arithmetic in a few. Measured on two cores, `isensee2017` with 16 filters on
 64×80×64: the layer 95 → 36 ms forward and backward, the whole training step 1.64 → 1.24 s. Only a batch of one is instance
-normalisation, so it serves where every device sees one sample at a time.
+normalisation, so it is used only if every device sees one sample at a time.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class FusedInstanceNormalization(keras.layers.GroupNormalization):
 
 
 def with_fused_norms(network: keras.Model) -> keras.Model:
-    """Return a copy of a network whose instance normalisations are fused; the weights are copied, in the same order.
+    """Return a copy of a network with fused instance normalisations; the weights are copied, in the same order.
 
     Args:
         network: a network of stock layers, in float32.

@@ -14,7 +14,7 @@ from brats3d.losses.loss_options import check_factor
 
 
 class LabelLoss(LogitLoss):
-    """A loss of exclusive channels, of which the first is the background."""
+    """A loss of exclusive channels, the first of which is the background."""
 
     channels = "labels"
 
@@ -24,7 +24,7 @@ class LabelLoss(LogitLoss):
         return weighted_mean(values, self.weights and self.weights[1:])
 
     def cross_entropy(self, target: Any, logits: Any) -> Any:
-        """Return (batch,) cross entropies: the mean over voxels, each by the weight of its label."""
+        """Return (batch,) cross entropies: the mean over voxels, weighted by their labels' weights."""
         weights = ops.convert_to_tensor(self.weights or (1.0,) * target.shape[-1], "float32")
         weighted = target * weights
         total = -ops.sum(weighted * ops.log_softmax(logits, axis=-1), axis=(*SPATIAL, -1))
@@ -33,7 +33,7 @@ class LabelLoss(LogitLoss):
 
 
 def check_foreground(weights: Sequence[float] | None) -> None:
-    """Refuse weights under which a Dice that leaves the background out is a Dice of nothing.
+    """Refuse weights that are above 0 for the background only, which the Dice leaves out.
 
     Args:
         weights: one per label, or None.
@@ -57,7 +57,7 @@ class SoftmaxDiceLoss(LabelLoss):
 
     Args:
         smooth: s, in voxels.
-        weights: a factor per label, background first, divided by their sum; that of the background counts for nothing. None for
+        weights: a factor per label, background first, divided by their sum; that of the background is ignored. None for
             equal ones.
         name: name in logs.
         reduction: how Keras reduces the values of a batch.
@@ -89,9 +89,9 @@ class SoftmaxDiceLoss(LabelLoss):
 
 @keras.saving.register_keras_serializable(package="brats3d")
 class CrossEntropyLoss(LabelLoss):
-    """Softmax cross entropy, averaged over voxels by the weight of each voxel's label; one value per sample.
+    """Softmax cross entropy, averaged over voxels, weighted by each voxel's label; one value per sample.
 
-    A sample: −Σ w·y·log softmax(logits) / Σ w·y, over voxels and labels; 0 if it holds only labels of weight 0.
+    Of a sample: −Σ w·y·log softmax(logits) / Σ w·y, over voxels and labels; 0 if it holds only labels of weight 0.
 
     Args:
         weights: a factor per label, background first; None for equal ones.

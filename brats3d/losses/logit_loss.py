@@ -20,7 +20,7 @@ SPATIAL = (1, 2, 3)
 
 
 class LogitLoss(keras.losses.Loss):
-    """What the losses share: float32, a weight per channel, and the refusal of probabilities."""
+    """What the losses share: float32, a weight per channel, and a check that refuses probabilities."""
 
     channels = "channels"
     """What the channels are, for messages."""
@@ -34,7 +34,7 @@ class LogitLoss(keras.losses.Loss):
         """Return the reduced loss; see the class.
 
         Raises:
-            OptionError: the predictions are seen to come from a sigmoid or softmax instead of the layer ``logits``.
+            OptionError: the predictions come from a sigmoid or softmax instead of the layer ``logits``, as far as can be seen.
         """
         refuse_probabilities(y_pred)
         return super().__call__(y_true, y_pred, sample_weight)
@@ -51,7 +51,7 @@ class LogitLoss(keras.losses.Loss):
 
         Raises:
             ArrayError: another number of axes, or the number of channels differs from that of the weights.
-            OptionError: the predictions are seen to come from a sigmoid or softmax instead of the layer ``logits``.
+            OptionError: the predictions come from a sigmoid or softmax instead of the layer ``logits``, as far as can be seen.
         """
         refuse_probabilities(y_pred)
         if len(y_pred.shape) != 5 or len(y_true.shape) != 5 or y_true.shape[-1] != y_pred.shape[-1]:
@@ -61,7 +61,7 @@ class LogitLoss(keras.losses.Loss):
             )
         if self.weights is not None and len(self.weights) != y_pred.shape[-1]:
             raise ArrayError(
-                f"{self.name} has {len(self.weights)} weights for {y_pred.shape[-1]} {self.channels}; expected one for each."
+                f"{self.name} has {len(self.weights)} weights for {y_pred.shape[-1]} {self.channels}; expected one each."
             )
         return self.per_sample(ops.cast(y_true, "float32"), ops.cast(y_pred, "float32"))
 
@@ -86,12 +86,12 @@ def soft_dice_loss(target: Any, probabilities: Any, smooth: float) -> Any:
     """Return (batch, C) values of 1 − (2 Σ p·y + s) / (Σ p + Σ y + s)."""
     both = ops.sum(probabilities * target, axis=SPATIAL)
     each = ops.sum(probabilities, axis=SPATIAL) + ops.sum(target, axis=SPATIAL)
-    # Kept from 0/0 where smooth is 0 and everything is empty: the value is 1 − 0/tiny there, which a user asked for.
+    # Avoids 0/0 if smooth is 0 and everything is empty: the value is 1 − 0/tiny then, as the user chose.
     return 1.0 - (2.0 * both + smooth) / ops.maximum(each + smooth, 1e-8)
 
 
 def refuse_probabilities(y_pred: Any) -> None:
-    """Refuse predictions that carry a trace of a sigmoid or softmax: Keras' own history, or the mark its activations leave.
+    """Refuse predictions with a trace of a sigmoid or softmax: Keras' own history, or the mark its activations leave.
 
     Args:
         y_pred: what a loss is given.

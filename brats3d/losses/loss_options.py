@@ -38,7 +38,7 @@ def loss_options(name: str, options: Mapping[str, Any] | None = None) -> dict[st
         options: those that differ from the defaults.
 
     Raises:
-        OptionError: unknown loss, unknown option (offers the nearest), or a value that cannot be used.
+        OptionError: unknown loss, unknown option (suggests the nearest), or a value that cannot be used.
     """
     check_option("loss", name, LOSS_OPTIONS)
     chosen = dict(options or {})

@@ -30,7 +30,7 @@ def build_loss(name: str, **options: Any) -> LogitLoss:
         **options: those that differ from the defaults in `brats3d.losses.LOSS_OPTIONS`.
 
     Raises:
-        OptionError: unknown loss, unknown option (offers the nearest), or a value that cannot be used.
+        OptionError: unknown loss, unknown option (suggests the nearest), or a value that cannot be used.
     """
     chosen = loss_options(name, options)
     return LOSSES[name](**chosen)

@@ -13,7 +13,7 @@ from brats3d.losses.loss_options import check_factor
 
 
 class RegionLoss(LogitLoss):
-    """A loss of independent channels, averaged by their weights."""
+    """A loss of independent channels, averaged with their weights."""
 
     channels = "regions"
 
@@ -30,10 +30,10 @@ class RegionLoss(LogitLoss):
 class DiceLoss(RegionLoss):
     """One minus the soft Dice of each region, averaged over regions by weight; one value per sample.
 
-    Of a region and sample: 1 − (2 Σ p·y + s) / (Σ p + Σ y + s) with p = sigmoid(logits) and s = ``smooth``. Where target and
-    prediction are empty the value is 0. Where only the target is empty it is Σp / (Σp + s): nearly 1 with nearly no gradient
-    until Σp comes down to about s voxels, so a small ``smooth`` does not teach "nothing here"; `BCELoss` does, and a
-    ``smooth`` of 1 helps.
+    Of a region and sample: 1 − (2 Σ p·y + s) / (Σ p + Σ y + s) with p = sigmoid(logits) and s = ``smooth``. If target and
+    prediction are empty the value is 0. If only the target is empty it is Σp / (Σp + s): nearly 1 with almost no gradient
+    until Σp falls to about s voxels, so a small ``smooth`` does not teach "nothing here"; `BCELoss` does, and a ``smooth``
+    of 1 helps.
 
     Args:
         smooth: s, in voxels.

@@ -1,4 +1,4 @@
-"""A folder of predicted masks and the list beside them, ``predictions.json``: written and read here alone."""
+"""A folder of predicted masks and the list beside them, ``predictions.json``: only written and read here."""
 
 from brats3d.masks.list_schema import SCHEMA, list_as_json, list_from_json
 from brats3d.masks.mask_folder import (

@@ -13,12 +13,12 @@ Schema 2, for the years::
      "cases": {id: {"file", "bytes", "crc32", "label_set", "passes", "sources": [{"name", "bytes", "crc32"}, …],
                     "probabilities"?, "trained_on"?}, …}}
 
-Wherever else ``label_set`` stands it is a key of ``label_sets`` (or null), which hold each coding by content: a table that
-changes later changes no mask. The key is the coding's name, with a number behind it if two codings share a name.
+Every other ``label_set`` is a key of ``label_sets`` (or null), which holds each coding by content: later changes of the table
+do not affect masks. The key is the coding's name, followed by a number if two codings share a name.
 
 Schema 1 names the label sets of `brats3d.regions.LABEL_SETS`, has no ``members``, ``kind``, ``channels`` and ``inference``
-(channels were regions, and inference as the model's card said), and its first lists lack ``regions`` and of each case
-``bytes``, ``crc32``, ``sources`` and ``passes``.
+(channels were regions, and inference as the model's card said), and its earliest lists lack ``regions``, and each
+case's ``bytes``, ``crc32``, ``sources`` and ``passes``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def list_as_json(masks: MaskList) -> str:
 
 
 def _keyed(codings: Iterable[LabelSet]) -> dict[str, LabelSet]:
-    """Return key → label set: its name, with a number behind it if another label set has that name."""
+    """Return key → label set: its name, followed by a number if another label set has that name."""
     keys: dict[str, LabelSet] = {}
     for coding in codings:
         key, number = coding.name, 1

@@ -1,7 +1,7 @@
-"""A folder of predicted masks: what may be written to it, what of it is kept, and what is removed to start over.
+"""A folder of predicted masks: what may be written to it, what is kept, and what is removed to start over.
 
-The list is there before the first mask and is rewritten (aside, then renamed) after every case, so that it never names a mask
-that is not whole.
+The list is written before the first mask and rewritten (aside, then renamed) after every case, so that it never names an
+incomplete mask.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MASKS = Contents("masks", "predicted", beside="use --force to write beside what 
 
 
 def read_mask_list(folder: Path | str) -> MaskList | None:
-    """Return what is recorded of a folder of masks; None if there is no list, as with masks that others made.
+    """Return what is recorded of a folder of masks; None if there is no list, as with masks of other software.
 
     Args:
         folder: the folder.
@@ -50,7 +50,7 @@ class MaskFolder:
 
     Attributes:
         output: the folder, and the settings that its masks are made with.
-        masks: what is in it.
+        masks: its content.
     """
 
     output: OutputFolder
@@ -71,7 +71,7 @@ class MaskFolder:
         write_file(self.path / LIST_NAME, list_as_json(self.masks))
 
     def with_case(self, case: str, entry: MaskEntry) -> MaskFolder:
-        """Return the folder with one more mask, whose files are there; the list on the disk names it too.
+        """Return the folder with one more mask, whose files exist; the list on the disk names it too.
 
         Args:
             case: case id.
@@ -85,7 +85,7 @@ class MaskFolder:
         return folder
 
     def marked(self, cases: Collection[str]) -> MaskFolder:
-        """Return the folder with those of its masks marked that are of patients the model was trained on; nothing is written.
+        """Return the folder with the masks of patients that the model was trained on marked; nothing is written.
 
         Args:
             cases: ids of cases of such patients.
@@ -96,7 +96,7 @@ class MaskFolder:
     def clear(self) -> None:
         """Remove what an earlier call wrote: the files that its list names, the list, and the zip; nothing else.
 
-        Without a list that can be read, nothing is removed.
+        Without a readable list, nothing is removed.
         """
         try:
             found = read_mask_list(self.path)
@@ -109,16 +109,16 @@ class MaskFolder:
 def open_mask_folder(
     path: Path, wanted: MaskList, own_inference: Mapping[str, Any] = MappingProxyType({}), *, force: bool = False
 ) -> MaskFolder:
-    """Return the folder that masks are to be written to, with the masks that it has; nothing is written or removed.
+    """Return the folder to write masks to, with those it has; nothing is written or removed.
 
     Args:
         path: the folder, which need not exist.
         wanted: the model and the settings, without cases.
-        own_inference: how the model is applied unless the user changes it: so it was in a folder whose list does not say.
-        force: whatever is there may be overwritten.
+        own_inference: how the model is applied unless the user changes it; assumed of a folder whose list does not record it.
+        force: existing content may be overwritten.
 
     Returns:
-        The folder with the cases that have a mask; none with ``force``.
+        The folder with the cases that have a mask; with ``force``, none.
 
     Raises:
         OutputExistsError: it holds something else, masks of another model or with other settings, or a list that cannot be
@@ -139,7 +139,7 @@ def open_mask_folder(
 
 
 def _identity(masks: MaskList, own_inference: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what must not change from call to call, for messages too."""
+    """Return what must not change from call to call, also for messages."""
     settings: MaskSettings = masks.settings
     return {
         "model": masks.model.checksum[:12],

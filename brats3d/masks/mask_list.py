@@ -1,4 +1,4 @@
-"""What ``predictions.json`` says of the masks beside it, as values."""
+"""What ``predictions.json`` records of the masks beside it, as values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from brats3d.images import SourceFile
 from brats3d.regions import LabelSet
 
 Kind = Literal["regions", "labels"]
-"""What the channels of a model are: overlapping regions, or the values of a label set, of which each voxel has one."""
+"""What the channels of a model are: overlapping regions, or the values of a label set, one per voxel."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class MaskModel:
         channels: names of the channels of the probabilities, in order: regions, or values of the label set as text. None if
             they are not recorded.
         regions: the regions that the model gives, which are those that can be scored. None if they are not recorded.
-        label_set: what those channels mean that are values; None if none is, or in lists of schema 1.
+        label_set: what channels that are values mean; None if there are none, or in lists of schema 1.
     """
 
     file: str
@@ -53,9 +53,9 @@ class MaskModel:
     label_set: LabelSet | None = None
 
     def channels_of(self, region: str) -> tuple[str, ...]:
-        """Return the channels whose sum is a region's probability; none if it cannot be made of the channels.
+        """Return the channels whose sum is a region's probability; none if the channels do not make it up.
 
-        It is the channel of that name or, as each voxel has one value of a label set, the channels of the region's values.
+        It is the channel of that name or, since each voxel has one value of a label set, the channels of the region's values.
 
         Args:
             region: name of the region.
@@ -70,7 +70,7 @@ class MaskModel:
     def painted_in(self, coding: LabelSet) -> tuple[str, ...] | None:
         """Return the regions and values that a mask was painted from; None if they are not recorded.
 
-        A channel that is a value means something in the model's own label set alone.
+        A channel that is a value is only meaningful in the model's own label set.
 
         Args:
             coding: the label set of the mask.
@@ -86,9 +86,9 @@ class MaskSettings:
     """What decides the masks of a folder besides the model and the scans.
 
     Attributes:
-        inference: name → value of everything that says how the model is applied (windows, flips, thresholds and so on), as
+        inference: name → value of everything that decides how the model is applied (windows, flips, thresholds and so on), as
             JSON holds them. None in lists of schema 1: it was always as the model's card says.
-        label_set: coding that was asked for; None if each case's own was taken.
+        label_set: the requested coding; None if each case's own was used.
         probabilities: whether the probabilities are written too.
     """
 
@@ -144,7 +144,7 @@ class MaskList:
         object.__setattr__(self, "cases", MappingProxyType(dict(sorted(self.cases.items()))))
 
     def with_case(self, case: str, entry: MaskEntry) -> MaskList:
-        """Return the list with one more mask, or another one of a case.
+        """Return the list with one more mask, or with a case's mask replaced.
 
         Args:
             case: case id.

@@ -15,16 +15,16 @@ from brats3d.regions import REGIONS, LabelSetLike, channel_values, find_label_se
 
 SPATIAL = (1, 2, 3)
 USUAL = "L23"
-"""The label set by which WT, TC and ET are painted if none is given: any of the table gives the same."""
+"""The label set used to paint WT, TC and ET if none is given: any of the table gives the same."""
 
 
 @keras.saving.register_keras_serializable(package="brats3d")
 class RegionDice(keras.metrics.Mean):
-    """Dice of regions of the label that an output means: the mean over samples of one region, or of all of them.
+    """Dice of regions of the label painted from an output: the mean over samples of one region, or of all of them.
 
-    Logits are thresholded (strictly above) and painted as `brats3d.regions.paint_regions` does; what is counted are the regions
-    of that label. With WT, TC and ET that is ET' = ET, TC' = TC ∪ ET, WT' = WT ∪ TC ∪ ET. Targets are True above 0.5 and
-    painted alike. A sample and region: 2 |A∩B| / (|A| + |B|); both empty is 1, one empty 0. Samples are averaged, never pooled.
+    Logits are thresholded (strictly above) and painted as `brats3d.regions.paint_regions` does; the regions of that label are
+    counted. With WT, TC and ET that is ET' = ET, TC' = TC ∪ ET, WT' = WT ∪ TC ∪ ET. Targets are True above 0.5 and painted
+    alike. Of a sample and region: 2 |A∩B| / (|A| + |B|); both empty is 1, one empty 0. Samples are averaged, never pooled.
     Equal to `brats3d.scores.dice` of painted labels.
 
     An exclusive output has one channel per value of the label set (`brats3d.regions.value_channels`), and the largest one
@@ -34,7 +34,7 @@ class RegionDice(keras.metrics.Mean):
         region: the region counted, one of ``regions``, or ``mean`` for the average over all of them.
         regions: the output channels, in order: regions of the label set, or values of it as text; of an exclusive output, the
             regions that are counted.
-        threshold: probability above which a voxel belongs to its region; means nothing for an exclusive output.
+        threshold: probability above which a voxel belongs to its region; ignored for an exclusive output.
         label_set: what `brats3d.regions.find_label_set` takes; by default the usual one, which has WT, TC and ET.
         exclusive: whether the output has one channel per value.
         name: name in logs; ``dice_<region>`` by default.
@@ -89,7 +89,7 @@ class RegionDice(keras.metrics.Mean):
         super().update_state(values, sample_weight=sample_weight)
 
     def _label(self, channels: Any, cut: float) -> Any:
-        """Return the (batch, X, Y, Z) label that channels mean which are True above ``cut``, or whose largest counts."""
+        """Return the (batch, X, Y, Z) label painted from channels: True above ``cut``, or the largest one if exclusive."""
         if self.exclusive:
             largest = ops.argmax(ops.cast(channels, "float32"), axis=-1)
             return ops.take(ops.convert_to_tensor(self.label_set.values, "int32"), largest)
@@ -112,7 +112,7 @@ class RegionDice(keras.metrics.Mean):
 
 
 def _members(label: Any, values: Sequence[int]) -> Any:
-    """Return a mask of the voxels of a label that have one of some values."""
+    """Return a mask of the voxels of a label that have one of the given values."""
     found = label == values[0]
     for value in values[1:]:
         found = ops.logical_or(found, label == value)

@@ -1,4 +1,4 @@
-"""Networks, the card that travels with a model, the file both are in, and pipelines of such files.
+"""Networks, the card that describes a model, the file that holds both, and pipelines of such files.
 
 The tables of names, options and strides need no framework; Keras is imported when a network is built or a file is opened.
 """

@@ -1,7 +1,7 @@
-"""What a model expects and gives, as one frozen value that travels inside the model's file.
+"""What a model expects and gives, as one frozen value that is stored in the model's file.
 
-Schema 2. A card says all that is needed to run the network on a case and to make sense of what it gives, its label set by
-content; so it can be read in years, when the tables of this version have changed.
+Schema 2. A card holds all that is needed to run the network on a case and to interpret its output, its label set by content;
+so it remains readable when the tables of this version have changed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Card:
 
     Attributes:
         network: name of the network, such as ``isensee2017``.
-        stride: what the input's sizes along X, Y, Z must be divisible by; one number is taken for all three.
+        stride: what the input's sizes along X, Y, Z must be divisible by; one number applies to all three.
         inference: how it is run on a case; by default in one pass over the whole brain.
         inputs: what it takes.
         outputs: what it gives; the first one of regions or labels is painted into masks.
-        label_set: the coding whose regions or values it gives; a name of the table is taken too.
-        spacing_mm: edges of the model's voxels along X, Y, Z; one number is taken for all three.
-        network_options: options of the network, those that differ from the defaults at least.
+        label_set: the coding whose regions or values it gives; a name of the table is accepted too.
+        spacing_mm: edges of the model's voxels along X, Y, Z; one number applies to all three.
+        network_options: options of the network, at least those that differ from the defaults.
         training_cases: ids of the cases it was trained on.
         scores: what it reached, name → number.
         created_with: versions of the packages that made it.
@@ -57,7 +57,7 @@ class Card:
     notice: str = NOTICE
 
     def __post_init__(self) -> None:
-        """Check every field, then what several of them say together.
+        """Check every field, then how they fit together.
 
         Raises:
             OptionError: names the field, the value found and what was expected.
@@ -98,7 +98,7 @@ class Card:
                 f"the card's labels output has the channels {', '.join(head.channels)}; {coding.name} has the values"
                 f" {', '.join(value_channels(coding))}: expected one channel for each, in order."
             )
-        painting_steps(head.channels, coding)  # refuses what it has no value for
+        painting_steps(head.channels, coding)  # refuses channels without a value
         inference = self.inference.for_channels(head.channels, exclusive=head.kind == "labels")
         object.__setattr__(self, "inference", inference)
 
@@ -157,10 +157,10 @@ def card_from_json(text: str, where: str) -> Card:
 
     Args:
         text: what `Card.to_json` wrote.
-        where: file it stands in, for messages.
+        where: the file it is in, for messages.
 
     Raises:
-        ModelError: no JSON object, a newer schema, an unknown or missing key, or a value that cannot be used.
+        ModelError: not a JSON object, a newer schema, an unknown or missing key, or a value that cannot be used.
     """
     from brats3d.models.card_1 import from_schema_1
 
@@ -188,7 +188,7 @@ def card_from(found: Mapping[str, Any]) -> Card:
 
     Raises:
         OptionError: an unknown key, or a value that cannot be used.
-        KeyError: a key that is needed is missing.
+        KeyError: a required key is missing.
     """
     check_keys("the card", found, [f.name for f in fields(Card)])
     parts: dict[str, Any] = dict(found)

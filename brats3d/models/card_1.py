@@ -1,4 +1,4 @@
-"""Cards of schema 1 as those of schema 2: they are read for ever, and written no more.
+"""Cards of schema 1, converted to schema 2: they will always be read, but are no longer written.
 
 Schema 1 knew regions alone, one stride and one spacing for all axes, and the label set by its name.
 """
@@ -19,7 +19,7 @@ OPTIONAL: Mapping[str, Any] = {
 }  # fmt: skip
 SAME = ("network", "network_options", "stride", "spacing_mm", "training_cases", "scores", "created_with", "licence", "notice")
 SEVERAL = "L23"
-"""Label set of a model whose training labels had several codings, which schema 1 did not tell apart."""
+"""Label set of a model whose training labels had several codings, which schema 1 did not distinguish."""
 
 
 def from_schema_1(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Inputs:
         modalities: the image channels, in order.
         normalisation: a name of `brats3d.intensity.NORMALISATIONS`.
         may_be_absent: those of the modalities that a case may lack; their channels are zeros then.
-        derived: names of channels that are computed from the modalities, after them. This version knows none.
+        derived: names of channels that are computed from the modalities and follow them. This version knows none.
     """
 
     modalities: tuple[str, ...] = MODALITIES
@@ -103,13 +103,13 @@ class Head:
 
 @dataclass(frozen=True)
 class Inference:
-    """How a network is run on a case, and how its mask is made of what it gives.
+    """How a network is run on a case, and how its output becomes a mask.
 
     Attributes:
         size: voxels of the window along X, Y, Z, on the model's grid; a training patch's size.
         window: ``where_needed`` shows the network the whole brain at once if memory allows; ``always`` slides a window,
             because instance normalisation depends on how much is seen at once.
-        overlap: share of a window that its neighbour covers too, 0 to 0.95.
+        overlap: share of a window that its neighbour also covers, 0 to 0.95.
         flips: spatial axes mirrored (all their subsets are averaged); 0 left–right, 1 front–back, 2 down–up.
         thresholds: a region is where its probability is above its threshold, one per channel; empty for 0.5 each.
         temperatures: logits are divided by these before thresholds are applied, one per channel; empty for 1 each.
@@ -164,7 +164,7 @@ class Inference:
 
         Args:
             channels: the channels of the output that is painted.
-            exclusive: whether they exclude one another: then the likeliest one wins, and there are no thresholds.
+            exclusive: whether they exclude one another: then the most probable one wins, and there are no thresholds.
 
         Raises:
             OptionError: another number of thresholds or temperatures than channels, or thresholds for exclusive labels.
@@ -172,8 +172,7 @@ class Inference:
         count = len(channels)
         if exclusive and self.thresholds:
             raise OptionError(
-                f"the inference's thresholds is {self.thresholds}; of exclusive labels the likeliest is painted: leave them"
-                " out."
+                f"the inference's thresholds is {self.thresholds}; exclusive labels have no thresholds: leave them out."
             )
         thresholds = () if exclusive else self.thresholds or (0.5,) * count
         temperatures = self.temperatures or (1.0,) * count
@@ -197,7 +196,7 @@ def names(what: str, found: Any, *, empty: bool = False) -> tuple[str, ...]:
         empty: whether there may be none.
 
     Raises:
-        OptionError: no list, not different names, or none.
+        OptionError: not a list, a name twice, or none.
     """
     listed = tuple(found) if isinstance(found, list | tuple) else ()
     right = all(isinstance(name, str) and name for name in listed) and len(set(listed)) == len(listed)

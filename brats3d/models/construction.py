@@ -38,7 +38,7 @@ def build_model(
         A network (batch, X, Y, Z, M) → (batch, X, Y, Z, regions) float32 in [0, 1].
 
     Raises:
-        OptionError: unknown name or option (the nearest is offered), a value outside its bounds, a softmax over one map,
+        OptionError: unknown name or option (suggests the nearest), a value outside its bounds, a softmax over one map,
             or a size that the network's stride does not divide.
 
     Example:
@@ -53,7 +53,7 @@ def build_model(
     check_whole("regions", regions, 1)
     check_option("activation", activation, ACTIVATIONS)
     if activation == "softmax" and regions == 1:
-        raise OptionError(f"regions is {regions}, of which a softmax would always be 1; expected at least 2, or a sigmoid.")
+        raise OptionError(f"regions is {regions}, whose softmax would always be 1; expected at least 2, or a sigmoid.")
     check_whole("seed", seed, 0)
     check_size("input_shape", input_shape[:3], stride(name, options))
     images = keras.Input(input_shape, name="images")

@@ -1,7 +1,7 @@
 """Isensee 2017 as its authors released it: pre-activation blocks, localisation 3×3×3 from 2F to 2F, then 1×1×1 to F.
 
 Sources: Isensee et al., arXiv 1802.10508; MIC-DKFZ/BraTS2017, ``network_architecture.py``. Different from that code: region
-outputs with a sigmoid in place of a softmax over labels, one scale and offset a map in the normalisation (there: a separate
+outputs with a sigmoid instead of a softmax over labels, one scale and offset per map in the normalisation (there: a separate
 one for every position in the batch, by accident), and Keras' padding of strided convolutions.
 """
 
@@ -69,6 +69,6 @@ def _context(x: Any, filters: int, level: int, dropout: float, layers: NamedLaye
 
 
 def _upsample(x: Any, filters: int, name: str, layers: NamedLayers) -> Any:
-    """Normalise and activate what comes in, upsample, halve the maps, normalise and activate."""
+    """Normalise and activate the input, upsample, halve the maps, normalise and activate."""
     x = layers.norm_act(x, f"{name}_below")
     return layers.conv_norm_act(layers.upsample(x, f"{name}_up"), filters, layers.kernel, f"{name}_in")

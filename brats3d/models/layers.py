@@ -1,4 +1,4 @@
-"""The stock Keras layers that the networks are made of, each with a name and a seed of its own.
+"""The stock Keras layers that the networks are made of, each with its own name and seed.
 
 Only stock layers, so that a saved network opens on any machine that has Keras. Logits are computed in float32 under every
 precision policy: in float16 or bfloat16 the sum of three segmentation maps would lose the digits the loss needs.
@@ -53,7 +53,7 @@ class NamedLayers:
         return keras.layers.Conv3D(regions, 1, padding="same", kernel_initializer=init, name=name, dtype="float32")(x)
 
     def conv_transposed(self, x: Any, name: str) -> Any:
-        """Return a transposed convolution to the next finer level, each voxel to a block, with as many maps as came in."""
+        """Return a transposed convolution to the next finer level, each voxel to a block, with as many maps as the input."""
         init = keras.initializers.HeNormal(seed=self._seed())
         return keras.layers.Conv3DTranspose(
             x.shape[-1], self.strides, strides=self.strides, kernel_initializer=init, name=name

@@ -1,7 +1,7 @@
 """Will one pass over a whole brain fit into memory?
 
-On a CPU nobody asks twice: a process that takes too much is killed. So the pass is only tried if an estimate says that it
-fits. On other devices the backend says so itself, and the window is taken then.
+On a CPU there is no second try: a process that takes too much is killed. So the pass is only tried if an estimate says that it
+fits. On other devices the backend raises an error, and windows are used then.
 
 The estimate: a forward pass holds about twice the inputs and outputs of its largest layer. Measured with TensorFlow 2.21 on a
 CPU, peak above the idle process in bytes per voxel, against that layer's bytes: `isensee2017` at 160×192×160 456 against 256
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import keras
 
 SAFETY = 2.5
-"""Largest measured ratio of peak to largest layer, 2.1, and some."""
+"""Largest measured ratio of peak to largest layer, 2.1, with a margin."""
 SHARE = 0.8
-"""Of the memory at hand, this much may be planned with."""
+"""Share of the available memory that may be used."""
 
 
 def bytes_per_voxel(network: keras.Model, stride: tuple[int, int, int]) -> float:
@@ -51,9 +51,9 @@ def _inputs(layer: keras.layers.Layer) -> list[object]:
 
 
 def fits_in_memory(network: keras.Model, stride: tuple[int, int, int]) -> Callable[[tuple[int, int, int]], bool]:
-    """Return a function (X, Y, Z) → whether one pass over so many voxels should fit into memory.
+    """Return a function (X, Y, Z) → whether one pass over that many voxels should fit into memory.
 
-    On other devices than a CPU it always says yes: their own memory counts, and the backend says when it is full.
+    On other devices than a CPU it is always True: their own memory counts, and the backend raises an error when it is full.
 
     Args:
         network: the network.

@@ -1,6 +1,6 @@
-"""A model is one file: a Keras archive in which the card lies as one more member.
+"""A model is one file: a Keras archive with the card as one more member.
 
-Plain ``keras.saving.load_model`` opens it, with or without brats3d on the machine, and does not mind the member.
+Plain ``keras.saving.load_model`` opens it, with or without brats3d on the machine, and ignores the member.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ CARD_MEMBER = "brats3d.json"
 def save_model(path: Path | str, network: keras.Model, card: Card) -> str:
     """Write a network and its card into one ``.keras`` file, float32 and without compile state.
 
-    It is made in memory and written whole or not at all: a model that was there before stays until then. (Where memory is
-    short, Keras would write HDF5 to disk, and where HDF5 meets a full disk, the process dies.)
+    It is made in memory and written whole or not at all: an earlier model is kept until then. (If memory is short, Keras
+    would write HDF5 to disk, and if HDF5 runs into a full disk, the process dies.)
 
     Args:
         path: target; its name ends with ``.keras``.
@@ -38,8 +38,8 @@ def save_model(path: Path | str, network: keras.Model, card: Card) -> str:
         The file's sha256, hexadecimal.
 
     Raises:
-        ModelError: the file name does not end with ``.keras``, a layer is no stock one or holds others, or network and card
-            contradict each other.
+        ModelError: the file name does not end with ``.keras``, a layer is not a stock one or contains others, or network and
+            card contradict each other.
         SpaceError: the disk is full.
     """
     path = Path(path)
@@ -57,26 +57,26 @@ def save_model(path: Path | str, network: keras.Model, card: Card) -> str:
 
 
 class _Archive(io.BytesIO):
-    """An archive in memory, which Keras writes to as to a file; it asks for the name to know the format."""
+    """An archive in memory, to which Keras writes as to a file; it needs the name to know the format."""
 
     def __str__(self) -> str:
         return "memory.keras"
 
 
 def _check_layers(network: keras.Model, path: Path) -> None:
-    """Refuse layers that other machines do not have, and layers that hold layers, whose precision nobody here would set."""
+    """Refuse layers that other machines do not have, and nested layers, whose precision would not be set here."""
     import keras
 
     own = [layer.name for layer in network.layers if not type(layer).__module__.startswith("keras.")]
     if own:
         raise ModelError(
-            f"{path}: the network's layers {', '.join(own[:3])} are no stock Keras layers, and would not open elsewhere;"
+            f"{path}: the network's layers {', '.join(own[:3])} are not stock Keras layers, and would not open elsewhere;"
             " copy the weights into a network of stock layers and save that."
         )
     nested = [layer.name for layer in network.layers if isinstance(layer, keras.Model | keras.layers.Wrapper)]
     if nested:
         raise ModelError(
-            f"{path}: the network's layers {', '.join(nested[:3])} hold layers of their own; expected a flat network:"
+            f"{path}: the network's layers {', '.join(nested[:3])} contain other layers; expected a flat network:"
             " apply those layers one by one and save that."
         )
 
@@ -96,7 +96,7 @@ def open_model(path: Path, card: Card) -> Model:
 
     try:
         network = keras.saving.load_model(path, compile=False)
-    except Exception as problem:  # Keras, HDF5 and zipfile raise many kinds; each means the same to the user
+    except Exception as problem:  # Keras, HDF5 and zipfile raise many kinds; all mean the same to the user
         if system_error(problem) is not None:
             if isinstance(problem, OSError) and not problem.filename:
                 problem.filename = tempfile.gettempdir()  # where Keras unpacks it: the disk may be full
@@ -116,7 +116,7 @@ def read_card(path: Path | str) -> Card:
         path: a file that `save_model` wrote.
 
     Raises:
-        ModelError: no such file, no Keras model, no card, a card of another schema, or a damaged file.
+        ModelError: no such file, not a Keras model, no card, a card of another schema, or a damaged file.
     """
     path = Path(path)
     if not path.is_file():
@@ -131,18 +131,18 @@ def read_card(path: Path | str) -> Card:
                 raise ModelError(f"{path}: an archive without config.json; expected a Keras model such as RUN/best.keras.")
             if CARD_MEMBER not in members:
                 raise ModelError(
-                    f"{path}: a Keras model without a card (no member {CARD_MEMBER}), so nobody knows which channels and"
-                    " intensities it expects; write the card into it with brats3d.models.save_model(path, network, card)."
+                    f"{path}: a Keras model without a card (no member {CARD_MEMBER}), so the channels and intensities it"
+                    " expects are unknown; write the card into it with brats3d.models.save_model(path, network, card)."
                 )
             text = archive.read(CARD_MEMBER).decode()
     except ModelError:
         raise
     except Exception as problem:  # zipfile and its decompressors raise many kinds for a damaged archive
         if system_error(problem) is not None:
-            raise  # the system's refusal
+            raise  # refused by the system
         raise ModelError(
-            f"{path}: no Keras model, or a damaged one ({first_line(problem)}); expected a .keras archive: copy it again from"
-            " its source."
+            f"{path}: not a Keras model, or a damaged one ({first_line(problem)}); expected a .keras archive: copy it again"
+            " from its source."
         ) from problem
     return card_from_json(text, str(path))
 
@@ -153,7 +153,7 @@ def check_card(network: keras.Model, card: Card, where: str) -> None:
     Args:
         network: the Keras network.
         card: its card.
-        where: where they stand, for messages.
+        where: where they are from, for messages.
 
     Raises:
         ModelError: names what the network has and what the card says.

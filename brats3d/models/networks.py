@@ -1,6 +1,6 @@
 """The table of networks: names, options with their defaults and bounds, strides. No framework is imported here.
 
-Three published networks are called "Isensee 2017"; two of them have rows of their own. A new network adds an options class,
+Three published networks are called "Isensee 2017"; two of them have their own rows. A new network adds an options class,
 a row, and a module with a function ``outputs(images, regions, options, layers)``.
 """
 
@@ -29,7 +29,7 @@ class Isensee2017Options:
         dropout: share of maps (`isensee2017_paper`: of values) dropped between a level's two convolutions.
         slope: of the leaky ReLU. 0.01 is the paper's; weights of the old Keras code mean 0.3.
         epsilon: instance normalisation divides by sqrt(variance + epsilon).
-        kernel_size: voxels of the convolutions along X, Y, Z, or one number for all three; those of 1×1×1 stay so.
+        kernel_size: voxels of the convolutions along X, Y, Z, or one number for all three; those of 1×1×1 stay as they are.
         strides: factor between two levels along X, Y, Z, or one number for all three.
     """
 
@@ -43,7 +43,7 @@ class Isensee2017Options:
     strides: tuple[int, int, int] = (2, 2, 2)
 
     def __post_init__(self) -> None:
-        """Refuse what no network can be built from.
+        """Refuse options from which no network can be built.
 
         Raises:
             OptionError: an option is of another type or outside its bounds.
@@ -54,7 +54,7 @@ class Isensee2017Options:
         if self.segmentation_levels > self.depth - 1:
             raise OptionError(
                 f"segmentation_levels is {self.segmentation_levels}; a network of depth {self.depth} has {self.depth - 1}"
-                " decoder levels: ask for at most as many."
+                " decoder levels: expected at most as many."
             )
         check_range("dropout", self.dropout, 0.0, 0.99)
         check_range("slope", self.slope, 0.0, 1.0)
@@ -85,7 +85,7 @@ class UNet3DOptions:
     strides: tuple[int, int, int] = (2, 2, 2)
 
     def __post_init__(self) -> None:
-        """Refuse what no network can be built from.
+        """Refuse options from which no network can be built.
 
         Raises:
             OptionError: an option is of another type or outside its bounds.
@@ -144,7 +144,7 @@ def network_options(name: str, options: Mapping[str, Any] | None = None) -> Opti
         options: those that differ from the defaults.
 
     Raises:
-        OptionError: unknown network, unknown option (offers the nearest), or a value outside its bounds.
+        OptionError: unknown network, unknown option (suggests the nearest), or a value outside its bounds.
     """
     check_option("network", name, NETWORKS)
     chosen = dict(options or {})
@@ -186,8 +186,8 @@ def check_size(what: str, size: Sequence[int | None], stride: int | Sequence[int
     """Refuse a spatial size that a network cannot take.
 
     Args:
-        what: what has the size, as the user knows it, such as ``patch_size``.
-        size: voxels along the three axes; None stands for any.
+        what: what has the size, in the user's terms, such as ``patch_size``.
+        size: voxels along the three axes; None means any.
         stride: what they must be divisible by, one number per axis or one for all.
 
     Raises:
@@ -198,4 +198,4 @@ def check_size(what: str, size: Sequence[int | None], stride: int | Sequence[int
     if any(n is not None and (n < 1 or n % step) for n, step in pairs):
         fits = tuple(None if n is None else max(step, -(-n // step) * step) for n, step in pairs)
         shown = show_per_axis(steps)
-        raise OptionError(f"{what} is {tuple(size)}; the network's stride is {shown}, so take for example {fits}.")
+        raise OptionError(f"{what} is {tuple(size)}; the network's stride is {shown}, so use for example {fits}.")

@@ -1,8 +1,8 @@
-"""A pipeline: one network or several, how what they give is combined, and how it becomes a mask.
+"""A pipeline: one network or several, how their outputs are combined, and how they become a mask.
 
 A model stays one ``.keras`` file with its card inside. A pipeline is a small JSON file that names such files with their
 checksums and holds what may change without touching weights: the `Inference`, calibration, tables. A single file is a pipeline
-of one member, so that whoever predicts, validates or tunes sees one kind of thing.
+of one member, so that prediction, validation and tuning handle one kind of object.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class PipelineFile:
-    """What a pipeline's file says, before any network is opened.
+    """The content of a pipeline's file, before any network is opened.
 
     Attributes:
         path: the file: a ``.keras`` file, or a pipeline's JSON.
@@ -68,9 +68,9 @@ class PipelineFile:
         members: its members' files.
         cards: their cards.
         combine: a key of `COMBINE`.
-        inference: how all members are run, in place of what their own cards say; None leaves that to them.
-        calibration: what is known of how its probabilities and frequencies agree, as plain values.
-        tables: other plain values that travel with it.
+        inference: how all members are run, instead of what their own cards say; None leaves it to the cards.
+        calibration: how its probabilities agree with frequencies, as plain values.
+        tables: other plain values that belong to it.
     """
 
     path: Path
@@ -86,7 +86,7 @@ class PipelineFile:
         """Refuse members that do not fit together.
 
         Raises:
-            ModelError: none, a chain of another number than two, or members that give other channels or another label set.
+            ModelError: no member, a chain of a number other than two, or members that give different channels or label sets.
         """
         check_members(self.cards, self.combine, str(self.path))
 
@@ -98,14 +98,14 @@ class PipelineFile:
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """Networks ready to run, and how their answers become one.
+    """Networks ready to run, and how their outputs are combined.
 
     Attributes:
         members: one network or several, each with its card.
         combine: a key of `COMBINE`.
-        inference: how all members are run, in place of what their own cards say; None leaves that to them.
-        calibration: what is known of how its probabilities and frequencies agree, as plain values.
-        tables: other plain values that travel with it.
+        inference: how all members are run, instead of what their own cards say; None leaves it to the cards.
+        calibration: how its probabilities agree with frequencies, as plain values.
+        tables: other plain values that belong to it.
         checksum: sha256 of the file it came from, hexadecimal; empty for one made in memory.
         path: that file, or None.
     """
@@ -170,7 +170,7 @@ def check_members(cards: tuple[Card, ...] | list[Card], combine: str, where: str
         where: the pipeline, for messages.
 
     Raises:
-        ModelError: none, a chain of another number than two, or members that give other channels or another label set.
+        ModelError: no member, a chain of a number other than two, or members that give different channels or label sets.
     """
     try:
         check_option("combine", combine, COMBINE)
@@ -181,21 +181,21 @@ def check_members(cards: tuple[Card, ...] | list[Card], combine: str, where: str
     if combine == "chain" and len(cards) != 2:
         raise ModelError(f"{where}: a chain of {len(cards)} members; expected two, a coarse one and a fine one.")
     if combine == "chain":
-        return  # the first one only says where to look
+        return  # the first one only locates the tumour
     first = cards[0]
     for card in cards[1:]:
         if (card.head.kind, card.channels, card.label_set) != (first.head.kind, first.channels, first.label_set):
             raise ModelError(
                 f"{where}: its members give {', '.join(first.channels)} of {first.label_set.name} and"
-                f" {', '.join(card.channels)} of {card.label_set.name}; expected the same of all."
+                f" {', '.join(card.channels)} of {card.label_set.name}; expected the same of all members."
             )
 
 
 def joint_card(cards: tuple[Card, ...] | list[Card], inference: Inference | None) -> Card:
-    """Return what members together expect and give.
+    """Return what the members together expect and give.
 
-    It is the last member's card, which decides in a chain; all members' modalities, what all may lack, and all training cases
-    are joined, and the pipeline's own inference is put in.
+    It is the last member's card, which decides in a chain, with the modalities of all members, those that all may lack, all
+    training cases, and the pipeline's own inference.
 
     Args:
         cards: the members' cards.

@@ -1,7 +1,7 @@
 """From a file, or a folder of files, to a `Pipeline`, and from a pipeline to its file.
 
-A pipeline's JSON names its members by paths relative to itself, with their checksums: it travels with them in one folder, and a
-member that was exchanged is noticed.
+A pipeline's JSON names its members by paths relative to itself, with their checksums: they move together in one folder, and a
+member that was replaced is noticed.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def load_model(path: Path | str) -> Pipeline:
         A pipeline; of a single file it has one member, and ``.network`` and ``.card`` are that model's.
 
     Raises:
-        ModelError: no such file, no model, no card, a card of a newer schema, a damaged file, a card that does not fit its
-            network, a member that is missing or was exchanged, or members that do not fit together.
+        ModelError: no such file, not a model, no card, a card of a newer schema, a damaged file, a card that does not fit its
+            network, a member that is missing or was replaced, or members that do not fit together.
     """
     found = read_pipeline(path)
     members = tuple(open_model(member.path, card) for member, card in zip(found.members, found.cards, strict=True))
@@ -45,13 +45,13 @@ def load_model(path: Path | str) -> Pipeline:
 
 
 def read_pipeline(path: Path | str) -> PipelineFile:
-    """Read what a model's file says, without opening a network; needs no framework.
+    """Read a model's file without opening a network; needs no framework.
 
     Args:
         path: as for `load_model`.
 
     Raises:
-        ModelError: as `load_model`, but for what only Keras finds.
+        ModelError: as `load_model`, except for faults that only Keras finds.
     """
     path = Path(path)
     if path.is_dir():
@@ -122,7 +122,7 @@ def _member(pipeline: Path, entry: Mapping[str, Any]) -> Member:
     found = file_checksum(path)
     if found != wanted:
         raise ModelError(
-            f"{pipeline}: its member {path} has the checksum {found[:12]}…, expected {wanted[:12]}…: it was exchanged or"
+            f"{pipeline}: its member {path} has the checksum {found[:12]}…, expected {wanted[:12]}…: it was replaced or"
             " damaged; copy the member again, or save the pipeline again."
         )
     return Member(path, found)
@@ -137,13 +137,13 @@ def save_pipeline(
     calibration: Mapping[str, Any] | None = None,
     tables: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write a pipeline's file; its members are looked at, not changed.
+    """Write a pipeline's file; its members are read, not changed.
 
     Args:
         path: target; its name ends with ``.json``.
         members: ``.keras`` files, best beside or below it.
         combine: a key of `COMBINE`.
-        inference: how all members are run; None leaves that to their cards.
+        inference: how all members are run; None leaves it to their cards.
         calibration: plain values.
         tables: plain values.
 
@@ -151,7 +151,7 @@ def save_pipeline(
         The file's sha256, hexadecimal.
 
     Raises:
-        ModelError: another file name, a member that is no model, or members that do not fit together.
+        ModelError: another file name, a member that is not a model, or members that do not fit together.
         SpaceError: the disk is full.
     """
     path = Path(path)

@@ -1,7 +1,7 @@
 """Patches: which ones, where, changed how, and read by whom. No framework here.
 
-All randomness of a sample comes from ``default_rng([seed, epoch, index])``, so a batch is the same whoever reads it, in
-whatever order, with one reader or many, on one device or several, in a run that was resumed or not.
+All randomness of a sample comes from ``default_rng([seed, epoch, index])``, so a batch is the same in whatever order it is
+read, with one reader or many, on one device or several, in a resumed run or not.
 """
 
 from brats3d.patches.augment import TRANSFORMS, Change, Transform, apply_change, draw_change, undo_moves

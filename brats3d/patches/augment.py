@@ -1,7 +1,7 @@
 """Random changes of a patch: drawn first, applied after, so that the same parameters always give the same patch.
 
 `TRANSFORMS` is the table. A new kind of change is a module with its parameters and its functions, its strengths in
-`Augmentation`, and a row at the table's end: rows draw in the table's order, so samples of the same seed stay what they are as
+`Augmentation`, and a row at the table's end: rows draw in the table's order, so samples of the same seed stay the same as
 long as the new strengths are off and nothing is drawn for them. Rows are applied in another order, those that move voxels
 first, because what changes intensities has to leave the background at zero.
 """
@@ -47,7 +47,7 @@ TRANSFORMS: Mapping[str, Transform] = MappingProxyType({
         Transform("rescaling", "intensities", draw_rescaling, apply_rescaling),
     )
 })  # fmt: skip
-"""Name → kind of change, in the order in which they draw."""
+"""Name → kind of change, in drawing order."""
 
 _ORDER = sorted(TRANSFORMS.values(), key=lambda row: row.acts_on != "voxels")
 """The order in which they are applied."""
@@ -85,7 +85,7 @@ def apply_change(images: np.ndarray, targets: np.ndarray, change: Change) -> tup
         change: what to do.
 
     Returns:
-        Changed images and targets; views of the inputs where nothing else was necessary.
+        Changed images and targets; views of the inputs where possible.
     """
     for row in _ORDER:
         if row.name in change.drawn:
@@ -94,7 +94,7 @@ def apply_change(images: np.ndarray, targets: np.ndarray, change: Change) -> tup
 
 
 def undo_moves(array: np.ndarray, change: Change) -> np.ndarray:
-    """Return an array (C, x, y, z) with its voxels where they were before a change; intensities stay changed.
+    """Return an array (C, x, y, z) with its voxels moved back to where they were before a change; intensities stay changed.
 
     Args:
         array: images or targets of a changed patch.

@@ -13,7 +13,7 @@ class Augmentation:
 
     Attributes:
         flip_axes: spatial axes (0 left–right, 1 front–back, 2 down–up in the stored orientation) mirrored with probability ½.
-        intensity_probability: share of modalities of a patch whose intensities are changed.
+        intensity_probability: share of a patch's modalities whose intensities are changed.
         shift: a change adds up to ± this many standard deviations.
         scale: a change multiplies by 1 ± up to this.
         gamma: a change raises to a power between 1/(1 + gamma) and 1 + gamma.

@@ -19,14 +19,14 @@ class BatchSettings:
     Attributes:
         patch_size: voxels of the model's grid along X, Y, Z; patches may overhang the volume, with zeros outside it.
         batch_size: samples per step, over all replicas.
-        batches: steps per epoch; None (not in recipes) gives every case once an epoch, and at least one batch.
+        batches: steps per epoch; None (not in recipes) gives every case once per epoch, and at least one batch.
         spacing_mm: edges of the model's voxels along X, Y, Z, or one number for all three; blocks of stored voxels are averaged
             to it, and 1 is the BraTS grid. None (not in recipes) keeps each case's stored grid, whatever it is.
         normalisation: a name of `intensity.NORMALISATIONS`.
         foreground: share of patches with a tumour voxel in their middle half, balanced over the regions (or labels).
         may_be_absent: modalities that a case may lack; it has zeros there.
         readers: 0 reads in threads, N in N processes; the batches are the same.
-        memory_mb: bound of the averaged cases kept in memory, shared out among the readers (used only if they are averaged).
+        memory_mb: limit of the averaged cases kept in memory, divided among the readers (used only if they are averaged).
 
     Raises:
         OptionError: a value of another type, or out of range.
@@ -48,7 +48,7 @@ class BatchSettings:
         check_whole("batch_size", self.batch_size, 1, 1024)
         if self.batches is not None:
             check_whole("batches", self.batches, 1, 1_000_000)
-            object.__setattr__(self, "batches", int(self.batches))  # NumPy's small types would overflow
+            object.__setattr__(self, "batches", int(self.batches))  # NumPy's small integer types would overflow
         if self.spacing_mm is not None:
             object.__setattr__(self, "spacing_mm", per_axis("spacing_mm", self.spacing_mm, *SPACING_MM))
         check_option("normalisation", self.normalisation, NORMALISATIONS)

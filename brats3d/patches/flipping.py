@@ -21,7 +21,7 @@ class Flips:
 
 
 def draw_flips(rng: np.random.Generator, strengths: Augmentation, modalities: int) -> Flips:
-    """Draw the axes that are mirrored, each of those that may be with probability ½."""
+    """Draw the axes that are mirrored, each allowed one with probability ½."""
     return Flips(tuple(axis for axis in sorted(set(strengths.flip_axes)) if rng.random() < 0.5))
 
 

@@ -56,7 +56,7 @@ def plan_patches(
     augmentation: Augmentation | None = None,
     seed: int = 0,
 ) -> PatchPlan:
-    """Return the plan for some cases, having looked at each: its label, its modalities, what its label's values mean.
+    """Check each case's label, modalities and label set, and return the plan for them.
 
     Args:
         store: the open store.
@@ -67,8 +67,8 @@ def plan_patches(
         seed: of all randomness.
 
     Raises:
-        OptionError: a case has other modalities than the first, and they may not be absent; no case has one that may be; or the
-            target cannot be made from a case's label set (see `target_of`).
+        OptionError: a case has other modalities than the first and they may not be absent; no case has one that may be absent;
+            or the target cannot be made from a case's label set (see `target_of`).
         LabelError: a case has no label.
         StoreError: a case file is damaged.
     """
@@ -88,13 +88,13 @@ def plan_patches(
 
 
 def _modalities(store: Path, found: dict[str, tuple[str, ...]], may_be_absent: Sequence[str]) -> tuple[str, ...]:
-    """Return the channels of all cases in order, having refused cases that lack one they may not lack."""
+    """Return the channels of all cases in order; refuse cases that lack one that may not be absent."""
     first, *_ = found
     together = {modality: None for names in found.values() for modality in names}
     if missing := [modality for modality in may_be_absent if modality not in together]:
         raise OptionError(
-            f"may_be_absent names {', '.join(missing)}, which no case of {store} has; they have {', '.join(together)}: leave"
-            " out what no case can teach."
+            f"may_be_absent names {', '.join(missing)}, which no case of {store} has; they have {', '.join(together)}:"
+            " leave out what no case has."
         )
     known = [m for m in MODALITIES if m in together]
     modalities = (*known, *(m for m in together if m not in known)) if may_be_absent else found[first]

@@ -1,8 +1,8 @@
 """Readers that work ahead: threads in this process, or processes of their own.
 
-Jobs are (epoch, batch number); answers come by the same key, so asking twice, or out of order, is harmless. Threads are the
-default: normalising and h5py both let go of the interpreter. HDF5 holds one lock per process, so where reading itself is the
-limit, ``readers`` processes read in parallel, and leave their batches in memory that is shared (`slots`).
+Jobs and their answers are keyed by (epoch, batch number), so asking twice, or out of order, is harmless. Threads are the
+default: normalising and h5py both release the interpreter's lock. HDF5 holds one lock per process, so if reading itself is
+the limit, ``readers`` processes read in parallel, and leave their batches in shared memory (`slots`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from brats3d.store import StoredCase, case_path
 
 Key = tuple[int, int]
 AHEAD = 3
-"""Batches asked for ahead of the one in use, where that keeps all readers busy."""
+"""Batches requested ahead of the one in use, if that keeps all readers busy."""
 AHEAD_BYTES = 2e9
-"""Bound of what is read ahead: 17 batches of 2 × 128³ × (4 + 3) float32."""
+"""Limit of what is read ahead: 17 batches of 2 × 128³ × (4 + 3) float32."""
 THREADS = 2
 
 
@@ -47,7 +47,7 @@ def read_batch(reader: CaseReader, epoch: int, number: int, size: int) -> Batch:
 
 @dataclass(eq=False)
 class _Job:
-    """A batch that was asked for."""
+    """A requested batch."""
 
     answer: Future[Any]
     slot: int | None = None
@@ -58,8 +58,8 @@ class ReaderPool:
     """Reads batches ahead of their use.
 
     Args:
-        plan: what to read, in batches of which size, by how many readers: 0 reads in threads of this process, N in N processes,
-            which share the plan's memory.
+        plan: what to read, with the size of the batches and the number of readers: 0 reads in threads of this process, N in N
+            processes, which divide the plan's memory.
 
     Raises:
         StoreError: the first case's file is damaged.
@@ -90,7 +90,7 @@ class ReaderPool:
             self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="reader")
 
     def get(self, epoch: int, number: int, batches: int) -> Batch:
-        """Return a batch, and ask for those after it.
+        """Return a batch, and request those after it.
 
         Args:
             epoch: epoch number from 0.
@@ -117,9 +117,9 @@ class ReaderPool:
             ) from problem
 
     def _ask(self, wanted: list[Key]) -> _Job:
-        """Ask for batches and return the first one's job, marked as in use; drop the jobs for others."""
+        """Request batches and return the first one's job, marked as in use; drop all other jobs."""
         while True:
-            with self._lock:  # an iterator that was given up may still be asking from its own thread
+            with self._lock:  # an abandoned iterator may still ask from its own thread
                 for key in [k for k in self._jobs if k not in wanted]:
                     self._drop(self._jobs.pop(key))
                 self._collect()
@@ -132,7 +132,7 @@ class ReaderPool:
                     return job
                 busy = [job.answer for job in self._dropped.values()]
             wait(busy, return_when=FIRST_COMPLETED)  # a reader has a slot for a batch that is no longer wanted
-            time.sleep(0.001)  # or somebody is copying out of it
+            time.sleep(0.001)  # or another thread is copying from it
 
     def _submit(self, key: Key) -> _Job:
         if self._reader is not None:
@@ -143,12 +143,12 @@ class ReaderPool:
 
     def _drop(self, job: _Job) -> None:
         if not job.users:
-            job.answer.cancel()  # what has started already runs to its end
+            job.answer.cancel()  # a job that has started runs to its end
         if job.slot is not None:
             self._dropped[job.slot] = job
 
     def _collect(self) -> None:
-        """Take the slots back whose batches are finished, no longer wanted, and read by nobody.
+        """Free the slots whose batches are finished, no longer wanted, and not being read.
 
         Done here, under the lock, and not as jobs end: a callback would wait for this lock while the executor holds one that
         `submit` waits for.
@@ -159,7 +159,7 @@ class ReaderPool:
                 self._free.append(slot)
 
     def close(self) -> None:
-        """Drop the jobs not begun, end the readers, and close the case files."""
+        """Drop the pending jobs, end the readers, and close the case files."""
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._jobs.clear()
         if self._slots is not None:

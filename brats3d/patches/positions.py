@@ -1,4 +1,4 @@
-"""Which case a sample comes from, and where its patch lies."""
+"""Which case a sample comes from, and where its patch is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CASE_ORDER = 1
 
 
 def case_of(seed: int, epoch: int, index: int, cases: int) -> int:
-    """Return which case the sample of that index takes: every case once before any comes again.
+    """Return which case the sample of that index takes: every case is used once before any is used again.
 
     Args:
         seed: the run's seed.
@@ -54,7 +54,7 @@ def draw_corner(
 def draw_target(
     rng: np.random.Generator, tumour: Mapping[int, TumourSample], groups: Sequence[Sequence[int]]
 ) -> np.ndarray | None:
-    """Draw a tumour voxel, each group of values equally often whatever its size.
+    """Draw a tumour voxel, from each group of values equally often whatever its size.
 
     Args:
         rng: the sample's generator.

@@ -24,16 +24,16 @@ OPEN_CASES = 64
 
 
 class _Coarse(NamedTuple):
-    """A whole case on the model's grid, kept in memory: half precision, which the averages do not miss."""
+    """A whole case on the model's grid, kept in memory: half precision is enough for averages."""
 
     images: np.ndarray
     masks: np.ndarray
 
 
 class CaseReader:
-    """Reads samples of a plan; keeps a bounded set of case files open, and averaged cases in memory within a bound.
+    """Reads samples of a plan; keeps a limited number of case files open, and averaged cases in memory up to a limit.
 
-    Threads may share one. HDF5 serialises their reading; normalising and changing go in parallel.
+    Threads may share one. HDF5 serialises their reading; normalising and augmenting run in parallel.
 
     Args:
         plan: what to read.
@@ -130,7 +130,7 @@ class CaseReader:
             return case
 
     def close(self) -> None:
-        """Close the case files; nothing is to be read after."""
+        """Close the case files; nothing may be read afterwards."""
         with self._lock:
             while self._open:
                 self._open.popitem()[1].close()

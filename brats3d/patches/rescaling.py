@@ -1,7 +1,7 @@
 """Intensities of each modality shifted, scaled and raised to a power.
 
-On normalised images, where a modality is not zero, so that background stays background: shift and scale are in standard
-deviations, gamma acts on the ±5 range brought to [0, 1].
+On normalised images, only where a modality is not zero, so that background stays background: shift and scale are in
+standard deviations, gamma acts on the ±5 range mapped to [0, 1].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from brats3d.patches.augmentation import Augmentation
 
 @dataclass(frozen=True)
 class Rescaling:
-    """What was drawn, one number per modality; 0, 1 and 1 where nothing is changed.
+    """What was drawn, one number per modality; 0, 1 and 1 if nothing is changed.
 
     Attributes:
         shift: added, in standard deviations.

@@ -45,7 +45,7 @@ class Batch:
 
 
 def batch_of(samples: Sequence[Sample]) -> Batch:
-    """Return the batch of some samples: where the layout changes for Keras.
+    """Return samples as a batch; the layout becomes Keras' here.
 
     Args:
         samples: at least one, all of the same shape.
@@ -59,5 +59,5 @@ def batch_of(samples: Sequence[Sample]) -> Batch:
 
 
 def _channels_last(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    # np.stack keeps the memory order of moved axes, and Keras would copy again, on its own time
+    # np.stack keeps the memory order of moved axes, and Keras would copy again, in its own time
     return np.ascontiguousarray(np.moveaxis(np.stack(arrays), 1, -1))

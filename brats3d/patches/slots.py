@@ -1,11 +1,11 @@
-"""Memory that several processes share, cut into slots of one batch each.
+"""Memory shared by several processes, divided into slots of one batch each.
 
-A reader process writes its batch into a slot and sends home no more than where it lies and what shape it has. Measured on two
-cores, a batch of two 128³ patches takes 0.04 s so, and 0.38 s through the pipe of a process pool.
+A reader process writes its batch into a slot and returns only its place and shape. Measured on two cores, a batch of two
+128³ patches takes 0.04 s this way, and 0.38 s through the pipe of a process pool.
 
-The memory has no name: its file is unlinked as soon as it is made (`multiprocessing`'s own arena), and is handed to spawned
-processes as an open handle. So nothing stays behind, however a process ends, which named segments of `SharedMemory` do not
-promise. It lies in ``/dev/shm`` where that has room, else in the folder for temporary files: a container's 64 MB are no trap.
+The memory has no name: its file is unlinked as soon as it is made (`multiprocessing`'s own arena), and passed to spawned
+processes as an open handle. So nothing is left behind, however a process ends, which named segments of `SharedMemory` do not
+guarantee. It is in ``/dev/shm`` if there is room, else in the folder for temporary files: a container's 64 MB are no trap.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ALIGNMENT = 64
 
 
 class Written(NamedTuple):
-    """Where a batch lies: its slot, and per array (shape, type), one after the other; and what of it is small."""
+    """Where a batch is: its slot, the (shape, type) of each array in order, and its small parts."""
 
     slot: int
     arrays: tuple[tuple[tuple[int, ...], str], ...]
@@ -32,7 +32,7 @@ class Written(NamedTuple):
 
 
 class Slots:
-    """Slots of equal size in shared memory. Can be handed to a process that is being started, and to no other.
+    """Slots of equal size in shared memory. Can be passed only to a process that is being started.
 
     Args:
         context: how processes are started.
@@ -50,7 +50,7 @@ class Slots:
 
         Args:
             slot: its number.
-            batch: its images and targets are together no larger than a slot.
+            batch: its images and targets together must fit into a slot.
 
         Returns:
             What `read` needs.
@@ -62,12 +62,12 @@ class Slots:
         return written
 
     def read(self, written: Written) -> Batch:
-        """Return a copy of the batch in a slot: TensorFlow keeps arrays it was given, and the slot is used again."""
+        """Return a copy of the batch in a slot: TensorFlow keeps the arrays it is given, and the slot is reused."""
         images, targets = (view.copy() for view in self._views(written))
         return Batch(images, targets, written.change, written.available)
 
     def close(self) -> None:
-        """Let go of the memory; nothing is to be written or read after."""
+        """Release the memory; nothing may be written or read afterwards."""
         self._memory = (c_ubyte * 0)()
 
     def _views(self, written: Written) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""What a network learns: from a case's label and what its values mean to the channels of a target.
+"""What a network learns: from a case's label and the meaning of its values to the channels of a target.
 
 `TARGETS` is the table: ``regions`` are overlapping masks, one channel each; ``labels`` are exclusive, one channel per value of
 a label set, background first. What a target needs to know of the cases' label sets is settled once, before any patch is read
@@ -29,9 +29,9 @@ from brats3d.regions import (
 )
 
 BACKGROUND = "0"
-"""The channel of exclusive labels that is no tissue."""
+"""The channel of exclusive labels that is not tissue."""
 SHARED = "L23"
-"""The label set of targets if the cases have several and none is asked for."""
+"""The label set of targets if the cases have several and none is given."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Learnt:
     """What is to be learnt: keys of a recipe, and keywords of `PatchDataset`.
 
     Attributes:
-        regions: names of regions, different ones. With ``regions`` as output they are the channels, in order; with ``labels``
-            they are what is counted during training.
+        regions: different names of regions. With ``regions`` as output they are the channels, in order; with ``labels``
+            they are the ones scored during training.
         output: ``regions`` (overlapping masks) or ``labels`` (one channel per value of the label set, background first).
         label_set: whose regions and values are meant; a name of the table, a file or the content of one
-            (`regions.find_label_set`). None or an empty text is the cases' own, or L23 if they have several that can be
-            read so.
+            (`regions.find_label_set`). None or an empty text means the cases' own, or L23 if they have several that can
+            be read as L23.
 
     Raises:
         OptionError: a value of another type, no region, one of them twice, or no such label set.
@@ -67,7 +67,7 @@ class Learnt:
 
     @property
     def coding(self) -> LabelSet | None:
-        """The label set asked for, if any."""
+        """The given label set, if any."""
         return self.label_set  # type: ignore[return-value]  # found in __post_init__
 
 
@@ -76,7 +76,7 @@ class Target(Protocol):
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """The regions that are learnt, or counted during training."""
+        """The regions that are learnt, or scored during training."""
 
     @property
     def coding(self) -> LabelSet | None:
@@ -87,7 +87,7 @@ class Target(Protocol):
         """Names of the C channels: regions, or values as text."""
 
     def masks(self, label: np.ndarray, own: LabelSet) -> np.ndarray:
-        """Return the (K, x, y, z) bool masks that may be cut and averaged, of a label in its own coding."""
+        """Return the (K, x, y, z) bool masks of a label in its own coding; they may be cropped and averaged."""
 
     def complete(self, masks: np.ndarray) -> np.ndarray:
         """Return the (C, x, y, z) channels of masks or of their averages, in the same type."""
@@ -109,7 +109,7 @@ class RegionTarget:
 
     Attributes:
         regions: the channels, in order.
-        coding: whose regions are meant where a case's values have the same tissues; None leaves it to each case's own coding.
+        coding: whose regions are meant if a case's values have the same tissues; None uses each case's own coding.
     """
 
     regions: tuple[str, ...]
@@ -149,7 +149,7 @@ class LabelTarget:
     """Exclusive labels: one channel per value of a label set, background first.
 
     Attributes:
-        regions: what is counted during training.
+        regions: scored during training.
         coding: the label set; the labels of cases with another one are converted.
     """
 
@@ -174,7 +174,7 @@ class LabelTarget:
         return np.stack([converted == value for value in wanted.values[1:]])
 
     def complete(self, masks: np.ndarray) -> np.ndarray:
-        """Return the masks behind the background, which is what none of them has: also outside the volume."""
+        """Return the background (the voxels of no mask, also those outside the volume), then the masks."""
         others = masks.sum(axis=0, keepdims=True, dtype=masks.dtype)
         return np.concatenate([np.maximum(1 - others, 0), masks])  # averages in half precision may add up to a little over 1
 
@@ -212,7 +212,7 @@ def target_of(learnt: Learnt, codings: Mapping[str, LabelSet]) -> Target:
 
     Raises:
         OptionError: the target cannot be made from a case's coding (names the case, and what its coding lacks); or the cases
-            have several, and L23 does not stand for them all.
+            have several, and L23 does not cover them all.
     """
     distinct = list(dict.fromkeys(codings.values()))
     several = learnt.coding is None and len(distinct) > 1
@@ -234,7 +234,7 @@ def target_of(learnt: Learnt, codings: Mapping[str, LabelSet]) -> Target:
 
 
 def meant_coding(own: LabelSet, wanted: LabelSet) -> LabelSet:
-    """Return whose regions are meant in a case: the label set asked for if its values mean the same, else the case's own.
+    """Return whose regions are meant in a case: the given label set if its values mean the same, else the case's own.
 
     Args:
         own: what the case's values mean.

@@ -1,7 +1,7 @@
 """From a model and a case to a mask on the scan's own grid.
 
-Predictors are functions on arrays that wrap one another; Keras is imported when one is made of a network. A `Runner` is a whole
-pipeline made ready to run on cases.
+Predictors are functions on arrays that wrap one another; Keras is imported when one is made from a network. A `Runner` is a
+whole pipeline, ready to run on cases.
 """
 
 from brats3d.predict.painted_masks import check_paintable, choose_label_set, masks_of, own_label_set, paint_mask

@@ -1,4 +1,4 @@
-"""The model that masks are predicted with: what is known of it, and recorded, before a network is opened."""
+"""The model that predicts the masks: what is known and recorded of it before a network is opened."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ IN_MEMORY = "pipeline in memory"
 
 @dataclass(frozen=True, eq=False)
 class ChosenModel:
-    """A model, and how it is to be run.
+    """A model, and how to run it.
 
     Attributes:
-        given: its file as it was read, or networks that are open already.
+        given: its file as it was read, or networks that are already open.
         changes: what is changed of its `Inference`: field → value.
     """
 
@@ -32,7 +32,7 @@ class ChosenModel:
 
     @property
     def card(self) -> Card:
-        """What the whole expects and gives, run as it is asked for.
+        """What the whole expects and gives, with the changes made.
 
         Raises:
             OptionError: a change does not fit the model.
@@ -51,7 +51,7 @@ class ChosenModel:
         if isinstance(self.given, Pipeline) and self.given.path is not None:
             try:
                 return _plain(read_pipeline(self.given.path).card.inference)
-            except ModelError:  # the file is not there any more
+            except ModelError:  # the file no longer exists
                 pass
         return _plain(self.given.card.inference)
 
@@ -73,7 +73,7 @@ class ChosenModel:
 
 
 def choose_model(model: Pipeline | Path | str, changes: Mapping[str, Any]) -> ChosenModel:
-    """Return a model, and how it is to be run.
+    """Return a model, and how to run it.
 
     Args:
         model: what `brats3d.models.load_model` takes or returns.

@@ -1,4 +1,4 @@
-"""What Python users may give as a case: a prepared or stored one, a `Case`, or the files of its modalities."""
+"""What Python users may pass as a case: a prepared or stored one, a `Case`, or the files of its modalities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from brats3d.predict.sources import ScansSource
 from brats3d.store import CaseLike
 
 Given = CaseLike | Case | Mapping[str, Path | str]
-"""A case as a user may give it."""
+"""A case as a user may pass it."""
 
 
 def case_of(given: Given, *, read_label: bool = True) -> CaseLike:
@@ -22,8 +22,8 @@ def case_of(given: Given, *, read_label: bool = True) -> CaseLike:
 
     Args:
         given: a prepared or stored case, which is returned as it is; a `Case`, such as `brats3d.cases.find_cases` returns; or
-            modality → image file, whose common name is the case's id (that of their folder if they have none in common).
-        read_label: whether the label of a `Case` is read; it decides the mask's label set. A damaged one does no harm.
+            modality → image file; the files' common name is the case's id (their folder's name if they have none in common).
+        read_label: whether the label of a `Case` is read; it decides the mask's label set. A damaged one is ignored.
 
     Returns:
         The case itself, or one prepared in memory; scans are not normalised.
@@ -46,7 +46,7 @@ def case_of(given: Given, *, read_label: bool = True) -> CaseLike:
 
 
 def _named(files: Mapping[str, Path | str]) -> Case:
-    """Return the case that some files are, as it would be found in their folder."""
+    """Return the case of some files, as it would be found in their folder."""
     if not files:
         raise OptionError(f"the case has 0 scans; expected a file for at least one of {', '.join(MODALITIES)}.")
     for modality in files:

@@ -1,6 +1,6 @@
-"""Which masks of an earlier call are kept: those that can be read and were made from the scans that their cases have now.
+"""Which masks of an earlier call are kept: those that can be read and were made from their cases' present scans.
 
-A case's id is not enough. Another patient's scans may have the same id, or a scan may have been issued again; the mask is then
+A case's id is not enough. Another patient's scans may have the same id, or a scan may have been re-issued; the mask is then
 neither kept nor overwritten, since it may be the only one of its patient. A damaged mask is predicted again.
 """
 
@@ -29,7 +29,7 @@ class KeptMasks:
     Attributes:
         kept: ids of the cases whose masks stay.
         refused: case id → why its mask is neither kept nor made again.
-        unchecked: ids of those kept that an earlier version wrote, without recording what they were predicted from.
+        unchecked: ids of kept cases that an earlier version wrote, without recording what they were predicted from.
     """
 
     kept: list[str] = field(default_factory=list)
@@ -40,14 +40,14 @@ class KeptMasks:
 def check_kept(
     folder: MaskFolder, sources: Mapping[str, CaseSource], note: Callable[[int, int], None] = lambda done, total: None
 ) -> KeptMasks:
-    """Compare every mask of an earlier call with the scans that its case has now; oddities are logged as warnings.
+    """Compare every mask of an earlier call with the present scans of its case; oddities are logged as warnings.
 
     A case is refused if its id differs only in letter case from that of a mask: on many systems it would replace that mask.
 
     Args:
         folder: the output folder with the masks that its list names.
-        sources: case id → where it comes from, for the cases asked for.
-        note: called with the number of masks checked and the number of all.
+        sources: case id → where it comes from, for the requested cases.
+        note: called with the number of masks checked and the total.
     """
     cases = folder.masks.cases
     alike, there_alike = differing_in_case([*cases, *sources]), {case.casefold() for case in cases}
@@ -69,7 +69,7 @@ def check_kept(
     found.unchecked = [case for case in found.unchecked if case in found.kept]
     if found.unchecked:
         log.warning(
-            "%s: %d of the masks that are kept, such as that of %s, were written by an earlier version, which did not record"
+            "%s: %d of the kept masks, such as that of %s, were written by an earlier version, which did not record"
             " what they were predicted from; they are not compared with the scans: use --force to predict them again.",
             folder.path, len(found.unchecked), found.unchecked[0],
         )  # fmt: skip
@@ -89,7 +89,7 @@ def _check_sources(mask: Path, case: str, before: Sequence[SourceFile], now: Seq
 
 
 def _difference(was: SourceFile | None, new: SourceFile | None) -> str:
-    """Return how a scan differs from the one recorded, as words."""
+    """Return in words how a scan differs from the recorded one."""
     if was is None or new is None or was.name != new.name:
         return f"{was.name if was else 'no such file'} then, {new.name if new else 'no such file'} now"
     if was.bytes != new.bytes:
@@ -100,7 +100,7 @@ def _difference(was: SourceFile | None, new: SourceFile | None) -> str:
 def _whole(path: Path, entry: MaskEntry) -> bool:
     """Read a mask, and its probabilities, once; return whether they are whole.
 
-    A mask that is whole but not as it was written has been edited or replaced: the user must know that.
+    A mask that is whole but not as it was written has been edited or replaced: the user is told.
     """
     for name in entry.files:
         try:

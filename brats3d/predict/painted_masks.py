@@ -11,11 +11,11 @@ from brats3d.regions import LabelSet, label_set, paint_regions, paint_values, pa
 from brats3d.store import CaseLike
 
 UNKNOWN_YEAR = "L23"
-"""Label set of masks of BraTS' regions if nothing says which year's they should be."""
+"""Label set of masks of BraTS' regions if nothing decides the year."""
 
 
 def masks_of(probabilities: np.ndarray, card: Card) -> np.ndarray:
-    """Return the channels' masks: above each region's threshold, or where a label is the likeliest.
+    """Return the channels' masks: above each region's threshold, or where a label is the most probable.
 
     Args:
         probabilities: (C, X, Y, Z) numbers in [0, 1].
@@ -30,7 +30,7 @@ def masks_of(probabilities: np.ndarray, card: Card) -> np.ndarray:
 
 
 def paint_mask(probabilities: np.ndarray, card: Card, coding: LabelSet | None = None) -> np.ndarray:
-    """Return the label that a model's probabilities mean.
+    """Return the label painted from a model's probabilities.
 
     Args:
         probabilities: (C, X, Y, Z) numbers in [0, 1].
@@ -41,7 +41,7 @@ def paint_mask(probabilities: np.ndarray, card: Card, coding: LabelSet | None = 
         (X, Y, Z) uint8.
 
     Raises:
-        OptionError: the coding has no value for what the model gives.
+        OptionError: the coding has no value for something the model gives.
     """
     coding = coding or card.label_set
     if not card.exclusive:
@@ -55,7 +55,7 @@ def paint_mask(probabilities: np.ndarray, card: Card, coding: LabelSet | None = 
 
 
 def check_paintable(card: Card, coding: LabelSet) -> None:
-    """Refuse a label set that has no value for what a model gives.
+    """Refuse a label set that has no value for something the model gives.
 
     Args:
         card: the model's card.
@@ -74,7 +74,7 @@ def _painted(card: Card) -> tuple[str, ...]:
 
 
 def own_label_set(case: CaseLike) -> LabelSet | None:
-    """Return the label set of a case's source: its label's, or the only one its name allows; None if neither says.
+    """Return the label set of a case's source: its label's, or the only one its name allows; None if neither decides.
 
     Args:
         case: a prepared or stored case.
@@ -87,10 +87,10 @@ def own_label_set(case: CaseLike) -> LabelSet | None:
 
 
 def choose_label_set(case: CaseLike, card: Card) -> tuple[LabelSet, bool]:
-    """Return the label set that a case's mask is written in, and whether its source does not say so.
+    """Return the label set that a case's mask is written in, and whether that is assumed because its source does not decide.
 
-    The source's own comes first. If it says none, or has no value for what the model gives, it is the model's; of models of
-    BraTS' own label sets `UNKNOWN_YEAR`, if that has a value for everything.
+    The source's own comes first. If there is none, or it has no value for something the model gives, the model's is used; for
+    models of BraTS' own label sets `UNKNOWN_YEAR`, if that has a value for everything.
 
     Args:
         case: a prepared or stored case.

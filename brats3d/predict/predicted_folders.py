@@ -22,7 +22,7 @@ from brats3d.predict.sources import open_sources
 
 @dataclass(frozen=True)
 class Predictions:
-    """What became of each case.
+    """The outcome of each case.
 
     Attributes:
         out: folder of the masks.
@@ -83,9 +83,9 @@ def predict_cases(
     Raises:
         ModelError: there is no such model, or it has no card or one that cannot be used.
         NoCasesError: no case was recognised.
-        OptionError: the label set cannot hold what the model gives, a setting does not fit the model, a case asked for is not
-            there, or one case is in two sources.
-        OutputExistsError: the folder holds something else, masks of another model or with other settings, or all of these
+        OptionError: the label set cannot hold what the model gives, a setting does not fit the model, a requested case does not
+            exist, or one case is in two sources.
+        OutputExistsError: the folder holds something else, masks of another model or with other settings, or has all of these
             already.
         SpaceError: the disk is full; finished cases stay.
     """

@@ -1,4 +1,4 @@
-"""One call of `predict_cases`: which masks stay, which are made, and which are packed."""
+"""One call of `predict_cases`: which masks are kept, made and packed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class PredictionCall:
-    """What there is to do, and what has been done so far.
+    """The work of a call, and how far it is.
 
     Attributes:
-        folder: where the masks are written, with those that are there.
-        sources: case id → where it comes from, for the cases asked for.
+        folder: where the masks are written, with those it has.
+        sources: case id → where it comes from, for the requested cases.
         submission: whether the masks are packed for a server.
         kept: ids of the cases whose masks are kept.
         predicted: ids of the cases predicted so far.
@@ -63,14 +63,14 @@ class PredictionCall:
 
 
 def look_at_kept(call: PredictionCall, progress: Progress) -> None:
-    """Settle which masks are kept, and refuse to start if there is nothing to do.
+    """Decide which masks are kept, and refuse to start if there is nothing to do.
 
     Args:
-        call: with its folder, its sources and nothing done.
-        progress: called as masks are looked at.
+        call: with its folder and sources, nothing done yet.
+        progress: called as masks are checked.
 
     Raises:
-        OutputExistsError: all masks are there.
+        OutputExistsError: all masks exist already.
     """
     found = check_kept(call.folder, call.sources, lambda done, total: progress("check", done, total))
     call.kept, call.refused = found.kept, found.refused
@@ -92,8 +92,8 @@ def note_training_cases(call: PredictionCall, training_cases: Sequence[str]) -> 
     call.folder = call.folder.marked(call.trained_on)
     if call.trained_on:
         log.warning(
-            "%d of the %d cases, such as %s, are of patients that the model was trained on; their masks say nothing about how"
-            " it does on new patients (predictions.json marks them).",
+            "%d of the %d cases, such as %s, are of patients that the model was trained on; their masks do not show how"
+            " it performs on new patients (predictions.json marks them).",
             len(call.trained_on), len(call.sources), ", ".join(sorted(call.trained_on)[:3]),
         )  # fmt: skip
 
@@ -125,7 +125,7 @@ def predict_all(call: PredictionCall, runner: Runner, progress: Progress) -> Non
 
 
 def _predict_one(call: PredictionCall, runner: Runner, case: str) -> None:
-    """Predict a case and write what belongs to it: first the files, then the list that names them."""
+    """Predict a case and write its files, then the list that names them."""
     settings, path = call.folder.masks.settings, call.folder.path
     check_name(path / f"{case}.nii.gz")
     call.passes.clear()
@@ -156,21 +156,21 @@ def _predict_one(call: PredictionCall, runner: Runner, case: str) -> None:
 
 
 def _note_passes(call: PredictionCall, runner: Runner, case: str) -> Passes:
-    """Return, and log, how the networks saw a case; masks of windows differ a little from those of one pass."""
+    """Return, and log, how the networks saw a case; masks predicted in windows differ slightly from those of one pass."""
     if not call.passes:  # memory does not decide it
         return "windows"
     if "windows" not in call.passes:
         log.info("case %s: predicted in one pass.", case)
         return "whole"
     size = "×".join(map(str, runner.card.inference.size))
-    log.warning("case %s: one pass does not fit into memory; predicted in windows of %s, which differs a little.", case, size)
+    log.warning("case %s: one pass does not fit into memory; predicted in windows of %s, which differs slightly.", case, size)
     return "windows"
 
 
 def _begin(call: PredictionCall) -> None:
     """Prepare the folder for the first mask of this call.
 
-    The list is written first, so that what is stopped at any moment can be continued; a zip that lacks the masks to come is
+    The list is written first, so that a call stopped at any moment can be continued; a zip that will lack new masks is
     removed.
     """
     if call.begun:
@@ -182,7 +182,7 @@ def _begin(call: PredictionCall) -> None:
     elif archive.exists():
         archive.unlink()
         if not call.submission:
-            log.warning("%s lacked the masks that are added now, and is removed; --submission packs it again.", archive)
+            log.warning("%s lacks the masks that are added now and is removed; --submission packs it again.", archive)
 
 
 def _packable(call: PredictionCall) -> dict[str, bytes]:
@@ -202,7 +202,7 @@ def _checksums(masks: Mapping[str, bytes]) -> dict[str, int]:
 
 
 def pack_masks(call: PredictionCall) -> str | None:
-    """Pack what the server takes of the cases asked for.
+    """Pack the masks of the requested cases that the server takes.
 
     Args:
         call: with all its masks.
@@ -217,8 +217,8 @@ def pack_masks(call: PredictionCall) -> str | None:
     unknown = [case for case in found if server_of(call.sources[case].corpus) is None]
     if unknown:
         log.warning(
-            "%d of the %d masks packed, such as that of %s, are of no challenge whose server is known by the case's name: their"
-            " grids are not compared with what it takes.",
+            "no validation server is known for %d of the %d masks packed, such as that of %s: their"
+            " grids are not checked.",
             len(unknown), len(found), unknown[0],
         )  # fmt: skip
     return str(pack(call.folder.path, found)) if found else None

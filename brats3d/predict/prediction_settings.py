@@ -13,7 +13,7 @@ from brats3d.regions import LabelSet, LabelSetLike, find_label_set
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """What is written, and how the model is run; what is None is as the model's card says.
+    """What is written, and how the model is run; None means as the model's card says.
 
     Attributes:
         label_set: coding of the masks, such as L17, or a .toml or .json file with one of your own; by default each source's
@@ -24,10 +24,10 @@ class PredictionSettings:
             none is mirrored. By default as the model says.
         window: always slide a window over the brain, or only where_needed, if memory does not allow one pass. By default as the
             model says.
-        overlap: share of a window that its neighbour covers too, 0 to 0.95. By default as the model says.
+        overlap: share of a window that its neighbour also covers, 0 to 0.95. By default as the model says.
 
     Raises:
-        OptionError: no such label set or window, or a number that cannot be.
+        OptionError: no such label set or window, or an impossible number.
     """
 
     label_set: LabelSetLike | None = None
@@ -52,7 +52,7 @@ class PredictionSettings:
 
     @property
     def coding(self) -> LabelSet | None:
-        """The label set asked for."""
+        """The requested label set."""
         return None if self.label_set is None else find_label_set(self.label_set)
 
     @property

@@ -30,24 +30,24 @@ SIGMAS = 8
 
 
 def from_network(network: keras.Model, stride: int | Sequence[int], output: int = 0) -> Predictor:
-    """Return a predictor that runs a network, on the whole of what it is given.
+    """Return a predictor that runs a network on its whole input.
 
-    Sizes that the stride does not divide are padded with zeros (background) at the far end and cut off again. The network
+    Sizes that the stride does not divide are padded with zeros (background) at the far end and cropped again. The network
     runs as a compiled graph: called eagerly, Keras keeps every layer's output until the end, five times the memory.
 
     Args:
         network: (batch, X, Y, Z, M) → (batch, X, Y, Z, R) probabilities. Its weights may change later; they are not copied.
-        stride: what its sizes along X, Y, Z must be divisible by; one number is taken for all three.
-        output: which of the network's outputs is wanted.
+        stride: what its sizes along X, Y, Z must be divisible by; one number applies to all three.
+        output: which of the network's outputs to return.
 
     Returns:
-        A predictor. It raises an ArrayError for another number of channels, and a MemoryError where the backend has too
+        A predictor. It raises an ArrayError for another number of channels, and a MemoryError if the backend has too
         little memory.
     """
     import keras
 
     channels = network.input_shape[-1]
-    # A model of its own: it has no strategy and no compile state, and leaves the network's as they are.
+    # A separate model: it has no strategy and no compile state, and does not touch the network's.
     runner = keras.Model(network.input, network.outputs[output])
     steps = whole_per_axis("stride", stride, 1)
     runner.compile(jit_compile=keras.backend.backend() == "jax")
@@ -76,7 +76,7 @@ def _run(runner: keras.Model, batch: np.ndarray) -> Any:
 
 
 def window(predictor: Predictor, patch_size: Size, overlap: float = 0.5) -> Predictor:
-    """Return a predictor that slides a window and blends what it gives, with Gaussian weights.
+    """Return a predictor that slides a window and blends the outputs with Gaussian weights.
 
     Windows are spread evenly from border to border, overlapping by at least ``overlap``; an axis that is shorter than the
     window is taken whole.
@@ -84,7 +84,7 @@ def window(predictor: Predictor, patch_size: Size, overlap: float = 0.5) -> Pred
     Args:
         predictor: what to apply to each window.
         patch_size: voxels of the window.
-        overlap: share of a window that its neighbour covers too, 0 to 0.95.
+        overlap: share of a window that its neighbour also covers, 0 to 0.95.
 
     Raises:
         OptionError: a size below 1, or an overlap out of range.
@@ -105,7 +105,7 @@ def window(predictor: Predictor, patch_size: Size, overlap: float = 0.5) -> Pred
             if total is None:
                 total = np.zeros((len(part), *shape), np.float32)
             total[place] += part * weight
-        # The windows stand on a lattice, so the sum of their weights is a product of three sums.
+        # The windows are on a lattice, so the sum of their weights is a product of three sums.
         sums = [_spread(n, s, w) for n, s, w in zip(shape, starts, weights, strict=True)]
         return np.asarray(total / np.einsum("i,j,k->ijk", *sums), np.float32)
 
@@ -133,10 +133,10 @@ def _spread(length: int, starts: Sequence[int], weights: np.ndarray) -> np.ndarr
 def where_it_fits(
     whole: Predictor, windows: Predictor, fits: Callable[[Size], bool], note: Note = lambda passes: None
 ) -> Predictor:
-    """Return a predictor that shows one predictor the whole volume where memory allows, and another where not.
+    """Return a predictor that gives the whole volume to one predictor if memory allows, else to another.
 
-    Each volume goes one way or the other, with all that a predictor wraps (flips, an ensemble), since what a network says of
-    windows is not quite what it says of the whole. A volume of a size that once did not fit is not tried again.
+    Each volume goes one way or the other, with all that a predictor wraps (flips, an ensemble), since a network's output for
+    windows is not quite that for the whole. A volume of a size that once did not fit is not tried again.
 
     Args:
         whole: takes a volume in one pass; may raise a MemoryError.
@@ -172,7 +172,7 @@ def flips(predictor: Predictor, axes: Sequence[int]) -> Predictor:
         axes: spatial axes out of 0, 1, 2; none returns the predictor itself.
 
     Raises:
-        OptionError: an axis that is none of them, or twice the same.
+        OptionError: an axis that is not one of them, or twice the same.
     """
     check_wholes("flips", axes, 0, 2)
     if len(set(axes)) != len(axes):
@@ -192,12 +192,12 @@ def flips(predictor: Predictor, axes: Sequence[int]) -> Predictor:
 
 
 def cooled(predictor: Predictor, temperatures: Sequence[float], *, exclusive: bool) -> Predictor:
-    """Return a predictor whose logits are divided by temperatures: above 1 it is less sure of itself.
+    """Return a predictor whose logits are divided by temperatures: above 1 it is less confident.
 
     Args:
         predictor: gives (R, X, Y, Z) probabilities.
         temperatures: one per channel; the predictor itself is returned if all are 1.
-        exclusive: whether the channels' probabilities sum to 1 (softmax), or each is by itself (sigmoid).
+        exclusive: whether the channels' probabilities sum to 1 (softmax), or each is independent (sigmoid).
 
     References:
         Guo et al. 2017 (arXiv 1706.04599), section 4.2: temperature scaling.
@@ -222,7 +222,7 @@ def ensemble(predictors: Sequence[Predictor]) -> Predictor:
         predictors: at least one; all give the same regions.
 
     Raises:
-        OptionError: there is none.
+        OptionError: there are none.
     """
     if not predictors:
         raise OptionError(f"the ensemble has {len(predictors)} predictors; expected at least one.")

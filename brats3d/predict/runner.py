@@ -1,9 +1,9 @@
 """From a case to the probabilities of a pipeline on the case's stored grid.
 
-What the network sees at once matters if it normalises by instance. Measured on four real cases it had not seen, a network
+How much the network sees at once matters if it normalises by instance. Measured on four real cases it had not seen, a network
 trained on 64×64×48 windows of 2 mm reached mean Dice WT 0.86, TC 0.72, ET 0.71 in windows of that size over the tight brain
 box; 0.70, 0.61, 0.69 if the box had a margin of zeros up to whole strides; 0.67, 0.57, 0.58 on the whole brain at once. So
-the box is widened to whole blocks only, and a card may ask for windows always.
+the box is widened to whole blocks only, and a card may always require windows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHAIN_MARGIN_MM = 16.0
-"""In a chain the last member sees this much around what the first one found."""
+"""In a chain the last member sees this margin around what the first one found."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +51,11 @@ def runner_of(pipeline: Pipeline, note: Note | None = None) -> Runner:
 
     Args:
         pipeline: from `brats3d.models.load_model`.
-        note: called with the way each volume went (in one pass, or in windows), if memory decides it; by default the first
-            volume that does not fit is logged as a warning.
+        note: called with how each volume was run (in one pass, or in windows), if memory decides; by default the first volume
+            that does not fit is logged as a warning.
 
     Raises:
-        ModelError: a card asks for post-processing that this version does not know, or gives nothing to paint.
+        ModelError: a card requires post-processing that this version does not know, or gives nothing to paint.
     """
     members = []
     for member in pipeline.members:
@@ -65,7 +65,7 @@ def runner_of(pipeline: Pipeline, note: Note | None = None) -> Runner:
         members.append((predictor_of(member.network, card, note), card))
     combine = _COMBINE[pipeline.combine] if len(members) > 1 else _single
     joint = pipeline.card
-    if combine is _majority and not joint.exclusive:  # thresholds have made the votes; of these more than half decide
+    if combine is _majority and not joint.exclusive:  # thresholds have made the votes; more than half of them decide
         joint = joint.with_inference(replace(joint.inference, thresholds=()))
     return Runner(joint, lambda case: combine(members, case))
 
@@ -89,7 +89,7 @@ def _majority(members: Members, case: CaseLike) -> np.ndarray:
 
 
 def _chain(members: Members, case: CaseLike) -> np.ndarray:
-    """Show the last member the box around what the first one found; all of the brain if that is nothing."""
+    """Give the last member the box around what the first one found; the whole brain if it found nothing."""
     (first, coarse), (last, fine) = members
     masks = masks_of(predict_probabilities(first, case, coarse), coarse)
     found = np.any(masks[1:] if coarse.exclusive else masks, axis=0)
@@ -107,22 +107,22 @@ _COMBINE: Mapping[str, Callable[[Members, CaseLike], np.ndarray]] = MappingProxy
 
 
 def predictor_of(network: keras.Model, card: Card, note: Note | None = None) -> Predictor:
-    """Return a network's predictor as its card wants it: windows, mirrored copies, temperatures.
+    """Return a network's predictor as its card specifies: windows, mirrored copies, temperatures.
 
     Args:
         network: one output per head of the card; its weights may change later, they are not copied.
         card: what it expects and gives.
-        note: called with the way each volume went, if memory decides it; by default the first volume that does not fit is
-            logged as a warning.
+        note: called with how each volume was run, if memory decides; by default the first volume that does not fit is logged
+            as a warning.
 
     Raises:
-        ModelError: the card asks for post-processing that this version does not know, or gives nothing to paint.
+        ModelError: the card requires post-processing that this version does not know, or gives nothing to paint.
     """
     way = card.inference
     if way.postprocessing:
         steps = ", ".join(str(step["step"]) for step in way.postprocessing)
         raise ModelError(
-            f"the model's card asks for the post-processing {steps}, which this version of brats3d does not know; use the"
+            f"the model's card requires the post-processing {steps}, which this version of brats3d does not know; use the"
             f" version that made the model ({card.created_with or 'not recorded'})."
         )
     run = cooled(from_network(network, card.stride, card.outputs.index(card.head)), way.temperatures, exclusive=card.exclusive)
@@ -140,7 +140,7 @@ def _warn_once(card: Card) -> Note:
         if passes == "windows" and not warned:
             warned = True
             size = "×".join(map(str, card.inference.size))
-            log.warning("one pass does not fit into memory; predicted in windows of %s, which differs a little.", size)
+            log.warning("one pass does not fit into memory; predicted in windows of %s, which differs slightly.", size)
 
     return note
 
@@ -152,7 +152,7 @@ def predict_probabilities(predictor: Predictor, case: CaseLike, card: Card, box:
 
     Args:
         predictor: (M, x, y, z) float32 → (C, x, y, z) probabilities.
-        case: a prepared or stored case; its label is not looked at.
+        case: a prepared or stored case; its label is not used.
         card: which channels the predictor expects, normalised how, on which grid.
         box: (3, 2) half-open box within the brain box that it is shown; by default all of the brain box.
 
@@ -176,7 +176,7 @@ def predict_probabilities(predictor: Predictor, case: CaseLike, card: Card, box:
     factor = case.block_factor(card.spacing_mm)
     wide = geometry.widen_box(shown, factor)
     raw = case.patch(wide[:, 0].tolist(), (wide[:, 1] - wide[:, 0]).tolist())
-    nothing = np.zeros(raw.shape[1:], np.float32)  # what a modality that may be absent looks like to the network
+    nothing = np.zeros(raw.shape[1:], np.float32)  # stands for an absent modality
     scaled = [
         case.scaling(m, card.inputs.normalisation).apply(raw[case.modalities.index(m)]) if m in case.modalities else nothing
         for m in card.modalities

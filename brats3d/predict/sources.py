@@ -1,4 +1,4 @@
-"""Where the cases to predict come from: folders of scans, read when their turn comes, and stores."""
+"""Where the cases to predict come from: folders of scans, read one by one, and stores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class CaseSource(Protocol):
-    """A case to predict, before its turn comes."""
+    """A case to predict, not yet read."""
 
     @property
     def patient(self) -> str:
@@ -83,8 +83,8 @@ class ScansSource:
     def made_from(self) -> tuple[SourceFile, ...]:
         """Return what identifies the case's scans; all of them are read.
 
-        Names, sizes and times of files are not enough: uncompressed scans of a challenge all have one size, and an archive
-        that is unpacked keeps its times.
+        Names, sizes and times of files are not enough: uncompressed scans of a challenge all have the same size, and unpacking
+        an archive keeps its times.
 
         Raises:
             ImageError: a scan cannot be read.
@@ -99,7 +99,7 @@ class ScansSource:
             ) from problem
 
     def open(self) -> PreparedCase:
-        """Read the case's scans. Its label only decides the label set of the mask, so it is not read if one is asked for.
+        """Read the case's scans. Its label only decides the label set of the mask, so it is not read if one is given.
 
         Doubts about where the scans are in space are logged, since their masks inherit them.
 
@@ -136,7 +136,7 @@ class ScansSource:
 
 
 class _Known(NamedTuple):
-    """What is kept of a stored case after a look at it."""
+    """What is remembered of a stored case."""
 
     patient: str
     corpus: str
@@ -203,7 +203,7 @@ def open_sources(sources: Sequence[Path], *, read_labels: bool = True) -> dict[s
         read_labels: whether labels beside scans are read; they decide the masks' label sets.
 
     Raises:
-        OptionError: there is no source, or one case is in two of them.
+        OptionError: there are no sources, or one case is in two of them.
         NoCasesError: a folder does not exist, or nothing in it is recognised.
     """
     if not sources:
@@ -226,7 +226,7 @@ def open_sources(sources: Sequence[Path], *, read_labels: bool = True) -> dict[s
 def scans_of(case: CaseLike) -> tuple[SourceFile, ...]:
     """Return what identifies the scans that a case was made from; the label, the last of its sources, is left out.
 
-    A stored case that others made may record no sources; its histograms identify it then.
+    A case stored by other software may record no sources; its histograms identify it then.
 
     Args:
         case: a prepared or stored case.
@@ -262,7 +262,7 @@ def trained_on(sources: Mapping[str, CaseSource], training_cases: Iterable[str])
         try:
             return sources[case].patient in patients  # a table may know the case by another name
         except CaseError:
-            return False  # it is refused in its turn
+            return False  # it is refused later
 
     return {case for case in sources if patients and known(case)}
 

@@ -1,9 +1,9 @@
 """Masks packed for a challenge's validation server: the case's id as name, ``.nii.gz``, one zip, no folders.
 
-What a server takes is a fact of the corpus (`brats3d.cases.ServerGrid`). Where it compares qforms, it does so number by number
-(``header.get_qform()``), and to the last bit; a scan's header may be right and still differ there: written by a program that
-sets the sform alone, or with an origin that was rounded. So a packed mask whose scan lies on the challenge's own grid gets
-that grid's own header, and the packed bytes are compared as the server will. The mask in the folder stays on its scan's grid.
+What a server takes is a fact of the corpus (`brats3d.cases.ServerGrid`). If it compares qforms, it does so number by number
+(``header.get_qform()``), to the last bit; a scan's header may be right and still differ: written by a program that sets only
+the sform, or with a rounded origin. So a packed mask whose scan is on the challenge's own grid gets that grid's own header,
+and the packed bytes are compared as the server will. The mask in the folder stays on its scan's grid.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ADVICE = "predict the scans as the challenge issued them, or leave out --submiss
 
 
 def server_of(corpus: str) -> ServerGrid | None:
-    """Return what the validation server of a corpus takes; None if no server of it is known.
+    """Return what the validation server of a corpus takes; None if it has no known server.
 
     Args:
         corpus: row of the table of corpora, or ``raw``.
@@ -44,7 +44,7 @@ def check_server_grid(case: str, corpus: str, grid: Grid, server: ServerGrid | N
     Args:
         case: case id, for the message.
         corpus: the corpus the case is of, for the message.
-        grid: the grid of the case's source, on which its mask lies.
+        grid: the grid of the case's source, which its mask is on.
         server: what the corpus' server takes; None if no server is known.
 
     Raises:
@@ -54,7 +54,7 @@ def check_server_grid(case: str, corpus: str, grid: Grid, server: ServerGrid | N
         return
     if grid.shape != server.shape:
         raise GridError(
-            f"case {case}: its grid has shape {grid.shape}; masks of {corpus} are scored on a grid of {server.shape} alone:"
+            f"case {case}: its grid has shape {grid.shape}; masks of {corpus} are scored only on a grid of {server.shape}:"
             f" {ADVICE}"
         )
     if server.compared == "qform" and not _is_official(grid, server):
@@ -72,7 +72,7 @@ def packed_mask(case: str, corpus: str, mask: Path, server: ServerGrid | None) -
         server: what the corpus' server takes; None if no server is known.
 
     Returns:
-        The file itself, or its voxels under the header of the challenge's own files if it lies on their grid.
+        The file itself, or its voxels with the header of the challenge's own files if it is on their grid.
 
     Raises:
         GridError: the server does not accept masks on its grid.
@@ -93,7 +93,7 @@ def packed_mask(case: str, corpus: str, mask: Path, server: ServerGrid | None) -
 
 
 def packed_checksums(folder: Path) -> dict[str, int] | None:
-    """Return case id → CRC-32 of the masks in a folder's zip; None if there is none that can be read.
+    """Return case id → CRC-32 of the masks in a folder's zip; None if there is no readable one.
 
     Args:
         folder: where the masks and the zip are.
@@ -129,7 +129,7 @@ def pack(folder: Path, masks: Mapping[str, bytes]) -> Path:
 
 
 def _is_official(grid: Grid, server: ServerGrid) -> bool:
-    """Return whether a grid is the challenge's own, by its affine or by its qform, but for rounding."""
+    """Return whether a grid is the challenge's own, by its affine or by its qform, except for rounding."""
     if server.shape is None or server.affine is None:
         return False
     official = Grid(server.shape, np.array(server.affine, float))

@@ -26,7 +26,7 @@ class Prediction:
         id: case id.
         label: (X, Y, Z) uint8 in the label set.
         coding: what its values mean.
-        assumed: whether the source does not say that label set, so that it is the model's or the usual one.
+        assumed: whether the label set is the model's or the usual one because the source does not name it.
         probabilities: (C, X, Y, Z) float32, zero outside the brain box (exclusive labels: background there).
         channels: names of the C channels: regions, or values of the model's label set as text.
         grid: the source's grid.
@@ -66,8 +66,8 @@ def predict_case(
 
     Raises:
         CaseError: a scan cannot be read or normalised, or the case lacks a modality that the model needs.
-        OptionError: no such modality or label set, or it has no value for what the model gives.
-        ModelError: no such model, or its card asks for what this version cannot do.
+        OptionError: no such modality or label set, or it has no value for something the model gives.
+        ModelError: no such model, or its card requires something this version cannot do.
 
     Example:
         >>> scans = {m: f"patient/{m}.nii.gz" for m in ("t1", "t1ce", "t2", "flair")}
@@ -89,9 +89,9 @@ def predict_case(
 def on_source(stored: np.ndarray, case: CaseLike) -> np.ndarray:
     """Return probabilities of the stored grid on the grid of the case's source.
 
-    Axes are turned back; only if the case was made of raw clinical scans, which are on grids of their own, are probabilities
-    interpolated linearly through its transforms, before thresholds are applied: masks get smoother edges than by moving a
-    label.
+    Axes are turned back. Probabilities are interpolated (linearly, through the case's transforms, before thresholds are
+    applied) only if the case was made from raw clinical scans, which have grids of their own: masks get smoother edges than by
+    resampling a label.
 
     Args:
         stored: (C, X, Y, Z) float32 in the stored orientation. Not modified.

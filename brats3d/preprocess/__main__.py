@@ -1,4 +1,4 @@
-"""``python -m brats3d.preprocess``: from a folder of scans to a store; or list what is there, or begin with raw scans."""
+"""``python -m brats3d.preprocess``: from a folder of scans to a store; or list what is there, or start from raw scans."""
 
 from __future__ import annotations
 

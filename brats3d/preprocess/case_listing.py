@@ -1,4 +1,4 @@
-"""What preprocessing would find in a source, and why, without reading an image or writing a file."""
+"""What preprocessing finds in a source, and why, without reading an image or writing a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from brats3d.cases import Case, Finding, binds, look_for_cases
 from brats3d.console import text_table
 
 _SHOWN = 20
-"""Files passed over that the text names one by one; ``as_dict`` holds them all."""
+"""Skipped files that the text names one by one; ``as_dict`` holds them all."""
 
 _HEADER = ("case", "corpus", "patient", "grade", "modalities", "missing", "label", "label set", "recognised by")
 
@@ -23,12 +23,12 @@ class CaseListing:
     """The cases of a source.
 
     Attributes:
-        cases: case id → what is known of it: corpus, patient, time point, grade, age, survival, resection, site, the files'
+        cases: case id → what is known about it: corpus, patient, time point, grade, age, survival, resection, site, the files'
             names by modality, what is missing, label, candidates for its label set and whether its name or the images decide,
             and how it was recognised.
-        read: tables and other files that were read for what they say of cases.
-        passed_over: file → why no case has it.
-        refused: case → why its files contradict each other; `build_store` stops there.
+        read: tables and other files that were read for facts about cases.
+        passed_over: file → why it belongs to no case.
+        refused: case → why its files contradict each other; `build_store` refuses it.
     """
 
     cases: dict[str, dict[str, Any]]
@@ -41,7 +41,7 @@ class CaseListing:
         return asdict(self)
 
     def as_text(self) -> str:
-        """Return the listing as a table, with counts and the files passed over below it."""
+        """Return the listing as a table, with counts and the skipped files below it."""
         rows = [
             [name, r["corpus"], r["patient"], r["grade"], " ".join(r["images"]), " ".join(r["missing"]) or None,
              "yes" if r["label"] else "no", _told(r["label_sets"], r["label_set_by"]), r["reason"]]
@@ -75,10 +75,10 @@ def list_cases(source: Sequence[Path | str] | Path | str) -> CaseListing:
         source: folders that hold cases of any BraTS year, nested in any way, or manifests (.csv, .json).
 
     Returns:
-        The listing; cases whose files contradict each other are in its ``refused``, too.
+        The listing; cases whose files contradict each other are also in its ``refused``.
 
     Raises:
-        NoCasesError: a source does not exist, or nothing in all of them is recognised.
+        NoCasesError: a source does not exist, or nothing in any of them is recognised.
         OptionError: a manifest or a ``dataset.json`` is wrong.
     """
     sources = [source] if isinstance(source, str | Path) else list(source)
@@ -112,7 +112,7 @@ def _row(case: Case) -> dict[str, Any]:
 
 
 def _told(label_sets: Sequence[str], by: str | None) -> str:
-    """Return what a label may follow: names that tell no year only lead to expect something."""
+    """Return what a label may follow: names without a year only suggest it."""
     return " or ".join(label_sets) + (", or as the images say" if by == "images" else "")
 
 
@@ -125,5 +125,5 @@ def _passed_over(finding: Finding, roots: Sequence[str]) -> dict[str, str]:
 
 
 def _short(file: str, roots: Sequence[str]) -> str:
-    """Return a file's path from the source that holds it; the whole path where several sources could be meant."""
+    """Return a file's path from the source that holds it; the whole path if several sources could be meant."""
     return os.path.relpath(file, roots[0]) if len(roots) == 1 else file

@@ -1,4 +1,4 @@
-"""What changed in a case's files and facts since it was stored: such a case is refused, and not taken for the old one."""
+"""What changed in a case's files and facts since it was stored: such a case is refused, not taken as the old one."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ WAY_OUT = "make it again with --force, or use another --out."
 
 
 def check_sources(stored: StoredCase, case: Case) -> None:
-    """Refuse a case whose files are not those that it was stored from: some were added, removed, or issued again.
+    """Refuse a case whose files are not those that it was stored from: some were added, removed, or re-issued.
 
-    They are told apart by name and size, and the label and what was written or renamed since by their bytes: to read all
-    of a corpus again would take as long as making half of it.
+    They are compared by name and size; the label, and files written or renamed since, also by their bytes: reading a
+    whole corpus again would take as long as storing half of it.
 
     Args:
-        stored: the stored case; one that records no sources may be of somebody's own making, and is taken as it is.
+        stored: the stored case; one that records no sources may come from other software, and is accepted as it is.
         case: what was found now.
 
     Raises:
         CaseError: says what was added, removed or changed.
-        OSError: a file cannot be looked at.
+        OSError: a file cannot be inspected.
     """
     recorded = stored.header.sources
     if not recorded:
@@ -57,7 +57,7 @@ def _by_part(
 
 
 def _change(case: Case, part: str, source: Source | None, file: Path | None, made: float) -> str:
-    """Return what changed of a modality or the label, behind the words "was stored"; empty if nothing did."""
+    """Return what changed of a modality or the label, to follow the words "was stored"; empty if nothing did."""
     named = "the label" if part == "label" else part
     if source is None:
         return f"without {named}, and {file.name} was added since" if file else ""
@@ -75,15 +75,15 @@ def _change(case: Case, part: str, source: Source | None, file: Path | None, mad
 
 
 def _touched(file: Path) -> float:
-    """Return when a file's content or name last changed: one that was moved over another keeps the time of its content."""
+    """Return when a file's content or name last changed: a file moved over another keeps the time of its content."""
     status = file.stat()
     return max(status.st_mtime, status.st_ctime)
 
 
 def check_facts(stored: StoredCase, case: Case) -> None:
-    """Refuse a case of which names, tables or a manifest say something else than when it was stored.
+    """Refuse a case whose names, tables or manifest say something else than when it was stored.
 
-    Age, survival, resection and site that were not known then are no contradiction: nothing is made of them.
+    Age, survival, resection and site that were not known then are not a contradiction: nothing depends on them.
 
     Args:
         stored: the stored case.
@@ -104,13 +104,13 @@ def check_facts(stored: StoredCase, case: Case) -> None:
 
 
 def check_codings(out: Path, cases: Iterable[Case], requested: LabelSetLike | None, *, force: bool) -> None:
-    """Refuse label sets of users' own that share a name, among the cases to be stored and those that are.
+    """Refuse users' own label sets that share a name, among the cases to be stored and those stored already.
 
     Args:
         out: the store's folder; it may not exist.
-        cases: what is to be stored.
-        requested: the label set asked for, or None.
-        force: whether those cases are made again, so that what is stored of them does not count.
+        cases: the cases to be stored.
+        requested: the requested label set, or None.
+        force: whether those cases are made again, so that what is stored of them is ignored.
 
     Raises:
         OutputExistsError: two have one name and different content; both are shown.

@@ -1,11 +1,11 @@
 """Read and check one case: what cannot be read correctly is refused, by name.
 
 The label never influences the crop or the statistics: images are read, checked and summarised first, and the label is only
-laid beside them. In some releases its origin is not that of its scans, so that is taken with a warning; a label of another
-orientation or spacing is refused, since voxel by voxel it would lie mirrored or turned on the scan.
+added to them. In some releases its origin is not that of its scans, which is accepted with a warning; a label of another
+orientation or spacing is refused, since voxel by voxel it would be mirrored or turned on the scan.
 
-Arrays keep the files' order in memory, X fastest: turning 71 MB over would take as long as inflating them. Whoever writes
-turns them block by block.
+Arrays keep the files' order in memory, X fastest: transposing 71 MB would take as long as decompressing them. They are
+transposed block by block when written.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ def prepare_case(case: Case, label_set: LabelSetLike | None = None) -> PreparedC
     """Read a case's files, check them, and bring them to the stored orientation.
 
     Args:
-        case: from `find_cases`; a modality may be missing, not all of them. A file that holds several is read once.
-        label_set: what the label's values mean (see `regions.find_label_set`); None settles it from names, values and images.
+        case: from `find_cases`; modalities may be missing, but not all. A file that holds several is read once.
+        label_set: what the label's values mean (see `regions.find_label_set`); None decides it by names, values and images.
 
     Returns:
-        The prepared case: images (M, X, Y, Z) of the modalities at hand in the order t1, t1ce, t2, flair, orientation L, P, S,
-        values as they came; what is odd about its files is in its ``header.warnings``.
+        The prepared case: images (M, X, Y, Z) of the available modalities (order t1, t1ce, t2, flair), orientation L, P, S,
+        values unchanged; anything odd about its files is in its ``header.warnings``.
 
     Raises:
         CaseError: there is no image.
-        ImageError: a file is damaged, empty, holds NaN or only zeros, or is no 3-D image.
-        GridError: the files do not lie on one grid, of which a label may have another origin; both grids are shown.
-        LabelError: the label holds what its label set does not know, or fractions, its coding is in doubt, or its region masks
-            do not lie within one another.
+        ImageError: a file is damaged, empty, holds NaN or only zeros, or is not a 3-D image.
+        GridError: the files are not on one grid (a label may have another origin); both grids are shown.
+        LabelError: the label holds values that its label set does not know, or fractions, its coding is in doubt, or its region
+        masks are not nested.
         OptionError: no label set of that name.
     """
     scans = _read_scans(case)
@@ -82,7 +82,7 @@ def _missing(case: Case) -> tuple[str, ...]:
 
 
 def _read_scans(case: Case) -> dict[str, Volume]:
-    """Return modality → scan as it will be stored, but in the source's orientation, all on one grid."""
+    """Return modality → scan as it will be stored, except in the source's orientation, all on one grid."""
     scans = dict(_each_scan(case))
     if not scans:
         raise CaseError(f"case {case.id} has no image; expected one or more of {', '.join(MODALITIES)}: leave it out.")
@@ -91,16 +91,16 @@ def _read_scans(case: Case) -> dict[str, Volume]:
         different = scans[first].grid.differences(volume.grid)
         if different:
             raise GridError(
-                f"case {case.id}: {first} and {modality} do not lie on one grid ({different});"
+                f"case {case.id}: {first} and {modality} are not on one grid ({different});"
                 " register the scans to one grid first."
             )
     return scans
 
 
 def _each_scan(case: Case) -> Iterator[tuple[str, Volume]]:
-    """Yield the modalities at hand with their scans; a file that holds several is read once.
+    """Yield the available modalities with their scans; a file that holds several is read once.
 
-    Most files of a case are alike: those like the first are read into rows of one array, which `_stack` then finds ready.
+    Most files of a case are alike: those like the first are read into rows of one array, which `_stack` can then use as it is.
     """
     path, whole, stacked = None, None, None
     there = [m for m in MODALITIES if m in case.images]
@@ -109,9 +109,9 @@ def _each_scan(case: Case) -> Iterator[tuple[str, Volume]]:
             path = case.images[modality]
             whole = images.read(path, None if stacked is None else stacked[row])
         channel = _channel(path, whole.array, case.channels.get(modality))
-        array = stored_type(channel)  # checked as it will be stored: a double may overflow on the way, or vanish
+        array = stored_type(channel)  # checked as it will be stored: a double may overflow or underflow
         images.check_finite(path, array)
-        if not (array[::8, ::8, ::8].any() or array.any()):  # a scan is found not to be empty at a glance
+        if not (array[::8, ::8, ::8].any() or array.any()):  # a few voxels usually show that it is not empty
             raise ImageError(f"{path}: {ALL_ZERO}")
         if stacked is None and not case.channels:
             stacked = _rows(len(there), array.shape, array.dtype)
@@ -132,7 +132,7 @@ def _channel(path: Path, array: np.ndarray, index: int | None) -> np.ndarray:
 
 
 def _stack(scans: Mapping[str, Volume]) -> np.ndarray:
-    """Return the scans as (M, X, Y, Z), X fastest in memory; int16, or float32 where one of them is."""
+    """Return the scans as (M, X, Y, Z), X fastest in memory; int16, or float32 if one of them is."""
     arrays = [volume.array for volume in scans.values()]
     room = arrays[0].base
     if room is not None and room.shape == (len(arrays), *arrays[0].shape[::-1]):
@@ -146,12 +146,12 @@ def _stack(scans: Mapping[str, Volume]) -> np.ndarray:
 
 
 def _rows(count: int, shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
-    """Return room for ``count`` volumes, (M, X, Y, Z), X fastest in memory."""
+    """Return an empty array for ``count`` volumes, (M, X, Y, Z), X fastest in memory."""
     return np.empty((count, *shape[::-1]), kind).transpose(0, 3, 2, 1)
 
 
 def _settled(case: Case, features: CodingFeatures, known: str | None, requested: LabelSet | None) -> Verdict:
-    """Return which label set a label follows: region masks say it themselves, whatever names say of single labels."""
+    """Return which label set a label follows: region masks decide it themselves, whatever names say about single labels."""
     if known is None:
         return settle_features(case, features, requested)
     said = {"--label-set": requested, "the manifest's label_set": case.coding}
@@ -165,12 +165,12 @@ def _settled(case: Case, features: CodingFeatures, known: str | None, requested:
 
 
 def _odd_label(features: CodingFeatures, verdict: Verdict, *, bound: bool) -> list[str]:
-    """Return what is odd about a label's values, a sentence each."""
+    """Return what is odd about a label's values, one sentence each."""
     odd = [f"{verdict.warning}."] if verdict.warning else []
     if not features:
-        odd.append("the label is empty; expected a tumour, or no label where there is none to draw.")
+        odd.append("the label is empty; expected a tumour, or no label if there is none to draw.")
     if verdict.label_set == "GTV" and features and not bound:
-        odd.append("the label has one value, taken for the whole tumour; where it marks something else, leave it out.")
+        odd.append("the label has one value, taken as the whole tumour; if it marks something else, leave it out.")
     return odd
 
 
@@ -179,23 +179,23 @@ ABOUT_HEADER = "the header of "
 
 
 def header_warnings(grids: Mapping[str, Grid]) -> list[str]:
-    """Return what is doubtful about where images lie, a sentence each.
+    """Return what is doubtful about where images are, one sentence each.
 
     Args:
-        grids: name of an image, such as its modality → the grid that its header says.
+        grids: name of an image, such as its modality → the grid in its header.
     """
     odd: dict[str, list[str]] = {}
     for name, grid in grids.items():
-        nowhere = f"says no orientation; taken for {grid.axes}: compare left and right"
+        nowhere = f"has no orientation; taken as {grid.axes}: compare left and right"
         for doubt in (*([nowhere] if grid.qform_code <= 0 and grid.sform_code <= 0 else []), *grid.doubts):
             odd.setdefault(doubt, []).append(name)
     return [f"{ABOUT_HEADER}{', '.join(names)} {doubt}." for doubt, names in odd.items()]
 
 
 def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None, tuple[str, ...], str | None]:
-    """Return the label (X, Y, Z) uint8 in the source's orientation, its file, what is odd about it, and its set where known.
+    """Return the label (X, Y, Z) uint8 in the source's orientation, its file, what is odd about it, and its set if known.
 
-    Three channels are region masks, and so leave no doubt of what they mean.
+    Three channels are region masks, whose meaning is not in doubt.
     """
     volume = images.read(path)
     known = None
@@ -213,10 +213,10 @@ def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None
     different = source.differences(volume.grid)
     if different and not source.differs_in_origin_alone(volume.grid):
         raise GridError(
-            f"{path}: the label's voxels are turned, mirrored or spaced otherwise than the images' ({different}); only another"
-            " origin is taken: bring the label to the images' grid, or leave it out."
+            f"{path}: the label's voxels are turned, mirrored or spaced unlike the images' ({different}); only another"
+            " origin is accepted: resample the label to the images' grid, or leave it out."
         )
-    inside = geometry.box_slices(geometry.bounding_box(volume.array))  # NaN too is no zero
+    inside = geometry.box_slices(geometry.bounding_box(volume.array))  # NaN is not zero either
     images.check_finite(path, volume.array[inside])
     try:
         whole = whole_numbers(volume.array[inside], volume.step)
@@ -231,7 +231,7 @@ def _read_label(path: Path, source: Grid) -> tuple[np.ndarray, SourceFile | None
 
 
 def stored_type(array: np.ndarray) -> np.ndarray:
-    """Return an image as int16 where that loses nothing, else as float32."""
+    """Return an image as int16 if that is lossless, else as float32."""
     if array.dtype == np.int16:
         return array
     limits = np.iinfo(np.int16)

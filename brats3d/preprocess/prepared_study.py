@@ -1,7 +1,7 @@
 """From a clinical study with skull to a prepared case.
 
-What is stored looks as the challenges' cases do: without skull, on the BraTS grid, whole numbers. The transforms go with it, so
-that masks get back to the scan's own grid, and a case's sources name the atlas and how the brain was found.
+Stored cases look like the challenges': without skull, on the BraTS grid, whole numbers. The transforms are stored too, to
+bring masks back to the scan's own grid, and a case's sources name the atlas and how the brain was found.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from brats3d.store import CaseHeader, PreparedCase, summarise
 CORPUS = "raw"
 """The corpus of cases made here."""
 ENOUGH_STEPS = 256
-"""A scan whose brightest hundredth begins above this loses nothing that matters where its values become whole numbers."""
+"""A scan whose 99th percentile is above this loses nothing that matters by rounding to whole numbers."""
 
 
 def prepare_raw_case(study: Study, *, atlas: Path | str | None = None, brain: str = "auto") -> PreparedCase:
     """Bring the scans of a clinical study to the BraTS grid without skull.
 
     Args:
-        study: from `raw.find_studies`, or of one's own making; modalities it does not have are left out.
-        atlas: a T1-weighted head without skull; None is MNI152 as nilearn ships it.
+        study: from `raw.find_studies`, or made by hand; modalities it does not have are left out.
+        atlas: a T1-weighted head without skull; None means MNI152 as nilearn ships it.
         brain: how the brain is found: auto, atlas, hd-bet or synthstrip.
 
     Returns:
@@ -38,7 +38,7 @@ def prepare_raw_case(study: Study, *, atlas: Path | str | None = None, brain: st
 
     Raises:
         CaseError: no series is recognised, two are alike for one modality, or an installed program finds no brain.
-        ImageError: a scan or the atlas is damaged, empty, or no 3-D volume; or no brain is where a scan is.
+        ImageError: a scan or the atlas is damaged, empty, or not a 3-D volume; or there is no brain where a scan is.
         GridError: a series has missing or unequal slices or a singular orientation, or a registration fails.
         OptionError: no such method, or its program is not installed.
         MissingExtraError: SimpleITK or nilearn is not installed.
@@ -48,7 +48,7 @@ def prepare_raw_case(study: Study, *, atlas: Path | str | None = None, brain: st
 
 
 def prepared_study(raw: RawStudy, sources: tuple[dict[str, Any], ...]) -> PreparedCase:
-    """Return the prepared case of a study that was brought to the stored grid: without skull, with its transforms.
+    """Return the prepared case of a study on the stored grid: without skull, with its transforms.
 
     Args:
         raw: from `raw.prepare_study`.
@@ -65,14 +65,14 @@ def prepared_study(raw: RawStudy, sources: tuple[dict[str, Any], ...]) -> Prepar
     try:
         prepared = summarise(header, np.stack(stacked).astype(kind, copy=False), None, raw.grid, raw.scan_grid)
     except ImageError as problem:
-        raise ImageError(f"{problem} The brain was not found where the scan is: look at it.") from problem
+        raise ImageError(f"{problem} The brain was not found where the scan is: inspect the scan.") from problem
     return replace(prepared, transforms=raw.transforms)
 
 
 def whole_where_enough(image: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """Return an image within the brain as int16, or as float32 where whole numbers would be too coarse for it.
+    """Return an image within the brain as int16, or as float32 if whole numbers would be too coarse.
 
-    What a scan shows of the brain is at least 1 in whole numbers, so that zero goes on meaning "not there".
+    Within the brain, whole numbers are at least 1, so that zero still means "not there".
 
     Args:
         image: (X, Y, Z) float32, 0 where the scan does not reach.
@@ -86,7 +86,7 @@ def whole_where_enough(image: np.ndarray, brain: np.ndarray) -> np.ndarray:
 
 
 def study_sources(study: Study, atlas: Path | str | None, brain: str) -> tuple[dict[str, Any], ...]:
-    """Return what a case is made of: a mapping a series, without DICOM's file names, the atlas, and the brain's method.
+    """Return a case's sources: one mapping per series, without DICOM's file names, then the atlas and the brain's method.
 
     Args:
         study: the study.
@@ -95,8 +95,8 @@ def study_sources(study: Study, atlas: Path | str | None, brain: str) -> tuple[d
 
     Raises:
         CaseError: no series is recognised, or two are alike for one modality.
-        GridError: the only series of a modality make no grid.
-        ImageError: a file that has to be looked into cannot be read.
+        GridError: the only series of a modality do not form a grid.
+        ImageError: a file that has to be inspected cannot be read.
     """
     chosen, _ = choose_series(study)
     series = [_fingerprint(modality, one) for modality, one in chosen.items()]

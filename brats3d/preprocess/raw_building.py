@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 PICTURES = Contents("pictures", option="--pictures")
 CASE_BYTES = 40_000_000
-"""About what a stored case takes at most."""
+"""About the most that a stored case takes."""
 
 
 def build_raw_store(
@@ -43,8 +43,8 @@ def build_raw_store(
 ) -> RawStoreReport:
     """Bring every clinical study under a folder to the BraTS grid and into a store, one HDF5 file per case.
 
-    Cases that are stored already are kept, so the same call continues where it stopped. Many machines fill one store by
-    ``Sharing(shard=…)`` in the jobs of an array, or by a Dask scheduler; source, atlas and store are then seen by all of them.
+    Cases that are already stored are kept, so the same call continues where it stopped. Many machines can fill one store with
+    ``Sharing(shard=…)`` in the jobs of an array, or with a Dask scheduler; all of them must see source, atlas and store.
 
     Args:
         source: folder of studies, DICOM or NIfTI with skull, nested in any way; one folder per study.
@@ -52,7 +52,7 @@ def build_raw_store(
         cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         settings: atlas, brain extraction, waived checks, codec, and where to put pictures for quality control.
         sharing: in how many processes, or jobs.
-        force: build these cases again, even if they are stored already.
+        force: build these cases again, even if they are already stored.
         progress: called as cases finish.
 
     Returns:
@@ -60,9 +60,9 @@ def build_raw_store(
 
     Raises:
         NoCasesError: no study was found.
-        OutputExistsError: all cases are stored already, they were stored with another atlas, method or codec, or a file has
+        OutputExistsError: all cases are already stored, they were stored with another atlas, method or codec, or a file has
             the store's name.
-        OptionError: a case asked for is not there, the brain extraction is unknown or its program not installed, or the
+        OptionError: a requested case does not exist, the brain extraction is unknown or its program not installed, or the
             scheduler cannot be used.
         ImageError: the atlas cannot be used.
         GridError: the atlas' axes are singular or sheared.
@@ -86,9 +86,9 @@ def build_raw_store(
 
 @dataclass(frozen=True)
 class _Work:
-    """What is the same for all studies; its paths are absolute.
+    """Settings shared by all studies; paths are absolute.
 
-    The workers of a cluster know nothing of the folder that the command was given in.
+    The workers of a cluster do not know the folder in which the command was given.
     """
 
     out: Path
@@ -101,7 +101,7 @@ class _Work:
 
 
 def _work(out: Path, settings: RawSettings) -> _Work:
-    """Settle how studies are brought in; what cannot be used ends the whole, not every case."""
+    """Settle how studies are processed; what cannot be used stops the call, not each case."""
     method = choose_method(settings.brain)
     load_atlas(settings.atlas)
     folder = store_folder(out, {})
@@ -114,7 +114,7 @@ def _work(out: Path, settings: RawSettings) -> _Work:
 def _store_studies(
     todo: Sequence[Study], work: _Work, sharing: Sharing, report: RawStoreReport, progress: Progress
 ) -> list[str]:
-    """Store studies, note in the report what became of them, and return the ids of those stored."""
+    """Store studies, record the outcome of each in the report, and return the ids of those stored."""
     check_room(Path(report.store), len(todo) * CASE_BYTES, len(todo))
     for folder in (work.out, work.pictures):
         if folder is not None:
@@ -133,7 +133,7 @@ def _store_studies(
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What is reported of one study that was stored."""
+    """The report of one stored study."""
 
     modalities: tuple[str, ...]
     choice: str
@@ -145,7 +145,7 @@ def _store_study(study: Study, *, work: _Work) -> _Outcome:
     picture = None if work.pictures is None else work.pictures / f"{study.id}.png"
     for path in (case_path(work.out, study.id), picture):
         if path is not None:
-            check_name(path)  # before minutes of work
+            check_name(path)  # before spending minutes on it
     raw = prepare_study(study, atlas=work.atlas, brain=work.method)
     if picture is not None:
         save(study_figure(raw), picture)
@@ -179,5 +179,5 @@ def _check_same(stored: StoredCase, name: str, *, found: Mapping[str, Study], wo
 
 
 def _named(sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return what the last two sources of a raw case name: its atlas, and how its brain was found."""
+    """Return the atlas and the brain's method, named by the last two sources of a raw case."""
     return {what: name for what, _, name in (str(source["name"]).partition(": ") for source in sources[-2:])}

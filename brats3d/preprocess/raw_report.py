@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RawStoreReport:
-    """What became of each study.
+    """The outcome of each study.
 
     Attributes:
         store: the store's folder.
@@ -16,9 +16,9 @@ class RawStoreReport:
         kept: ids of the cases that were stored before.
         refused: case id → why it was not stored.
         missing: case id → modalities that its study does not have, of those stored by this call.
-        choices: case id → the series chosen for each modality and those left out, as words.
+        choices: case id → the series chosen for each modality and those left out, in words.
         quality: case id → the numbers of `raw.Quality`.
-        warnings: case id → what looks wrong, a sentence each.
+        warnings: case id → what looks wrong, one sentence each.
     """
 
     store: str

@@ -1,4 +1,4 @@
-"""From a folder of cases to a store: one file per case, in any number of processes, and again where it stopped."""
+"""From a folder of cases to a store: one file per case, in any number of processes, resumable."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from brats3d.store import CaseHeader, Store, StoredCase, case_path, find_duplica
 
 @dataclass(frozen=True)
 class StoreReport:
-    """What became of each case.
+    """The outcome of each case.
 
     Attributes:
         store: the store's folder.
         written: ids of the cases stored by this call.
         kept: ids of the cases that were stored before.
         refused: case id → why it was not stored.
-        warnings: case id → what is odd about it, a sentence each, also of cases kept, and of others in the store that stand out
-            beside those written; it is stored all the same.
+        warnings: case id → what is odd about it, one sentence each, also for cases kept, and for others in the store that stand
+            out beside those written; it is stored nevertheless.
     """
 
     store: str
@@ -63,11 +63,11 @@ def build_store(
 ) -> StoreReport:
     """Stack the scans of every case under a folder into a store, one HDF5 file per case.
 
-    Cases that are stored already are kept, so the same call continues where it stopped. A script that asks for several workers
-    calls this under ``if __name__ == "__main__":``, since spawned processes read the script again. Many machines fill one
-    store by ``Sharing(shard=…)`` in the jobs of an array, or by a Dask scheduler; source and store are folders that all of
-    them see. Each job of an array compares its labels' codings with those stored by then, and does not look for copies of one
-    case: afterwards ``python -m brats3d.store STORE --duplicates`` does so.
+    Cases that are already stored are kept, so the same call continues where it stopped. A script that uses several workers
+    calls this under ``if __name__ == "__main__":``, since spawned processes run the script again. Many machines can fill one
+    store with ``Sharing(shard=…)`` in the jobs of an array, or with a Dask scheduler; all of them must see source and store.
+    Each job of an array compares its labels' codings with those stored so far, and does not look for copies of a case:
+    afterwards ``python -m brats3d.store STORE --duplicates`` does.
 
     Args:
         source: folders that hold cases of any BraTS year, nested in any way, or manifests (.csv, .json).
@@ -75,7 +75,7 @@ def build_store(
         cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         settings: what the labels mean, which checks are waived, and the codec.
         sharing: in how many processes, or jobs.
-        force: build these cases again, even if they are stored already.
+        force: build these cases again, even if they are already stored.
         progress: called as cases finish.
 
     Returns:
@@ -83,10 +83,10 @@ def build_store(
 
     Raises:
         NoCasesError: no case was recognised.
-        OutputExistsError: all cases are stored already, they were stored with another label set or codec, or a file has the
+        OutputExistsError: all cases are already stored, they were stored with another label set or codec, or a file has the
             store's name.
-        OptionError: a case asked for is not there, or the scheduler cannot be used.
-        MissingExtraError: a scheduler is given, and Dask is not installed.
+        OptionError: a requested case does not exist, or the scheduler cannot be used.
+        MissingExtraError: a scheduler is given, but Dask is not installed.
         SpaceError: the disk has too little room; finished cases stay.
         WorkerError: a worker process was killed, or a scheduler has none; finished cases stay.
     """
@@ -145,7 +145,7 @@ def _store_cases(
     check_room(out, _most_bytes(todo), len(todo))
     out.mkdir(parents=True, exist_ok=True)
     written, refused = dict[str, CaseHeader](), dict[str, str]()
-    # The workers of a cluster know nothing of the folder that the command was given in; the cases' files are absolute.
+    # The workers of a cluster do not know the folder in which the command was given; the cases' files are absolute.
     store_one = partial(_store_case, out=out.absolute(), settings=settings)
     jobs = map_cases(store_one, todo, workers=sharing.workers, scheduler=sharing.scheduler)
     for done, (case, answer) in enumerate(jobs, 1):
@@ -166,14 +166,14 @@ def _store_case(case: Case, *, out: Path, settings: StoreSettings) -> CaseHeader
 def _compare(
     warnings: dict[str, list[str]], store: Store, stored: Mapping[str, CaseHeader], sharing: Sharing, progress: Progress
 ) -> None:
-    """Say which cases stand out beside the others of the store, and which are copies."""
+    """Report which cases stand out from the others of the store, and which are copies."""
     _add_outliers(warnings, {**_others(store, stored), **stored})
-    if sharing.shard is None:  # else other jobs fill the store too, and the whole is not there to look at
+    if sharing.shard is None:  # otherwise other jobs fill the store too, and it is incomplete
         _add_duplicates(warnings, store, sharing.workers, progress)
 
 
 def _others(store: Store, asked: Mapping[str, CaseHeader]) -> dict[str, CaseHeader]:
-    """Return what is known of the cases of a store that were not asked for, those that can be read."""
+    """Return what is known of the readable cases of a store that were not requested."""
     found: dict[str, CaseHeader] = {}
     for name in store:
         if name not in asked:
@@ -183,7 +183,7 @@ def _others(store: Store, asked: Mapping[str, CaseHeader]) -> dict[str, CaseHead
 
 
 def _add_outliers(warnings: dict[str, list[str]], stored: Mapping[str, CaseHeader]) -> None:
-    """Say where a label is coded otherwise than the others of its label set."""
+    """Report labels that are coded differently from the others of their label set."""
     for coding in {header.coding for header in stored.values()}:
         cohort = {n: f.label_features for n, f in stored.items() if f.label_features and f.coding == coding}
         for name, sentence in coding_outliers({n: from_plain(features) for n, features in cohort.items()}).items():
@@ -191,7 +191,7 @@ def _add_outliers(warnings: dict[str, list[str]], stored: Mapping[str, CaseHeade
 
 
 def _add_duplicates(warnings: dict[str, list[str]], store: Store, workers: int | None, progress: Progress) -> None:
-    """Say which cases are copies of one another."""
+    """Report which cases are copies of one another."""
     pairs = find_duplicates(store, workers=workers, progress=progress).pairs if len(store) > 1 else ()
     for pair in pairs:
         for name, other in ((pair.case_a, pair.case_b), (pair.case_b, pair.case_a)):
@@ -206,11 +206,11 @@ def _unstored(asked: Sequence[Case], found: Mapping[str, Case], out: Path) -> li
 
 
 def _files(case: Case) -> list[Path]:
-    """Return a case's files; links that lead nowhere are left out, and found when read."""
+    """Return a case's files; broken links are left out here, and found when read."""
     return [file for file in case.files if file.exists()]
 
 
 def _most_bytes(todo: Sequence[Case]) -> float:
-    """Return what cases take at most once stored: about 0.8 of their sources' own size."""
+    """Return the most that cases take once stored: about 0.8 of their sources' own size."""
     files = [f for case in todo for f in _files(case)]
     return sum(images.size_of(f) * (1 if f.name.lower().endswith("z") else 0.3) for f in files)

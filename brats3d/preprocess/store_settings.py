@@ -20,7 +20,7 @@ class StoreSettings:
 
     Attributes:
         label_set: what the labels' values mean, such as L17, or a .toml or .json file with a label set of your own; by default
-            settled from names, values and images.
+            decided by names, values and images.
         accept: names of checks, separated by blanks or commas, whose refusals become warnings; each refusal names its check.
         codec: zstd is read twice as fast; gzip can be read by any HDF5.
 
@@ -39,7 +39,7 @@ class StoreSettings:
 
     @cached_property
     def coding(self) -> LabelSet | None:
-        """The label set asked for, or None."""
+        """The requested label set, or None."""
         return None if self.label_set is None else find_label_set(self.label_set)
 
 

@@ -1,4 +1,4 @@
-"""What every way into a store asks first: is the folder one, what is in it already, is there room?"""
+"""Checks before any cases are stored: is the folder a store, what is in it already, is there room?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STORE = Contents("a store", "stored", again="use --force to make them again")
 
 @dataclass(frozen=True)
 class StoredBefore:
-    """Which of the cases asked for a store holds.
+    """Which of the requested cases a store holds.
 
     Attributes:
         kept: case id → its facts, of the cases that are stored as they should be.
@@ -30,11 +30,11 @@ class StoredBefore:
 
 
 def store_folder(out: Path, settings: Mapping[str, Any]) -> OutputFolder:
-    """Return the folder of a store that is to be filled.
+    """Return the folder of a store to be filled.
 
     Args:
         out: the store's folder; it may not exist.
-        settings: name → value of what decides how all cases are stored; those that are None are left to each case.
+        settings: name → value of what decides how all cases are stored; None leaves it to each case.
 
     Raises:
         OutputExistsError: a file has the folder's name.
@@ -45,7 +45,7 @@ def store_folder(out: Path, settings: Mapping[str, Any]) -> OutputFolder:
 
 
 def check_settings(folder: OutputFolder, stored: StoredCase, recorded: Mapping[str, Any]) -> None:
-    """Refuse a store whose cases were made with other settings; what a case does not say is no other setting.
+    """Refuse a store whose cases were made with other settings; what a case does not record is not another setting.
 
     Args:
         folder: the store's.
@@ -62,19 +62,19 @@ def check_settings(folder: OutputFolder, stored: StoredCase, recorded: Mapping[s
 def stored_before(
     folder: OutputFolder, cases: Sequence[str], check: Callable[[StoredCase, str], None] | None, source: str
 ) -> StoredBefore:
-    """Return which cases are stored, and what is wrong with those not stored as they should be, or that cannot be.
+    """Return which cases are stored, and what is wrong with those not stored as they should be, or that cannot be stored.
 
-    What is left of earlier runs that are dead is removed, also beside cases that are not made again. Ids that differ in letter
-    case alone would be one file on many systems, and the later case would replace the earlier one.
+    Leftovers of earlier, dead runs are removed, also beside cases that are not made again. Ids that differ only in letter case
+    would be one file on many systems, and the later case would replace the earlier one.
 
     Args:
         folder: the store's.
-        cases: ids of the cases asked for.
-        check: stored case, id → nothing, or a `CaseError` where it was stored from something else; None if all are made again.
+        cases: ids of the requested cases.
+        check: stored case, id → nothing, or a `CaseError` if it was stored from something else; None if all are made again.
         source: where the cases come from, for messages.
 
     Raises:
-        OutputExistsError: all of them are stored already; or ``check`` says that the store was made with other settings.
+        OutputExistsError: all of them are already stored; or ``check`` says that the store was made with other settings.
     """
     out = folder.path
     differing = differing_in_case([*cases, *(path.stem for path in out.glob("[!.]*.h5"))])
@@ -104,12 +104,12 @@ def codec_of(stored: StoredCase) -> str:
 
 
 def check_room(out: Path, needed: float, cases: int) -> None:
-    """Refuse to begin where the disk has too little room.
+    """Refuse to start if the disk has too little room.
 
     Args:
         out: the store's folder; it may not exist.
-        needed: bytes that the cases take at most.
-        cases: how many they are.
+        needed: the most bytes that the cases take.
+        cases: number of cases.
 
     Raises:
         SpaceError: says how much is needed and how much is free.

@@ -1,6 +1,6 @@
-"""Label sets, regions, and the way from one to the other.
+"""Label sets, regions, and conversions between them.
 
-What a value means is said by a `LabelSet`: a row of `LABEL_SETS`, or one of a user's own. Nothing else names a region.
+A `LabelSet` defines what values mean: a row of `LABEL_SETS`, or one of the user's own. Nothing else names a region.
 """
 
 from brats3d.regions.label_sets import (

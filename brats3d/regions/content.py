@@ -1,4 +1,4 @@
-"""Checks of the content of a label set that somebody wrote."""
+"""Checks of the content of a user's label set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST = 255
 """The largest value of a label: it is kept as uint8."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}")
-"""Names go into tables, file names and command lines; one that begins with a digit could be a value."""
+"""Names are used in tables, file names and command lines; one that begins with a digit could be a value."""
 _RESERVED = ("mean",)
 """What tables and metrics call the average over regions."""
 
@@ -86,7 +86,7 @@ def _regions(name: str, given: Any, tissues: Mapping[int, str]) -> dict[str, tup
         strange = sorted(set(values) - set(tissues))
         if strange:
             raise OptionError(
-                f"region {region} of label set {name} unites {list(values)}, but {strange} are no tissues; expected values"
+                f"region {region} of label set {name} unites {list(values)}, but {strange} are not tissues; expected values"
                 f" out of {sorted(tissues)}."
             )
         regions[region] = tuple(int(value) for value in values)
@@ -113,7 +113,7 @@ def _paint(name: str, given: Any, regions: Mapping[str, tuple[int, ...]]) -> lis
         if any(region == r or value == v for r, v in paint):
             raise OptionError(
                 f"label set {name} paints {region} with {value} after {[list(pair) for pair in paint]}; expected each region"
-                " once, and each with a value of its own."
+                " once, each with its own value."
             )
         paint.append((region, int(value)))
     return paint

@@ -1,8 +1,8 @@
-"""The table of label sets, and label sets that users bring along.
+"""The table of label sets, and users' own label sets.
 
 What a label's value means depends on the challenge and its year: 3 is non-enhancing tumour in 2015, nothing in 2018,
-enhancing tumour in 2023. One table (`LABEL_SETS`) says it; adding a year adds a row. A label set of one's own is the same
-content in a TOML or JSON file, and goes wherever a row's name does (`find_label_set`).
+enhancing tumour in 2023. One table (`LABEL_SETS`) defines it; adding a year adds a row. A user's own label set is the same
+content in a TOML or JSON file, and is accepted wherever a row's name is (`find_label_set`).
 
 Sources: the challenges' own scoring scripts (rachitsaluja/BraTS-2023-Metrics ``get_TissueWiseSeg``,
 BraTS-2024-Metrics ``metrics_*.py``), CaPTk ``cbicaITKUtilities.h``, nnU-Net ``regions_class_order``.
@@ -25,18 +25,18 @@ MODALITIES = ("t1", "t1ce", "t2", "flair")
 """The four modalities of BraTS, in the order used everywhere."""
 
 REGIONS = ("WT", "TC", "ET")
-"""The three regions every BraTS year scores, in the order used everywhere: the default where no others are asked for."""
+"""The three regions every BraTS year scores, in the order used everywhere: the default if no others are given."""
 
 
 @dataclass(frozen=True)
 class LabelSet:
     """One coding of tumour tissue in a label file.
 
-    Two label sets are equal if their content is; ``used_by`` is a remark and does not count.
+    Two label sets are equal if their content is; ``used_by`` is a remark and is ignored.
 
     Attributes:
         name: short name, such as ``L17``.
-        used_by: which challenges wrote it, or who does.
+        used_by: which challenges or users write it.
         tissues: label value → tissue.
         regions: region name → the values it unites; single tissues that a challenge scores are regions too.
         paint: (region, value) in the order in which regions are painted into a label.
@@ -63,12 +63,12 @@ class LabelSet:
 
     @property
     def own(self) -> bool:
-        """Whether somebody brought it along: it is no row of `LABEL_SETS`."""
+        """Whether it is a user's own: not a row of `LABEL_SETS`."""
         return LABEL_SETS.get(self.name) != self
 
     @property
     def plain(self) -> str | dict[str, Any]:
-        """Its name if the table has it, else what counts of its content: equal for equal label sets, and plain values."""
+        """Its name if the table has it, else the content that counts, as plain values: equal for equal label sets."""
         return {key: value for key, value in self.as_dict().items() if key != "used_by"} if self.own else self.name
 
     @property
@@ -90,11 +90,11 @@ class LabelSet:
     def from_dict(content: Mapping[str, Any]) -> LabelSet:
         """Return the label set with some content, as a file of any version holds it.
 
-        What a user writes goes through `find_label_set`, which also checks that its labels can be painted.
+        Users' label sets go through `find_label_set`, which also checks that their labels can be painted.
 
         Args:
             content: ``name``; ``tissues``, value from 1 to 255 → tissue; ``regions``, name → values; ``paint``, pairs of region
-                and value in the order of painting, each value in its region; and ``used_by`` if wanted.
+                and value in the order of painting, each value in its region; and optionally ``used_by``.
 
         Returns:
             The row of `LABEL_SETS` if it has this content.
@@ -105,7 +105,7 @@ class LabelSet:
         made = _row(*checked_content(content))
         return made if made.own else LABEL_SETS[made.name]
 
-    def __reduce__(self) -> tuple[Any, ...]:  # frozen mappings cannot be pickled, and cases go to other processes
+    def __reduce__(self) -> tuple[Any, ...]:  # frozen mappings cannot be pickled, and cases are sent to other processes
         return _row, (self.name, self.used_by, dict(self.tissues), dict(self.regions), self.paint)
 
 
@@ -154,7 +154,7 @@ def label_set(name: str) -> LabelSet:
 
 
 LABEL_SET_FILES = (".toml", ".json")
-"""What the name of a label set's file ends in."""
+"""Suffixes of label set files."""
 
 
 LabelSetLike: TypeAlias = str | Path | Mapping[str, Any] | LabelSet
@@ -162,16 +162,16 @@ LabelSetLike: TypeAlias = str | Path | Mapping[str, Any] | LabelSet
 
 
 def find_label_set(given: LabelSetLike) -> LabelSet:
-    """Return the label set that something names, holds or is.
+    """Return the label set given by name, file, content or as itself.
 
     Args:
         given: the name of a row of `LABEL_SETS`; the path of a ``.toml`` or ``.json`` file with the content that
             `LabelSet.from_dict` takes; that content; or a label set.
 
     Raises:
-        OptionError: no row has the name and it is no such file, the file cannot be read, its content is wrong (see
-            `LabelSet.from_dict`), it takes the name of a row without having its content, or painting the regions of a label
-            does not give the label again: a value for which it does not is named.
+        OptionError: no row has the name and it is not such a file, the file cannot be read, its content is wrong (see
+            `LabelSet.from_dict`), it has the name of a row but not its content, or painting the regions of a label does not
+            restore the label: a value for which it does not is named.
     """
     if isinstance(given, LabelSet):
         return given
@@ -191,7 +191,7 @@ def find_label_set(given: LabelSetLike) -> LabelSet:
 
 
 def two_meanings(codings: Iterable[LabelSet]) -> str:
-    """Return as words which two of some label sets have one name and different content; empty if there are none.
+    """Return in words which two label sets share a name but differ in content; empty if there are none.
 
     Args:
         codings: label sets that come together in one place.
@@ -219,11 +219,11 @@ def _read(path: Path) -> Any:
 
 def _own(coding: LabelSet) -> LabelSet:
     if not coding.own:
-        return coding  # also L13, which has a region too few to be painted
+        return coding  # also L13, which lacks a region needed to be painted
     _check_painting(coding)
     if coding.name in LABEL_SETS:
         raise OptionError(
-            f"the label set is called {coding.name}, which is the name of {LABEL_SETS[coding.name].title} with another content;"
+            f"the label set is called {coding.name}, which is the name of {LABEL_SETS[coding.name].title} with other content;"
             " give it another name."
         )
     return coding

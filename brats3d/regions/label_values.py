@@ -1,6 +1,6 @@
-"""What the values of a label say by themselves, and the way from one label set to another.
+"""What the values of a label show by themselves, and conversion from one label set to another.
 
-How a label goes from one set to another stands in one table (`CONVERSIONS`).
+The conversions are in one table (`CONVERSIONS`).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ CONVERSIONS: Mapping[tuple[str, str], Mapping[int, int]] = MappingProxyType({
 """(from, to) → value → value. A value that is not listed has no counterpart and is refused."""
 
 ROUNDING = 1e-3
-"""How far a label in floating point may lie from a whole number: scale factors and resampling tools leave 2.9999998."""
+"""How far a floating-point label may be from a whole number: scale factors and resampling tools leave 2.9999998."""
 FEWEST_STEPS = 100
-"""A scale factor that spreads a label's values over all that the type can hold leaves more steps than this between 0 and the
-largest (nibabel: 255 for uint8). Only then are fractions what it made of whole numbers; a coarser one has another meaning."""
+"""A scale factor that spreads a label's values over the whole range of the type leaves more steps than this between 0 and the
+largest (nibabel: 255 for uint8). Only then are fractions scaled whole numbers; a coarser factor has another meaning."""
 
 
 def whole_numbers(label: np.ndarray, step: float = 0.0) -> np.ndarray:
@@ -46,7 +46,7 @@ def whole_numbers(label: np.ndarray, step: float = 0.0) -> np.ndarray:
 
     Raises:
         LabelError: a value is not a whole number from 0 to 255 (the message names the first one found, and the scale factor),
-            or all that is not 0 would be rounded to 0.
+            or every nonzero value would be rounded to 0.
     """
     label = np.asarray(label)
     if label.dtype == np.uint8:
@@ -65,7 +65,7 @@ def whole_numbers(label: np.ndarray, step: float = 0.0) -> np.ndarray:
         )
     if floating and not whole.any() and label.any():
         raise LabelError(
-            f"the label holds nothing but 0 and values up to {np.abs(label).max():.3g}{factor}; expected whole numbers from 0"
+            f"the label holds only 0 and values up to {np.abs(label).max():.3g}{factor}; expected whole numbers from 0"
             " to 255: check the scale factor in its header."
         )
     return whole
@@ -78,7 +78,7 @@ def label_sets_with(values: Iterable[int]) -> list[LabelSet]:
 
 
 def fitting_sets(values: Iterable[int]) -> str:
-    """Return as words which label sets know all of these values, or what to check where none does."""
+    """Return in words which label sets know all of these values, or what to check if none does."""
     fitting = ", ".join(coding.title for coding in label_sets_with(values))
     if not fitting:
         return "no known label set has them: check that the file is a tumour label"
@@ -86,14 +86,14 @@ def fitting_sets(values: Iterable[int]) -> str:
 
 
 def whole_tumour_doubt(values: Iterable[int], coding: LabelSet) -> str:
-    """Return as words what labels without any value but 1 become in a coding of several tissues; empty if there is no doubt.
+    """Return in words what labels with no value but 1 become in a coding of several tissues; empty if there is no doubt.
 
-    Programs write whole-tumour masks as 0 and 1. Read in the coding of a year, all of such a tumour is one tissue, such as
-    necrosis, and TC equals WT. One label may be like that by nature, so this asks for the values of all labels at hand.
+    Programs write whole-tumour masks as 0 and 1. Read in the coding of a year, the whole tumour becomes one tissue, such as
+    necrosis, and TC equals WT. A single label may really be like that, so this takes the values of all available labels.
 
     Args:
         values: the values of the labels, together.
-        coding: what they are taken for.
+        coding: what they are read as.
     """
     found = {int(value) for value in values} - {0}
     if found != {1} or len(coding.tissues) == 1 or 1 not in coding.tissues:
@@ -113,10 +113,10 @@ def check_values(label: np.ndarray, coding: LabelSet) -> None:
         coding: the label set it should follow.
 
     Raises:
-        LabelError: names the values found, those expected, and the label sets that would take them.
+        LabelError: names the values found, those expected, and the label sets that have them.
     """
     if sum(np.count_nonzero(label == value) for value in coding.values) == label.size:
-        return  # much faster than sorting all values out
+        return  # much faster than sorting all values
     found = [int(v) for v in np.unique(label)]
     extra = sorted(set(found) - set(coding.values))
     unknown = f"the label holds {extra}, which {coding.name} {list(coding.values)} does not know"
@@ -129,14 +129,14 @@ def convert_label(label: np.ndarray, source: LabelSet, target: LabelSet) -> np.n
     Args:
         label: array of whole numbers in the source coding.
         source: coding of the input.
-        target: coding wanted.
+        target: coding of the output.
 
     Returns:
         uint8 array of the same shape; a copy.
 
     Raises:
         OptionError: no conversion between the two is known.
-        LabelError: the label holds a value without a counterpart, or what is no whole number.
+        LabelError: the label holds a value without a counterpart, or a value that is not a whole number.
     """
     label = whole_numbers(label)
     if source == target:

@@ -1,8 +1,8 @@
 """Label → regions, and back by painting.
 
 A *label* holds a file's own values; *regions* are overlapping masks (whole tumour, tumour core, enhancing tumour). Regions
-become a label by painting in the order that the label set says, such as WT, then TC, then ET, so that contradictory masks have
-one meaning: the inner region wins, ET outside WT enlarges WT, nothing is ever removed.
+become a label by painting in the order of the label set, such as WT, then TC, then ET, so that contradictory masks have one
+meaning: the inner region wins, ET outside WT enlarges WT, nothing is ever removed.
 
 A *channel* of masks or of a network's output is the name of a region, or one of the values as text (``"4"``).
 """
@@ -45,13 +45,13 @@ def region_masks(label: np.ndarray, coding: LabelSet, regions: Sequence[str] = R
     Args:
         label: (X, Y, Z) whole numbers of that coding.
         coding: what the values mean.
-        regions: the channels wanted, in order: names of regions, or single values of the coding as text (``"4"``).
+        regions: the channels, in order: names of regions, or single values of the coding as text (``"4"``).
 
     Returns:
         (R, X, Y, Z) bool. A region without a voxel is all False.
 
     Raises:
-        OptionError: the coding does not define a region asked for.
+        OptionError: the coding does not define a region.
         LabelError: the label holds something other than whole numbers from 0 to 255.
     """
     united = channel_values(regions, coding)
@@ -59,7 +59,7 @@ def region_masks(label: np.ndarray, coding: LabelSet, regions: Sequence[str] = R
     masks = np.zeros((len(regions), *label.shape), bool)
     for mask, values in zip(masks, united, strict=True):
         for value in values:
-            mask |= label == value  # many times faster than looking every voxel up in a table
+            mask |= label == value  # many times faster than looking up every voxel in a table
     return masks
 
 
@@ -89,7 +89,7 @@ def painting_steps(channels: Sequence[str], coding: LabelSet) -> list[tuple[int,
 
 
 def paint_regions(masks: np.ndarray, coding: LabelSet, regions: Sequence[str] = REGIONS) -> np.ndarray:
-    """Return the label that the region masks mean, painted in the coding's order, such as WT, then TC, then ET.
+    """Return the label painted from region masks in the coding's order, such as WT, then TC, then ET.
 
     For nested masks `region_masks` undoes this exactly. For contradictory ones the inner region wins and nothing is
     removed: of WT, TC and ET, ET' = ET, TC' = TC ∪ ET, WT' = WT ∪ TC ∪ ET.
@@ -97,7 +97,7 @@ def paint_regions(masks: np.ndarray, coding: LabelSet, regions: Sequence[str] = 
     Args:
         masks: (R, X, Y, Z) bool.
         coding: the label set to write.
-        regions: the channels that the R masks are: names of regions, or single values of the coding as text (``"4"``).
+        regions: the channels of the R masks: names of regions, or single values of the coding as text (``"4"``).
 
     Returns:
         (X, Y, Z) uint8.
@@ -108,7 +108,7 @@ def paint_regions(masks: np.ndarray, coding: LabelSet, regions: Sequence[str] = 
     """
     if len(masks) != len(regions):
         raise ArrayError(f"found {len(masks)} masks for the {len(regions)} regions {', '.join(regions)}.")
-    if masks.dtype != bool:  # numbers would be taken for indices
+    if masks.dtype != bool:  # numbers would be taken as indices
         raise ArrayError(f"the masks are of type {masks.dtype}; expected bool: compare probabilities with a threshold first.")
     label = np.zeros(masks.shape[1:], np.uint8)
     for index, value in painting_steps(regions, coding):
@@ -146,11 +146,11 @@ def paint_values(probabilities: np.ndarray, coding: LabelSet) -> np.ndarray:
 
 
 def told_regions(painted: Iterable[str], coding: LabelSet) -> tuple[str, ...]:
-    """Return the regions that a label shows which was painted from only some of its coding's channels.
+    """Return the regions shown by a label that was painted from only some of its coding's channels.
 
-    A model of the whole tumour says nothing of the core, although its label has a core: an empty one. A region is shown if each
+    A model of the whole tumour does not show the core, although its label has one: an empty one. A region is shown if each
     value is wholly inside or wholly outside it as far as the painted channels distinguish values: WT, TC and ET show NETC (TC
-    without ET) in L24, and not RC; in LPED, whose CC is a part of NETC then, neither of the two.
+    without ET) in L24, but not RC; in LPED, where CC is then a part of NETC, neither of the two.
 
     Args:
         painted: the channels that the label was painted from (regions, or values as text); the coding may lack some of them.

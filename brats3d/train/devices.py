@@ -1,9 +1,9 @@
 """Which devices share a batch, on TensorFlow and on JAX.
 
-The two differ in where they want to be known. TensorFlow's strategy belongs to the network that is built in its scope, and
-must not be in force when networks that live on one device are run. Keras' distribution on JAX is a setting of the thread: it
-has to be in force while the network learns as well, and everything that is built meanwhile is spread over the devices. So
-each is set for as long as it is needed and no longer, and networks of one device are built and run apart from it.
+The two work differently. TensorFlow's strategy belongs to the network that is built in its scope, and must not be active when
+single-device networks run. Keras' distribution on JAX is a setting of the thread: it must be active while the network learns
+as well, and everything built meanwhile is spread over the devices. So each is set only for as long as it is needed, and
+single-device networks are built and run outside it.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class Devices:
         return self.names[0].lower().startswith("cpu")
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Return the context in which the network that learns is built, compiled and restored."""
+        """Return the context in which the learning network is built, compiled and restored."""
         return self.strategy.scope() if self.strategy is not None else self.fitting()
 
     def fitting(self) -> AbstractContextManager[Any]:
-        """Return the context in which the network that learns is fitted."""
+        """Return the context in which the learning network is fitted."""
         return self.distribution.scope() if self.distribution is not None else nullcontext()
 
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Leave the distribution, if there is one, for as long as the context lasts: for networks that live on one device."""
+    """Suspend the distribution, if any, for the duration of the context: for networks on one device."""
     before = keras.distribution.distribution()
     if before is None:
         yield
@@ -64,7 +64,7 @@ def pick_devices(replicas: int) -> Devices:
     """Return the devices that share a batch.
 
     Args:
-        replicas: how many; 0 is all visible GPUs (or other accelerators), or one CPU where there is none.
+        replicas: how many; 0 is all visible GPUs (or other accelerators), or one CPU if there are none.
 
     Raises:
         OptionError: more replicas than devices, or a backend that cannot share batches.
@@ -88,7 +88,7 @@ def pick_devices(replicas: int) -> Devices:
     if backend == "jax":
         return Devices(names, distribution=keras.distribution.DataParallel(devices=list(names)))
     raise OptionError(
-        f"{count} replicas are asked for on the {backend} backend; use TensorFlow or JAX, or training.replicas=1."
+        f"{count} replicas cannot share a batch on the {backend} backend; use TensorFlow or JAX, or training.replicas=1."
     )
 
 

@@ -1,8 +1,8 @@
 """Is this run doomed? The first minutes, and every epoch's end.
 
-Three looks before the first epoch: do the images look normalised, do the labels hold every region, and can the network lower
-the loss on one fixed batch. A run that fails one of them would only waste its hours. And one look before each state is
-written: a loss or weights that are not finite would take the place of the states from which the run could continue.
+Three checks before the first epoch: do the images look normalised, do the labels contain every region, and can the network
+lower the loss on one fixed batch? A run that fails one of them would only waste hours. And one check before each state is
+written: a loss or weights that are not finite would replace the states from which the run could continue.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEAST_FALL = 1e-4
 
 
 class _OneBatch(keras.utils.PyDataset):
-    """The same batch, again and again."""
+    """The same batch, repeated."""
 
     def __init__(self, batch: tuple[np.ndarray, np.ndarray], times: int) -> None:
         super().__init__(workers=1, max_queue_size=1)
@@ -43,13 +43,13 @@ class _OneBatch(keras.utils.PyDataset):
 
 
 def check_batches(dataset: PatchDataset) -> tuple[np.ndarray, np.ndarray]:
-    """Look at some batches of the first epoch and return the one with most tumour.
+    """Check some batches of the first epoch and return the one with the most tumour.
 
     Args:
         dataset: the training batches.
 
     Returns:
-        Images and targets of the batch, to be learned by heart.
+        Images and targets of that batch, for `check_learning`.
 
     Raises:
         HealthError: a channel is empty, not finite or not normalised in the cases that have it; a region or label never occurs.
@@ -58,7 +58,7 @@ def check_batches(dataset: PatchDataset) -> tuple[np.ndarray, np.ndarray]:
     batches = [dataset.batch(i) for i in range(min(needed, dataset.num_batches))]
     for number, modality in enumerate(plan.modalities):
         there = [batch.images[batch.available[:, number], ..., number].ravel() for batch in batches]
-        if any(part.size for part in there):  # else the first few cases lack what may be absent
+        if any(part.size for part in there):  # otherwise these cases lack a modality that may be absent
             _check_channel(modality, np.concatenate(there))
     for number, channel in enumerate(plan.target.channels):
         seen = any(batch.targets[..., number].any() for batch in batches)
@@ -72,7 +72,7 @@ def check_batches(dataset: PatchDataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tumour(batch: Batch, plan: PatchPlan) -> np.ndarray:
-    """Return a batch's targets without a channel of background."""
+    """Return a batch's targets without the background channel."""
     return batch.targets[..., [number for number, channel in enumerate(plan.target.channels) if channel != BACKGROUND]]
 
 
@@ -105,7 +105,7 @@ def _occurs(channel: str, plan: PatchPlan) -> bool:
 
 
 def check_learning(network: keras.Model, batch: tuple[np.ndarray, np.ndarray], steps: int, devices: Devices) -> list[float]:
-    """Let the network learn one batch, see whether the loss falls, and put everything back as it was.
+    """Train the network on one batch, check that the loss falls, and restore everything.
 
     Args:
         network: the compiled network that learns.
@@ -140,14 +140,14 @@ def check_learning(network: keras.Model, batch: tuple[np.ndarray, np.ndarray], s
 def check_finite(network: keras.Model, loss: float, epoch: int, recipe: Recipe, *, resumable: bool) -> None:
     """Refuse to continue, and to write a state, if an epoch left a loss or weights that are not finite.
 
-    The weights are looked at too: the step that spoils them comes after the loss it is reported with.
+    The weights are checked too: the step that spoils them comes after the loss that is reported for it.
 
     Args:
         network: the network that learns.
         loss: the epoch's mean loss.
         epoch: its number, from 1.
         recipe: the run's recipe.
-        resumable: whether a state of an earlier epoch is there.
+        resumable: whether there is a state of an earlier epoch.
 
     Raises:
         HealthError: says what was found and how to continue.
@@ -168,7 +168,7 @@ def check_finite(network: keras.Model, loss: float, epoch: int, recipe: Recipe, 
 class _Losses(keras.callbacks.Callback):
     """The loss of each step, taken from the running mean that Keras reports; every step drops the same maps.
 
-    With new dropout every step, the losses of a network that learns nothing go up and down too.
+    With new dropout at every step, the losses vary even if the network learns nothing.
     """
 
     def __init__(self) -> None:

@@ -42,7 +42,7 @@ def stock_network(recipe: Recipe, modalities: int, target: Target) -> keras.Mode
 
 
 def learning_network(recipe: Recipe, modalities: int, target: Target, devices: Devices) -> keras.Model:
-    """Return the compiled network that learns; call it in the devices' scope.
+    """Return the compiled learning network; call it in the devices' scope.
 
     Args:
         recipe: the run's recipe.
@@ -65,7 +65,7 @@ def learning_network(recipe: Recipe, modalities: int, target: Target, devices: D
         optimizer=_optimiser(recipe),
         loss=build_loss(recipe.loss.name, **dict(recipe.loss.options)),
         metrics=region_dice_metrics(recipe.regions, label_set=coding, exclusive=recipe.output == "labels"),
-        # XLA's 3-D convolutions are many times slower on a CPU, and one GPU would else take another path than two
+        # XLA's 3-D convolutions are many times slower on a CPU, and one GPU would otherwise take another path than two
         jit_compile=keras.backend.backend() == "jax",
     )
     network.optimizer.build(network.trainable_variables)
@@ -77,7 +77,7 @@ def _optimiser(recipe: Recipe) -> keras.optimizers.Optimizer:
     part = recipe.optimiser
     common = {
         "learning_rate": _learning_rate(recipe),
-        # AdamW takes a number only; the others do without the operations where there is none
+        # AdamW takes a number only; None saves the others the operations
         "weight_decay": part.weight_decay if part.name == "adamw" else part.weight_decay or None,
         "use_ema": part.ema > 0,
         "ema_momentum": part.ema or 0.99,
@@ -105,7 +105,7 @@ def current_rate(network: keras.Model) -> float:
 
 
 def multiply_rate(network: keras.Model, factor: float) -> None:
-    """Multiply the learning rate; only where it is no schedule's, which follows from the recipe.
+    """Multiply the learning rate; only if it is not set by a schedule, which follows from the recipe.
 
     Args:
         network: the compiled network that learns.
@@ -115,7 +115,7 @@ def multiply_rate(network: keras.Model, factor: float) -> None:
 
 
 def copy_weights(learning: keras.Model, stock: keras.Model) -> None:
-    """Give the stock network the learning one's weights, or their running averages where the optimiser keeps them.
+    """Give the stock network the learning one's weights, or their running averages if the optimiser keeps them.
 
     Args:
         learning: the network that learns.

@@ -102,12 +102,12 @@ class Training:
         epochs: of `data.batches` steps each.
         validate_every: epochs between two validations; the last epoch is always validated.
         validate_cases: whole validation cases scored each time, at most; spread evenly over their names.
-        early_stop: validations without a better score after which training ends; 0 never.
+        early_stop: validations without a better score after which training ends; 0 means never.
         precision: float32, mixed_bfloat16 or mixed_float16.
         replicas: devices that share a batch; 0 is all visible GPUs, or one CPU.
-        health_steps: steps on one fixed batch that must lower the loss before training begins; 0 leaves the check out.
+        health_steps: steps on one fixed batch that must lower the loss before training begins; 0 skips the check.
         seed: of weights, dropout, patches and split.
-        fold: which part of the patients is left for the test, from 0.
+        fold: which part of the patients is held out for the test, from 0.
     """
 
     epochs: int = 300
@@ -137,7 +137,7 @@ class Prediction:
     """How the trained model is to be used; goes into its card.
 
     Attributes:
-        window: ``where_needed`` (the whole brain at once where memory allows) or ``always`` (windows of the patches' size).
+        window: ``where_needed`` (the whole brain at once if memory allows) or ``always`` (windows of the patches' size).
         flips: spatial axes mirrored at prediction.
         thresholds: probability above which a voxel belongs to a region: one for all regions, or one per region.
     """
@@ -221,7 +221,7 @@ class Recipe(Learnt):
             )
         if self.output == "labels" and self.prediction.thresholds != Prediction().thresholds:
             raise OptionError(
-                f"prediction.thresholds is {list(self.prediction.thresholds)}; of exclusive labels the likeliest wins: leave it"
+                f"prediction.thresholds is {list(self.prediction.thresholds)}; exclusive labels have no threshold: leave it"
                 " out."
             )
         if self.coding is not None:
@@ -235,7 +235,7 @@ class Recipe(Learnt):
             self._check_counts(self.regions)
 
     def check_channels(self, target: Target) -> None:
-        """Refuse channels that no mask can be painted from, and other numbers of thresholds or weights than channels.
+        """Refuse channels from which no mask can be painted, and thresholds or weights that are not one per channel.
 
         Args:
             target: what is learnt, its label set settled.

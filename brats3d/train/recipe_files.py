@@ -1,7 +1,7 @@
-"""From TOML to a `Recipe`, from a recipe and some settings to another.
+"""From TOML to a `Recipe`, and from a recipe and some settings to another.
 
-A recipe tells its own story: its head says what it is, on what hardware, how long, what score to expect, and the command.
-An unknown key is an error that offers the nearest. No framework is imported here.
+A recipe documents itself: its header says what it is, the hardware, the time, the score to expect, and the command.
+An unknown key is an error that suggests the nearest. No framework is imported here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read_recipe(recipe: str | Path) -> Recipe:
         recipe: the name of a shipped one, or the path of a TOML file.
 
     Raises:
-        OptionError: there is no such recipe, it is not TOML, or has an unknown key (the nearest is offered) or a value out of
+        OptionError: there is no such recipe, it is not TOML, or it has an unknown key (suggests the nearest) or a value out of
             range.
     """
     if not isinstance(recipe, str | Path):
@@ -42,7 +42,7 @@ def read_recipe(recipe: str | Path) -> Recipe:
             raise OptionError(
                 f"{recipe}: no such recipe file; expected a TOML file, or one of: {', '.join(shipped_recipes())}."
             )
-        text = path.read_text(encoding="utf-8", errors="replace")  # what was replaced is not TOML, or not a known name
+        text = path.read_text(encoding="utf-8", errors="replace")  # replaced bytes are not TOML, or not a known name
     else:
         check_option("recipe", recipe, shipped_recipes())
         text = files("brats3d.recipes").joinpath(f"{recipe}.toml").read_text(encoding="utf-8")

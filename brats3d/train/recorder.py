@@ -1,7 +1,7 @@
 """What happens at an epoch's end: validate, keep the best, save the state, log, draw, stop early.
 
 Users count epochs from 1: in ``log.csv``, messages, curves and results. Keras counts from 0, and so do the seeds of the
-patches; a state's number is that of the epochs finished, which is the last one's number as users count.
+patches; a state's number is the number of finished epochs, which is the last one's number as users count.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RunParts:
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keeps a run's record: log rows, best score, and the counters of plateau and early stop. All of it is in the state.
+    """Keeps a run's record: log rows, best score, and the counters of plateau and early stop. All of it is saved in the state.
 
     Args:
         parts: what it works with.
@@ -81,20 +81,20 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def gave_up(self) -> bool:
-        """Whether as many validations as `training.early_stop` says went by without a better score."""
+        """Whether `training.early_stop` validations in a row brought no better score."""
         return 0 < self.parts.recipe.training.early_stop <= int(self.record["worse"])
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Start the epoch's clocks, and note the rate it begins with."""
+        """Start the epoch's clocks, and record its initial rate."""
         self._began = time.monotonic()
         self._rate = current_rate(self.model)
         self.parts.dataset.waited = 0.0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Validate where it is time, then write the state, the log and the picture.
+        """Validate if it is time, then write the state, the log and the picture.
 
         Raises:
-            HealthError: the loss or the weights are not finite any more; nothing of this epoch is written.
+            HealthError: the loss or the weights are no longer finite; nothing of this epoch is written.
         """
         training, folder, number = self.parts.recipe.training, self.parts.folder, epoch + 1
         logs = {} if logs is None else logs
@@ -128,7 +128,7 @@ class Recorder(keras.callbacks.Callback):
                     copy_weights(self.model, network)
             scores = self.parts.scorer.score(self.parts.validation)
             means = mean_dice(scores)
-            # The best score of a run is the first of equals: a later one has to be better.
+            # Of equal scores the first is the best: a later one has to be better.
             better = self.record["best"] is None or means["mean"] > self.record["best"]
             self.record["worse"] = 0 if better else self.record["worse"] + 1
             found = {f"validation dice {r}": round(v, 4) for r, v in means.items()}
@@ -164,11 +164,11 @@ def peak_megabytes() -> float:
 
 
 def extra_callbacks(folder: RunFolder, is_installed: Callable[[str], Any]) -> list[keras.callbacks.Callback]:
-    """Return TensorBoard's callback where its package is installed.
+    """Return TensorBoard's callback if its package is installed.
 
     Args:
         folder: the run's folder.
-        is_installed: package name → something true where it is installed.
+        is_installed: package name → something true if it is installed.
     """
     if not is_installed("tensorboard"):
         return []

@@ -85,9 +85,9 @@ def run_training(store: Path, recipe: Recipe, folder: RunFolder, progress: Progr
 
 @contextmanager
 def _first_cause(folder: RunFolder, dataset: PatchDataset) -> Iterator[None]:
-    """Raise what went wrong in place of what came of it.
+    """Raise the original error instead of its consequence.
 
-    TensorFlow wraps what a dataset raises into an error of its own; a full disk is known by its number only.
+    TensorFlow wraps what a dataset raises into an error of its own; a full disk is recognised by its error number only.
     """
     try:
         yield
@@ -109,14 +109,14 @@ def _new_split(store: Store, recipe: Recipe) -> Split:
         with store[name] as case:
             if case.label_set is None:
                 raise LabelError(
-                    f"case {name} of {store.path} has no label; expected labelled cases: keep them in a store of their own."
+                    f"case {name} of {store.path} has no label; expected labelled cases: put them into a store of their own."
                 )
             rows.append((name, case.patient, case.grade))
     return replace(make_split(rows, folds=FOLDS, seed=recipe.training.seed), fold=recipe.training.fold)
 
 
 def _check_there(store: Store, fold: Fold) -> None:
-    """Refuse a store that lacks cases of the fold, before hours go into the others."""
+    """Refuse a store that lacks cases of the fold, before hours are spent on the others."""
     there = set(store)
     for part in ("train", "validation", "test"):
         wanted: Sequence[str] = getattr(fold, part)
@@ -145,7 +145,7 @@ def _parts(store: Store, recipe: Recipe, folder: RunFolder, fold: Fold, dataset:
 
 
 def spread(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return at most ``count`` of some names, evenly spaced: in the order of names, the first ones may be of one corpus."""
+    """Return at most ``count`` of some names, evenly spaced: sorted by name, the first ones may all be of one corpus."""
     count = min(count, len(names))
     return tuple(names[i * len(names) // count] for i in range(count))
 
@@ -170,7 +170,7 @@ def _train(parts: RunParts, devices: Devices, progress: Progress, *, resume: boo
 
 
 def _go_on(parts: RunParts, learning: keras.Model, devices: Devices) -> tuple[int, dict[str, Any]]:
-    """Restore the newest state; the recipe may ask for another learning rate than the one it was made with."""
+    """Restore the newest state; the recipe may set another learning rate than the one it was made with."""
     finished, values, record = load_state(parts.folder.checkpoint)
     rate = parts.recipe.optimiser.learning_rate
     before, record["learning_rate"] = record["learning_rate"], rate

@@ -51,7 +51,7 @@ class RunFolder:
         return any(self.checkpoint.glob("state-*.h5"))
 
     def check_new(self) -> None:
-        """Refuse a folder that holds a run; what a run left that never finished an epoch may be written over.
+        """Refuse a folder that holds a run; leftovers of a run that never finished an epoch may be overwritten.
 
         Raises:
             OutputExistsError: a run or something else is there already, or a file has the folder's name.
@@ -59,11 +59,11 @@ class RunFolder:
         folder = OutputFolder(self.path, RUN)
         early = {p.name for p in (self.recipe, self.split, self.cases, self.text, self.tensorboard, self.checkpoint)}
         if self.has_state or not set(folder.names()) <= early:
-            folder.check({} if self.recipe.is_file() else None)  # somebody else's work is not a run to resume
+            folder.check({} if self.recipe.is_file() else None)  # another tool's folder is not a run to resume
             folder.refuse_finished(RUN.name)
 
     def begin(self, recipe: str, split: Split) -> None:
-        """Make the folder, and write into it what the run is.
+        """Make the folder, and write the run's recipe and split into it.
 
         Args:
             recipe: the resolved recipe, as TOML.
@@ -107,19 +107,19 @@ class RunFolder:
         """Refuse to continue a run with another recipe.
 
         Args:
-            own: the run's recipe as tables, with the value of ``free`` that is asked for.
-            asked: the one asked for.
+            own: the run's recipe as tables, with the requested value of ``free``.
+            asked: the requested one.
             free: the key that may be changed.
 
         Raises:
-            OutputExistsError: names each key that differs, what it is in the run, and what was asked for.
+            OutputExistsError: names each key that differs, its value in the run, and the requested value.
         """
         again = f"leave these out: a resumed run keeps its recipe, and only --settings {free}=... changes it"
         OutputFolder(self.path, replace(RUN, again=again), asked).check_settings(own)
 
 
 def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``log.csv`` again: after a resume it holds the epochs that count, and no other.
+    """Write ``log.csv`` again: after a resume it holds only the epochs that count.
 
     Args:
         path: the file.
@@ -136,7 +136,7 @@ def write_log(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file that a full disk does not turn into a second error: the run is stopped elsewhere, with a sentence."""
+    """A log file for which a full disk is not a second error: the run is stopped elsewhere, with a message."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass
@@ -144,10 +144,10 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def messages_in(path: Path) -> Iterator[None]:
-    """Send the library's messages to a file as well, for as long as the context lasts, and why it was left before its end.
+    """Send the library's messages to a file as well for the duration of the context, and why it was left early.
 
     Args:
-        path: the file; what it holds stays.
+        path: the file; appended to.
     """
     handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -159,7 +159,7 @@ def messages_in(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as problem:
-        handler.handle(_last_words(logger, problem))  # to the file only: who called says it on the terminal
+        handler.handle(_last_words(logger, problem))  # to the file only: the caller prints it on the terminal
         raise
     finally:
         logger.removeHandler(handler)
@@ -169,7 +169,7 @@ def messages_in(path: Path) -> Iterator[None]:
 
 
 def _last_words(logger: logging.Logger, problem: BaseException) -> logging.LogRecord:
-    """Return the message that says why a run ended; a bug's comes with its traceback, the system's refusal without."""
+    """Return the message that says why a run ended; a bug comes with its traceback, a refusal by the system without."""
     if not isinstance(problem, Exception):  # Ctrl-C, SIGTERM
         text = f"the run was stopped ({type(problem).__name__})"
         return logger.makeRecord(logger.name, logging.WARNING, __file__, 0, text, (), None)

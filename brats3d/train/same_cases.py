@@ -1,7 +1,7 @@
 """Are a run's cases still what they were when it began? ``cases.json`` keeps their checksums.
 
 A run that continues on other voxels under the same ids would be neither the old run nor a new one, and nobody would notice:
-ids, splits and shapes stay. Differences in how a store keeps its cases (codec, packed or not, another folder) do not count.
+ids, splits and shapes are the same. How a store keeps its cases (codec, packed or not, another folder) does not count.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 NAMED = 5
-"""Changed cases that a refusal names; it says how many others there are."""
+"""Changed cases that a refusal names; it counts the others."""
 
 Known = dict[str, dict[str, Any]]
 """Case id → ``checksums`` as `case_checksums` gives them, and the ``stamp`` of the file that they were taken from."""
 
 
 def unchanged_cases(folder: RunFolder, store: Store, cases: Sequence[str]) -> tuple[Known | None, Known]:
-    """Return what a run knows of its cases, and what is known of them now; refuse those that have changed.
+    """Return the recorded and the present checksums of a run's cases; refuse those that have changed.
 
     Args:
         folder: the run's.
@@ -36,7 +36,7 @@ def unchanged_cases(folder: RunFolder, store: Store, cases: Sequence[str]) -> tu
         cases: ids of the fold's cases.
 
     Returns:
-        What the run knows, None for one of an older version, which kept no checksums; and what there is now.
+        The recorded checksums, None for a run of an older version, which kept none; and the present ones.
 
     Raises:
         TrainingError: names the cases that have changed, says what differs in each, and what to do.
@@ -51,7 +51,7 @@ def unchanged_cases(folder: RunFolder, store: Store, cases: Sequence[str]) -> tu
 
 
 def known_cases(store: Store, cases: Sequence[str], before: Known | None = None) -> Known:
-    """Return the checksums of cases; the voxels of those whose file is as it was are not read again.
+    """Return the checksums of cases; voxels are not read again if the file is unchanged.
 
     Args:
         store: the open store.
@@ -123,8 +123,8 @@ def keep_known(folder: RunFolder, before: Known | None, now: Known) -> None:
     """
     if before is None and folder.has_state:
         log.warning(
-            "%s holds no checksums of its cases, so whether they are what the run began with is not known; those of the"
-            " %d cases as they are now are kept in %s from here on.",
+            "%s holds no checksums of its cases, so changes since the run began cannot be detected; the checksums of"
+            " the %d cases as they are now are kept in %s from here on.",
             folder.path,
             len(now),
             folder.cases.name,

@@ -2,7 +2,7 @@
 
 One HDF5 file per finished epoch, written aside and renamed; the two newest are kept and the newest whole one counts. It holds
 every variable of network and optimiser by position (weights, dropout counters, Adam's moments, running averages, step count),
-and what the recorder knows as JSON. ``load_weights`` is not used: it drops the optimiser's state with no more than a warning.
+and the recorder's record as JSON. ``load_weights`` is not used: it drops the optimiser's state with only a warning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from brats3d.files import write_file
 log = logging.getLogger(__name__)
 
 SCHEMA = 2
-"""2: epochs of the record count from 1, and it knows the recipe's learning rate."""
+"""2: epochs of the record count from 1, and it holds the recipe's learning rate."""
 KEPT = 2
 REPLICA_STEP = 7919
 """By how much the dropout seeds of two replicas differ; a prime, far from the difference of any two layers' seeds."""
@@ -57,18 +57,18 @@ def _variables(network: keras.Model) -> list[Any]:
 
 
 def dropout_counters(network: keras.Model) -> list[Any]:
-    """Return the variables that say what is dropped next: (seed, count) per layer with dropout."""
+    """Return the variables that decide what is dropped next: (seed, count) per layer with dropout."""
     weights = {id(v) for v in network.weights}
     return [v for v in network.variables if id(v) not in weights]
 
 
 def spread_dropout(network: keras.Model) -> None:
-    """Give every replica dropout of its own.
+    """Give every replica its own dropout.
 
-    Under MirroredStrategy each replica has a copy of each counter, and left alone they are equal, so that all replicas drop
-    the same maps of their samples. The copies are set apart by a number that depends on the replica only: the first one's is
-    what a snapshot holds, and the others follow from it. Where the backend has one counter for all (one device, or JAX,
-    whose batch is one array) nothing is done.
+    Under MirroredStrategy each replica has a copy of each counter. Left alone, the copies are equal, so that all replicas
+    drop the same maps of their samples. They are offset by a number that depends on the replica only: the first one's is
+    what a snapshot holds, and the others follow from it. If the backend has one counter for all (one device, or JAX, whose
+    batch is one array), nothing is done.
 
     Args:
         network: a network, built; its counters are changed.
@@ -84,13 +84,13 @@ def spread_dropout(network: keras.Model) -> None:
 def save_state(folder: Path, epoch: int, network: keras.Model, record: dict[str, Any]) -> Path:
     """Write the state at an epoch's end and remove all but the two newest.
 
-    What a kill left of an earlier attempt at the same epoch goes too, where its writer is dead: another may be writing.
+    Leftovers of a killed attempt at the same epoch are removed too, if their writer is dead: another may be writing.
 
     Args:
         folder: ``RUN/checkpoint``.
         epoch: number of epochs finished.
         network: the compiled network that learns.
-        record: what the recorder must know again; plain values.
+        record: what the recorder needs to continue; plain values.
 
     Returns:
         The file.
@@ -100,7 +100,7 @@ def save_state(folder: Path, epoch: int, network: keras.Model, record: dict[str,
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"state-{epoch:05d}.h5"
-    # In memory first: where HDF5 itself meets a full disk, the process dies later (h5py 3.14).
+    # In memory first: if HDF5 itself runs into a full disk, the process dies later (h5py 3.14).
     with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         file.attrs["schema"], file.attrs["epoch"] = SCHEMA, epoch
         file.attrs["backend"] = keras.backend.backend()
@@ -122,7 +122,7 @@ def state_files(folder: Path) -> list[Path]:
 
 
 def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
-    """Read the newest whole state; one warning says which newer ones are damaged.
+    """Read the newest whole state; one warning names the newer ones that are damaged.
 
     Args:
         folder: ``RUN/checkpoint``.
@@ -140,7 +140,7 @@ def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
             state = _read_state(path)
         except (OSError, KeyError, ValueError, RuntimeError) as problem:  # h5py raises all four for damaged files
             number = system_error(problem)
-            if number is not None:  # the system's refusal says nothing about the file
+            if number is not None:  # a refusal by the system says nothing about the file
                 raise ModelError(
                     f"{path}: the training state cannot be read now ({os.strerror(number)}); fix that and try again,"
                     " or delete the file to continue from the state before it."
@@ -148,7 +148,7 @@ def load_state(folder: Path) -> tuple[int, list[np.ndarray], dict[str, Any]]:
             problems.append(f"{path.name}: {first_line(problem)}")
             continue
         if problems:
-            log.warning("damaged training states are passed over (%s); continuing from %s.", "; ".join(problems), path.name)
+            log.warning("damaged training states are skipped (%s); continuing from %s.", "; ".join(problems), path.name)
         return state
     if not problems:
         raise ModelError(f"{folder}: no training state to continue from (no state files); leave --resume out to start over.")
@@ -168,6 +168,6 @@ def _check_backend(path: Path, backend: str) -> None:
     """Refuse a state of another backend: its variables are in another order, and its random numbers differ."""
     if backend != keras.backend.backend():
         raise ModelError(
-            f"{path}: this state was made on the {backend} backend, and the backend is {keras.backend.backend()}:"
+            f"{path}: this state was made on the {backend} backend, but the backend is {keras.backend.backend()}:"
             f" set KERAS_BACKEND={backend} to continue the run."
         )

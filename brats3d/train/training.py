@@ -1,4 +1,4 @@
-"""`train_model`: the function behind ``python -m brats3d.train``. Frameworks are loaded when it runs, not when it is named."""
+"""`train_model`: the function behind ``python -m brats3d.train``. Frameworks are loaded when it runs, not on import."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def train_model(
     Raises:
         OptionError: an unknown recipe, key or value; fold or seed contradicts the settings; a batch that the devices cannot
             share; no run to resume.
-        OutputExistsError: the folder holds a run, and resume is not asked for, or with another recipe or fold than the one
-            asked for; or it holds something else.
+        OutputExistsError: the folder holds a run and resume is not set, or the run has another recipe or fold than the one
+            given; or it holds something else.
         NoCasesError: the store holds no cases, or not those of the run's split.
         TrainingError: a case has no label, is damaged, or cannot be used with this recipe; or cases have changed since the
             run to be resumed began.
-        HealthError: the run is doomed: the first-minutes check found so, or its loss is not finite.
+        HealthError: the run is doomed: it fails the check of the first minutes, or its loss is not finite.
         ModelError: there is no whole training state to continue from.
         WorkerError: a reader process was killed.
         SpaceError: the disk is full; what is finished stays.
@@ -73,7 +73,7 @@ def train_model(
 
     try:
         return run_training(store, chosen, folder, progress, resume=resume)
-    except CaseError as problem:  # elsewhere a refused case leaves the others alone
+    except CaseError as problem:  # elsewhere a refused case does not affect the others
         raise TrainingError(str(problem)) from problem
 
 
@@ -82,23 +82,23 @@ def _recipe_of(recipe: str | Path | Recipe) -> Recipe:
 
 
 def _changes(settings: Mapping[str, Any], **training: int | None) -> dict[str, Any]:
-    """Return the settings with keys of the training section that are given beside them, which must not contradict them."""
+    """Return the settings with the separately given keys of the training section, which must not contradict them."""
     check_mapping(settings)
     changes = dict(settings)
     for name, value in training.items():
         key = f"training.{name}"
         if value is not None and changes.setdefault(key, value) != value:
-            raise OptionError(f"{name} is {value}, where settings say {key} = {changes[key]!r}; give one of the two.")
+            raise OptionError(f"{name} is {value}, but settings say {key} = {changes[key]!r}; give one of the two.")
     return changes
 
 
 def _resumed_recipe(folder: RunFolder, recipe: str | Path | Recipe | None, changes: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a run that continues, with the learning rate that is asked for.
+    """Return the recipe of a run that continues, with the requested learning rate.
 
     Args:
         folder: the run's.
         recipe: the one given, or None for the run's own.
-        changes: key of the recipe → value asked for.
+        changes: key of the recipe → requested value.
 
     Raises:
         OptionError: there is no run.

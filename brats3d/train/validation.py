@@ -1,4 +1,4 @@
-"""Whole cases, predicted, painted and scored as `evaluate` would: what picks the best epoch, and the fold's test."""
+"""Whole cases, predicted, painted and scored as `evaluate` would: to pick the best epoch, and for the fold's test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Scorer:
     Args:
         store: the open store.
         card: what the network expects and gives.
-        networks: device → a copy of the network that lives there; their weights may change between calls.
+        networks: device → a copy of the network on that device; the weights may change between calls.
         regions: those that are scored; by default all that the model gives.
     """
 

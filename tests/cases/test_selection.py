@@ -54,7 +54,7 @@ def test_a_part_of_the_runs_own_fold(tmp_path: Path, split: Split, part: str) ->
     [
         ("all.json:test", None, "does not record which of its 3 folds"),
         ("split.json:tset", None, r"'tset' \(did you mean 'test'\?\); expected one of: test, validation, train"),
-        ("split.json", None, "split without a part; say which, such as .*split.json:test"),
+        ("split.json", None, "split without a part; .*split.json:test"),
         ("split.json:test", 3, "fold is 3; expected a whole number from 0 to 2"),
         ("gone.json:test", None, "gone.json:test: cannot be read"),
         ("gone.txt", None, "gone.txt: cannot be read .*RUN/split.json:test"),

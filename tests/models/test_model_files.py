@@ -199,9 +199,9 @@ def spoil_weights(path: Path) -> None:
 UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "absent": (lambda p: p.unlink(), "no such file; expected a model, a .keras file such as RUN/best.keras"),
     "folder": (lambda p: (p.unlink(), p.mkdir()), "best.keras"),
-    "empty": (lambda p: p.write_bytes(b""), "no Keras model, or a damaged one"),
-    "text": (lambda p: p.write_text("weights"), "no Keras model, or a damaged one"),
-    "truncated": (cut, "no Keras model, or a damaged one"),
+    "empty": (lambda p: p.write_bytes(b""), "not a Keras model"),
+    "text": (lambda p: p.write_text("weights"), "not a Keras model"),
+    "truncated": (cut, "not a Keras model"),
     "flipped byte in the weights": (lambda p: flip(p, "model.weights.h5"), "cannot open it"),
     "no Keras archive": (lambda p: rewrite(p, leave_out="config.json"), "an archive without config.json"),
     "no card": (lambda p: rewrite(p, leave_out="brats3d.json"), "without a card (no member brats3d.json)"),
@@ -264,7 +264,7 @@ def test_any_flipped_byte_of_the_card_is_found(model: Path) -> None:
         size = archive.getinfo("brats3d.json").compress_size
     for place in range(size - 2):  # behind the last character stands the mark of the end, which nobody needs
         flip(model, "brats3d.json", place)
-        with pytest.raises(ModelError, match=r"m\.keras: no Keras model, or a damaged one \(.*\); expected a \.keras archive"):
+        with pytest.raises(ModelError, match=r"m\.keras: not a Keras model.*\(.*\)"):
             read_card(model)
         model.write_bytes(whole)
 
@@ -314,10 +314,10 @@ def test_names_and_contradictions_are_refused_when_saving(tmp_path: Path) -> Non
         pass
 
     odd = keras.Model(images, Own(name="mine")(images))
-    with pytest.raises(ModelError, match="the network's layers mine are no stock Keras layers"):
+    with pytest.raises(ModelError, match="layers mine .*stock"):
         save_model(tmp_path / "m.keras", odd, card())
     nested = keras.Model(images, keras.Sequential([keras.layers.Conv3D(3, 1)], name="inner")(images))
-    with pytest.raises(ModelError, match="the network's layers inner hold layers of their own; expected a flat network"):
+    with pytest.raises(ModelError, match="layers inner .*expected a flat network"):
         save_model(tmp_path / "m.keras", nested, card())
     (tmp_path / "m.h5").write_text("x")
     with pytest.raises(ModelError, match=r"its name does not end with \.keras"):

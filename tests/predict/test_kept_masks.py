@@ -104,7 +104,7 @@ def test_masks_of_an_earlier_version_are_kept_with_one_warning(
     report = predict_cases(model, [tmp_path / "scans"], out=out)
     assert (report.kept, report.predicted, report.refused) == (names[:2], names[2:], {})
     (said,) = (message for message in own_messages(caplog) if "earlier version" in message)
-    assert f"2 of the masks that are kept, such as that of {SAME}," in said
+    assert f"2 of the kept masks, such as that of {SAME}," in said
     again = json.loads((out / "predictions.json").read_text(encoding="utf-8"))
     assert (again["schema"], again["channels"], again["regions"]) == (2, ["WT", "TC", "ET"], ["WT", "TC", "ET"])
     assert [name for name, entry in again["cases"].items() if "sources" in entry] == [CUT]

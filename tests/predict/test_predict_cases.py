@@ -187,7 +187,7 @@ def test_how_the_network_saw_each_case_is_recorded(
         predict_cases(make_model(window=window), [tmp_path / "scans"], out=tmp_path / "out")
     listed = json.loads((tmp_path / "out/predictions.json").read_text(encoding="utf-8"))["cases"]
     assert {case: entry["passes"] for case, entry in listed.items()} == dict.fromkeys(listed, passes)
-    sentence = "case {}: one pass does not fit into memory; predicted in windows of 8×8×8, which differs a little."
+    sentence = "case {}: one pass does not fit into memory; predicted in windows of 8×8×8, which differs slightly."
     assert caplog.messages == [sentence.format(case) for case in listed if said]
 
 
@@ -323,7 +323,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "truncated": (lambda t2: t2.write_bytes(t2.read_bytes()[:200]), "cannot be read as NIfTI"),
     "text": (lambda t2: t2.write_text("no image"), "cannot be read as NIfTI"),
     "NaN": (lambda t2: nib.save(nib.Nifti1Image(np.full((11, 14, 9), np.nan), LPS), t2), "voxels are NaN"),
-    "other shape": (lambda t2: nib.save(nib.Nifti1Image(np.ones((11, 14, 8)), LPS), t2), "do not lie on one grid"),
+    "other shape": (lambda t2: nib.save(nib.Nifti1Image(np.ones((11, 14, 8)), LPS), t2), "are not on one grid"),
     "constant": (lambda t2: nib.save(nib.Nifti1Image(np.ones((11, 14, 9), np.int16), LPS), t2), "intensities do not vary"),
 }
 
@@ -385,7 +385,7 @@ def test_options_are_refused_before_anything_is_written(tmp_path: Path, make_cas
     model, out = make_model(), tmp_path / "out"
     with pytest.raises(OptionError, match=r"label set is 'L18' \(did you mean 'L17'"):
         predict_cases(model, [tmp_path / "scans"], out=out, settings=PredictionSettings(label_set="L18"))
-    with pytest.raises(OptionError, match=r"1 of the 1 cases asked for are not among the 1 of .*BraTS2021_00009"):
+    with pytest.raises(OptionError, match=r"1 of the 1 .*cases .* the 1 of .*BraTS2021_00009"):
         predict_cases(model, [tmp_path / "scans"], out=out, cases=str(ids))
     with pytest.raises(OptionError, match=r"sources is \[\]"):
         predict_cases(model, [], out=out)
