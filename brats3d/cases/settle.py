@@ -116,7 +116,7 @@ def _doubt(group: Labels, fitting: Sequence[LabelSet], union: Sequence[int], opt
         those = f"{len(group)} labels such as {names[0]} hold" if names[1:] else f"the label of {names[0]} holds"
         return (
             f"{those} the values {list(union)}, which {_names(fitting, ' and ')} read differently, and names like {case.id} are"
-            f" used for both; say which it is with {option} {_names(fitting, ' or ')}."
+            f" used for both; choose one with {option} {_names(fitting, ' or ')}."
         )
     examples = {held: next(name for name in names if tuple(group[name][1]) == held) for held in holding}
     told = ", ".join(
@@ -126,7 +126,7 @@ def _doubt(group: Labels, fitting: Sequence[LabelSet], union: Sequence[int], opt
     strange = [held for held, _ in holding.most_common() if not _knowing(case.codings, held)]
     asked_of = (strange or [holding.most_common(1)[0][0]])[0]
     return (
-        f"of {len(group)} labels {told}, but {_expected(case)}; all labels of a folder share one coding: say which with"
+        f"of {len(group)} labels {told}, but {_expected(case)}; all labels of a folder share one coding: choose one with"
         f" {option} NAME (of {list(asked_of)}, {fitting_sets(asked_of)})."
     )
 

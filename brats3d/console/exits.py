@@ -44,7 +44,7 @@ ADVICE: Mapping[int, str] = {
     errno.ENOTSUP: "this drive cannot do what is needed: choose another place",
     errno.EINVAL: "this drive cannot do what is needed: choose another place",
     errno.ENOLCK: "this drive cannot do what is needed: choose another place",
-    errno.ENOENT: "check the name, and whether somebody moved it",
+    errno.ENOENT: "check the name, and whether it was moved",
     errno.EEXIST: "choose another name",
     errno.EISDIR: "a folder is in the place of a file: choose another name",
     errno.ENOTDIR: "a file is in the place of a folder: choose another place",

@@ -1,4 +1,4 @@
-"""`PatchDataset`: finished batches for anybody's ``model.fit``.
+"""`PatchDataset`: finished batches for any ``model.fit``.
 
 Keras always gets one worker, and the dataset reads ahead by itself. Measured with Keras 3.15: with several workers most
 batches carry the previous epoch's number (JAX, MirroredStrategy), worker processes repeat each other's random numbers, and
@@ -170,7 +170,7 @@ class PatchDataset(keras.utils.PyDataset):
         return EpochSetter(self)
 
     def on_epoch_end(self) -> None:
-        """Warn once if nobody sets the epoch; Keras calls this, and once before the first epoch too.
+        """Warn once if the epoch is not set; Keras calls this, and once before the first epoch too.
 
         Data without augmentation is for validation, which wants the same patches each time.
         """

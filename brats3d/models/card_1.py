@@ -1,6 +1,6 @@
 """Cards of schema 1, converted to schema 2: they will always be read, but are no longer written.
 
-Schema 1 knew regions alone, one stride and one spacing for all axes, and the label set by its name.
+Schema 1 had only regions, one stride and one spacing for all axes, and the label set by its name.
 """
 
 from __future__ import annotations

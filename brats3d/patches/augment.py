@@ -26,7 +26,7 @@ class Transform:
 
     Attributes:
         name: of the row.
-        acts_on: ``voxels`` moves images and targets together; ``intensities`` changes images alone.
+        acts_on: ``voxels`` moves images and targets together; ``intensities`` changes only images.
         draw: (generator, strengths, number of modalities) → parameters, or None if nothing is to be changed.
         apply: (images (M, x, y, z) float32, targets (C, x, y, z), parameters) → the changed ones; the inputs are untouched,
             the results may be views.

@@ -1,4 +1,4 @@
-"""Readers that work ahead: threads in this process, or processes of their own.
+"""Readers that work ahead: threads in this process, or separate processes.
 
 Jobs and their answers are keyed by (epoch, batch number), so asking twice, or out of order, is harmless. Threads are the
 default: normalising and h5py both release the interpreter's lock. HDF5 holds one lock per process, so if reading itself is

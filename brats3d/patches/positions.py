@@ -38,7 +38,7 @@ def draw_corner(
         rng: the sample's generator.
         size: patch size in voxels.
         box: (3, 2) half-open brain box, in the patch's voxels.
-        target: a voxel that must lie in the middle half of the patch, or None for a patch anywhere in the brain box. Patches
+        target: a voxel that must be in the middle half of the patch, or None for a patch anywhere in the brain box. Patches
             larger than the box overhang it, at a place drawn alike.
 
     Returns:

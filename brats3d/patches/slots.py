@@ -5,7 +5,7 @@ A reader process writes its batch into a slot and returns only its place and sha
 
 The memory has no name: its file is unlinked as soon as it is made (`multiprocessing`'s own arena), and passed to spawned
 processes as an open handle. So nothing is left behind, however a process ends, which named segments of `SharedMemory` do not
-guarantee. It is in ``/dev/shm`` if there is room, else in the folder for temporary files: a container's 64 MB are no trap.
+guarantee. It is in ``/dev/shm`` if there is room, else in the folder for temporary files: a container's 64 MB are no problem.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _named(files: Mapping[str, Path | str]) -> Case:
             kind = "is a folder" if path.is_dir() else "does not exist"
             raise OptionError(f"{modality} is {files[modality]}, which {kind}; expected an image file: correct the path.")
         if owners.setdefault(path, modality) != modality:
-            raise OptionError(f"{path} is given as {owners[path]} and as {modality}; expected a file of its own for each.")
+            raise OptionError(f"{path} is given as {owners[path]} and as {modality}; expected different files.")
     name, corpus = _common_name(list(images.values()))
     patient, timepoint = patient_of(name)
     facts = Facts(patient, timepoint, corpus.name)

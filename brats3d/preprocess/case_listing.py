@@ -63,9 +63,9 @@ class CaseListing:
 
     def _passed_over(self) -> list[str]:
         shown = list(self.passed_over.items())[:_SHOWN]
-        lines = [f"passed over: {file} ({why})" for file, why in shown]
+        lines = [f"skipped: {file} ({why})" for file, why in shown]
         left = len(self.passed_over) - len(shown)
-        return lines + [f"passed over: {left} more files, listed with --json"] * (left > 0)
+        return lines + [f"skipped: {left} more files, listed with --json"] * (left > 0)
 
 
 def list_cases(source: Sequence[Path | str] | Path | str) -> CaseListing:

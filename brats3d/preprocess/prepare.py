@@ -78,7 +78,7 @@ def _missing(case: Case) -> tuple[str, ...]:
     if not case.missing:
         return ()
     there = ", ".join(m for m in MODALITIES if m in case.images)
-    return (f"{', '.join(case.missing)} is missing; stored with {there} alone, for models made for these.",)
+    return (f"{', '.join(case.missing)} is missing; stored with only {there}, for models that take these.",)
 
 
 def _read_scans(case: Case) -> dict[str, Volume]:

@@ -82,7 +82,7 @@ class RunFolder:
     def forget_unfinished_epoch(self) -> None:
         """Remove the models and scores of a new run's first epoch whose state was never written.
 
-        Nobody could continue from them, and `check_new` would take them for a run's.
+        They cannot be continued, and `check_new` would mistake them for a run's.
         """
         if not self.has_state:
             with suppress(OSError):

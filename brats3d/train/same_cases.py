@@ -1,6 +1,6 @@
 """Are a run's cases still what they were when it began? ``cases.json`` keeps their checksums.
 
-A run that continues on other voxels under the same ids would be neither the old run nor a new one, and nobody would notice:
+A run that continues on other voxels under the same ids would be neither the old run nor a new one, and that would go unnoticed:
 ids, splits and shapes are the same. How a store keeps its cases (codec, packed or not, another folder) does not count.
 """
 

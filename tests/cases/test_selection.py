@@ -76,7 +76,7 @@ def test_select_ids_keeps_the_order_asked_for() -> None:
 
 def test_select_ids_names_what_is_not_there() -> None:
     with pytest.raises(
-        OptionError, match=r"2 of the 3 cases .* among the 2 of store X: Brats1, zz \(did you mean 'Brats18'\?\)"
+        OptionError, match=r"2 of the 3 .*cases .* among the 2 of store X: Brats1, zz \(did you mean 'Brats18'\?\)"
     ):
         select_ids(["a", "Brats1", "zz"], ["a", "Brats18"], "store X")
 
@@ -101,5 +101,5 @@ def test_ids_are_matched_without_regard_to_the_case_of_letters(wanted: list, ava
 def test_select_ids_spells_them_as_they_are_there_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     assert select_ids(["BRATS_2", "brats_1", "x"], ["Brats_1", "Brats_2", "x"], "store X") == ["Brats_2", "Brats_1", "x"]
     assert caplog.text.count("Brats_2 for BRATS_2, Brats_1 for brats_1") == 1
-    with pytest.raises(OptionError, match="1 of the 2 cases .* 1 of store X: a"):
+    with pytest.raises(OptionError, match="1 of the 2 .*cases .* 1 of store X: a"):
         select_ids(["a", "A"], ["A"], "store X")

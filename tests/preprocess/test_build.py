@@ -105,7 +105,7 @@ def test_the_json_is_the_functions_result(tmp_path: Path, cohort: dict, command:
     shown = json.loads(out)
     assert shown.pop("refused").keys() == {NAMES[1]}
     (sentence,) = shown.pop("warnings")[NAMES[2]]
-    assert sentence == "t1 is missing; stored with t1ce, t2, flair alone, for models made for these."
+    assert sentence == "t1 is missing; stored with only t1ce, t2, flair, for models that take these."
     assert shown == {"store": f"{tmp_path}/store", "written": [NAMES[0], NAMES[2], NAMES[3]], "kept": []}
     with open_store(tmp_path / "store")[NAMES[0]] as case:
         assert case.images.compression == "gzip"

@@ -72,7 +72,7 @@ def test_the_text(source: Path) -> None:
     assert "3 cases of 3 patients: 1 of BraTS 2018, 1 of BraTS PED, 1 of MSD Task01" in lines
     assert "2 without all four modalities, 1 without a label, 0 that contradict themselves" in lines
     assert "read: survival_data.csv, Task01_BrainTumour/dataset.json" in lines
-    assert "passed over: notes.txt (no image, and no table of a corpus)" in lines
+    assert "skipped: notes.txt (no image, and no table of a corpus)" in lines
 
 
 def test_a_name_that_tells_no_year_leaves_the_label_to_the_images(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_many_files_passed_over_are_counted(source: Path) -> None:
     for number in range(30):
         (source / f"slice{number:02}.dcm").touch()
     text = list_cases(source).as_text()
-    assert text.count("passed over:") == 21
-    assert text.endswith("passed over: 12 more files, listed with --json")
+    assert text.count("skipped:") == 21
+    assert text.endswith("skipped: 12 more files, listed with --json")
 
 
 def test_contradictions_are_listed_as_refused(source: Path) -> None:
