@@ -37,6 +37,7 @@ __all__ = [
     "WorkerError",
     "are_whole",
     "check_keys",
+    "check_kind",
     "check_list",
     "check_option",
     "check_range",
@@ -243,6 +244,21 @@ def check_wholes(name: str, values: Sequence[int], low: int, high: float = math.
     if not are_whole(values, low, high, count=count):
         wanted = "whole numbers" if count is None else f"{count} whole numbers"
         raise OptionError(f"{name} is {values!r}; expected {wanted} {_bounds(low, high)}.")
+
+
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Refuse a value of another class, such as a mapping where a settings object is expected.
+
+    Args:
+        name: what the user calls the value.
+        value: the value found.
+        kind: the class expected.
+
+    Raises:
+        OptionError: the message gives the value and the class.
+    """
+    if not isinstance(value, kind):
+        raise OptionError(f"{name} is {value!r}; expected {kind.__name__}(...).")
 
 
 def check_list(name: str, values: Any) -> None:

@@ -10,14 +10,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from brats3d.demo.__main__ import main as demo
 from brats3d.errors import OptionError, OutputExistsError
+from brats3d.evaluate import evaluate_cases
 from brats3d.evaluate.__main__ import main as evaluate
 from brats3d.files import Contents, OutputFolder
+from brats3d.predict import predict_cases
 from brats3d.predict.__main__ import main as predict
+from brats3d.preprocess import build_raw_store, build_store
 from brats3d.preprocess.__main__ import main as preprocess
 from brats3d.train.__main__ import main as train
 
@@ -243,3 +247,19 @@ def test_a_link_that_leads_nowhere_is_not_a_folder_and_hidden_files_do_not_count
     assert "2 of 3 cases are made already" in caplog.text
     with pytest.raises(OutputExistsError, match=r"all 3 cases of here .*--force"):
         folder.check_unfinished(3, 3, "here")
+
+
+def test_settings_of_another_class_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    calls: list[tuple[Callable[..., Any], str]] = [
+        (lambda **given: build_store(tmp_path, out=tmp_path / "out", **given), "StoreSettings"),
+        (lambda **given: build_raw_store(tmp_path, out=tmp_path / "out", **given), "RawSettings"),
+        (lambda **given: predict_cases("m.keras", [tmp_path], out=tmp_path / "out", **given), "PredictionSettings"),
+        (lambda **given: evaluate_cases(tmp_path, tmp_path, out=tmp_path / "out", **given), "EvaluationSettings"),
+    ]
+    for call, expected in calls:
+        for wrong in ({"flips": ()}, None):
+            with pytest.raises(OptionError) as refusal:
+                call(settings=wrong)
+            assert expected in str(refusal.value)
+            assert repr(wrong) in str(refusal.value)
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from brats3d.cases import CaseIds, read_case_ids
 from brats3d.console import Progress, silent
+from brats3d.errors import check_kind
 from brats3d.evaluate.doubts import unscored
 from brats3d.evaluate.evaluation_settings import EvaluationSettings
 from brats3d.evaluate.find_labels import find_labels
@@ -65,6 +66,7 @@ def evaluate_cases(
         SpaceError: the disk is full.
         WorkerError: a worker process was killed.
     """
+    check_kind("settings", settings, EvaluationSettings)
     out = Path(out)
     worker_count(workers, 1)
     sides = [settings.predicted(folder) for folder in (predictions, *settings.against)]

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from brats3d.errors import BratsError, ModelError, OptionError, check_keys
+from brats3d.errors import BratsError, ModelError, OptionError, check_keys, check_kind
 from brats3d.geometry import per_axis, whole_per_axis
-from brats3d.models.card_parts import PAINTED, Head, Inference, Inputs, names
+from brats3d.models.card_parts import PAINTED, Head, Inference, Inputs, names, plain_table
 from brats3d.models.networks import NETWORKS, check_size, held_options, stride
 from brats3d.regions import LABEL_SETS, LabelSet, find_label_set, painting_steps, value_channels
 
@@ -66,8 +66,7 @@ class Card:
             if not isinstance(getattr(self, name), str) or (name == "network" and not self.network):
                 raise OptionError(f"the card's {name} is {getattr(self, name)!r}; expected text.")
         for name, kind in (("inputs", Inputs), ("inference", Inference)):
-            if not isinstance(getattr(self, name), kind):
-                raise OptionError(f"the card's {name} is {getattr(self, name)!r}; expected {kind.__name__}(...).")
+            check_kind(f"the card's {name}", getattr(self, name), kind)
         heads = tuple(self.outputs) if isinstance(self.outputs, list | tuple) else ()
         if not heads or not all(isinstance(head, Head) for head in heads):
             raise OptionError(f"the card's outputs is {self.outputs!r}; expected a list of Head(...).")
@@ -77,15 +76,18 @@ class Card:
         object.__setattr__(self, "stride", whole_per_axis("the card's stride", self.stride, 1))
         object.__setattr__(self, "spacing_mm", per_axis("the card's spacing_mm", self.spacing_mm, 0.01, 100))
         object.__setattr__(self, "label_set", find_label_set(self.label_set))
-        options = dict(self.network_options)
+        options = plain_table("the card's network_options", self.network_options)
         held = held_options(self.network, options) if self.network in NETWORKS else options
         object.__setattr__(self, "network_options", MappingProxyType(held))
-        object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
+        object.__setattr__(self, "scores", MappingProxyType(plain_table("the card's scores", self.scores)))
         self._check_channels()
         if self.network in NETWORKS and stride(self.network, self.network_options) != self.stride:
             wanted = stride(self.network, self.network_options)
             raise OptionError(f"the card's stride is {self.stride}; {self.network} with its options has {wanted}.")
         check_size("the card's inference.size", self.inference.size, self.stride)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # frozen mappings cannot be pickled
+        return card_from_json, (self.to_json(), "a pickled card")
 
     def _check_channels(self) -> None:
         """Refuse channels that the label set cannot paint, and thresholds that are not one per channel."""
@@ -195,6 +197,8 @@ def card_from(found: Mapping[str, Any]) -> Card:
     for name in ("network", "stride", "inputs", "outputs", "label_set", "inference"):
         parts[name] = found[name]
     parts["inputs"] = part(Inputs, "the card's inputs", found["inputs"])
+    if not isinstance(found["outputs"], list | tuple):
+        raise OptionError(f"the card's outputs is {found['outputs']!r}; expected a list of them.")
     parts["outputs"] = tuple(part(Head, "the card's output", head) for head in found["outputs"])
     parts["inference"] = part(Inference, "the card's inference", found["inference"])
     parts["label_set"] = LabelSet.from_dict(found["label_set"])

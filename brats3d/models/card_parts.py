@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from brats3d.errors import OptionError, check_option, check_range, check_wholes
+from brats3d.errors import OptionError, check_list, check_option, check_range, check_wholes
 from brats3d.geometry import whole_per_axis
 from brats3d.intensity import NORMALISATIONS
 from brats3d.regions import MODALITIES, REGIONS
@@ -91,7 +91,7 @@ class Head:
         """
         check_option("the kind of the card's output", self.kind, HEAD_KINDS)
         object.__setattr__(self, "channels", names(f"{self.kind} output", self.channels))
-        object.__setattr__(self, "activation", self.activation or HEAD_KINDS[self.kind])
+        object.__setattr__(self, "activation", HEAD_KINDS[self.kind] if self.activation == "" else self.activation)
         check_option("the activation of the card's output", self.activation, ACTIVATIONS)
         if self.kind in PAINTED and self.activation != HEAD_KINDS[self.kind]:
             raise OptionError(
@@ -133,11 +133,13 @@ class Inference:
         object.__setattr__(self, "size", whole_per_axis("the inference's size", self.size, 1))
         check_option("the inference's window", self.window, WINDOWS)
         check_range("the inference's overlap", self.overlap, 0.0, 0.95)
+        object.__setattr__(self, "overlap", float(self.overlap))
+        check_list("the inference's flips", self.flips)
         check_wholes("the inference's flips", self.flips, 0, 2)
         if len(set(self.flips)) < len(self.flips):
             raise OptionError(f"the inference's flips is {tuple(self.flips)}; expected different axes out of 0, 1, 2.")
         for name, low, high in (("thresholds", 0.0, 1.0), ("temperatures", 0.01, 100.0)):
-            values = getattr(self, name)
+            values = plain(f"the inference's {name}", getattr(self, name))
             if not isinstance(values, list | tuple):
                 raise OptionError(f"the inference's {name} is {values!r}; expected a list of numbers.")
             for value in values:
@@ -146,10 +148,16 @@ class Inference:
         if 1.0 in self.thresholds:
             raise OptionError(f"the inference's thresholds is {self.thresholds}; no probability is above 1: expected less.")
         object.__setattr__(self, "flips", tuple(int(axis) for axis in self.flips))
-        object.__setattr__(self, "postprocessing", tuple(MappingProxyType(dict(s)) for s in self.postprocessing))
-        for step in self.postprocessing:
+        if not isinstance(self.postprocessing, list | tuple):
+            raise OptionError(f"the inference's postprocessing is {self.postprocessing!r}; expected a list of steps.")
+        steps = [plain_table("a step of the inference's postprocessing", step) for step in self.postprocessing]
+        for step in steps:
             if not isinstance(step.get("step"), str):
-                raise OptionError(f"the inference's postprocessing has {dict(step)}; expected the name of a step under 'step'.")
+                raise OptionError(f"the inference's postprocessing has {step}; expected the name of a step under 'step'.")
+        object.__setattr__(self, "postprocessing", tuple(map(MappingProxyType, steps)))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # frozen mappings cannot be pickled
+        return _inference, (self.as_dict(),)
 
     def changed(self, **changes: Any) -> Inference:
         """Return the same with fields changed; those that are None stay.
@@ -198,8 +206,48 @@ def names(what: str, found: Any, *, empty: bool = False) -> tuple[str, ...]:
     Raises:
         OptionError: not a list, a name twice, or none.
     """
+    found = found.tolist() if hasattr(found, "tolist") else found  # of NumPy
     listed = tuple(found) if isinstance(found, list | tuple) else ()
     right = all(isinstance(name, str) and name for name in listed) and len(set(listed)) == len(listed)
     if not isinstance(found, list | tuple) or not right or not (listed or empty):
         raise OptionError(f"the card's {what} is {found!r}; expected a list of different names.")
     return listed
+
+
+def plain_table(what: str, found: Any) -> dict[str, Any]:
+    """Return a mapping of names to values as JSON gives it back.
+
+    Args:
+        what: what it is called in messages.
+        found: the mapping.
+
+    Raises:
+        OptionError: no mapping, or something in it that JSON cannot hold.
+    """
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise OptionError(f"{what} is {found!r}; expected a table of names and values.")
+    return {name: plain(f"{name} of {what}", value) for name, value in found.items()}
+
+
+def plain(what: str, value: Any) -> Any:
+    """Return a value as JSON gives it back: numbers and lists for those of NumPy, lists for tuples.
+
+    Args:
+        what: what it is called in messages.
+        value: the value.
+
+    Raises:
+        OptionError: JSON cannot hold it.
+    """
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Mapping):
+        return plain_table(what, value)
+    if isinstance(value, list | tuple):
+        return [plain(what, each) for each in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise OptionError(f"{what} is {value!r}; expected text, numbers, or lists and tables of them.")
+
+
+def _inference(fields: Mapping[str, Any]) -> Inference:
+    return Inference(**fields)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from brats3d.errors import ModelError, first_line, system_error
 from brats3d.files import write_file
 from brats3d.models.card import Card, card_from_json
+from brats3d.models.networks import ACTIVATIONS
 from brats3d.models.pipeline import Model
 
 if TYPE_CHECKING:
@@ -167,7 +168,14 @@ def check_card(network: keras.Model, card: Card, where: str) -> None:
     if len(network.outputs) != len(card.outputs):
         named = ", ".join(head.name for head in card.outputs)
         raise ModelError(f"{where}: its network has {len(network.outputs)} outputs; its card names {named}.")
+    layers = {layer.name: layer for layer in network.layers}
     for output, head in zip(network.outputs, card.outputs, strict=True):
+        activation = getattr(getattr(layers.get(head.name), "activation", None), "__name__", "")
+        if activation in ACTIVATIONS and activation != head.activation:
+            raise ModelError(
+                f"{where}: its layer {head.name} has the activation {activation}; its card says {head.activation}, for"
+                f" {head.kind}."
+            )
         if output.shape[-1] != len(head.channels):
             raise ModelError(
                 f"{where}: its network gives {output.shape[-1]} channels in {head.name}; its card names"

@@ -88,12 +88,12 @@ class PipelineFile:
         Raises:
             ModelError: no member, a chain of a number other than two, or members that give different channels or label sets.
         """
-        check_members(self.cards, self.combine, str(self.path))
+        check_members(self.cards, self.combine, str(self.path), self.inference)
 
     @property
     def card(self) -> Card:
         """What the whole expects and gives; see `joint_card`."""
-        return joint_card(self.cards, self.inference)
+        return joint_card(self.cards, self.inference, self.combine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +124,12 @@ class Pipeline:
         Raises:
             ModelError: see `PipelineFile`.
         """
-        check_members([member.card for member in self.members], self.combine, str(self.path or "the pipeline"))
+        check_members([member.card for member in self.members], self.combine, str(self.path or "the pipeline"), self.inference)
 
     @property
     def card(self) -> Card:
         """What the whole expects and gives; see `joint_card`."""
-        return joint_card([member.card for member in self.members], self.inference)
+        return joint_card([member.card for member in self.members], self.inference, self.combine)
 
     @property
     def network(self) -> keras.Model:
@@ -161,19 +161,26 @@ class Pipeline:
         return replace(self, members=members)
 
 
-def check_members(cards: tuple[Card, ...] | list[Card], combine: str, where: str) -> None:
+def check_members(cards: tuple[Card, ...] | list[Card], combine: str, where: str, inference: Inference | None = None) -> None:
     """Refuse members that do not fit together.
 
     Args:
         cards: the members' cards.
         combine: a key of `COMBINE`.
         where: the pipeline, for messages.
+        inference: the pipeline's own, or None.
 
     Raises:
-        ModelError: no member, a chain of a number other than two, or members that give different channels or label sets.
+        ModelError: no member, a chain of a number other than two, members that give different channels or label sets, or an
+            inference that does not fit one of them.
     """
+    if inference is not None and not isinstance(inference, Inference):
+        raise ModelError(f"{where}: its inference is {inference!r}; expected Inference(...).")
     try:
         check_option("combine", combine, COMBINE)
+        if inference is not None:
+            for card in cards:
+                card.with_inference(fitted(inference, card))
     except OptionError as problem:
         raise ModelError(f"{where}: {problem}") from None
     if not cards:
@@ -191,15 +198,17 @@ def check_members(cards: tuple[Card, ...] | list[Card], combine: str, where: str
             )
 
 
-def joint_card(cards: tuple[Card, ...] | list[Card], inference: Inference | None) -> Card:
+def joint_card(cards: tuple[Card, ...] | list[Card], inference: Inference | None, combine: str) -> Card:
     """Return what the members together expect and give.
 
     It is the last member's card, which decides in a chain, with the modalities of all members, those that all may lack, all
-    training cases, and the pipeline's own inference.
+    training cases, and the pipeline's own inference. Without one, averaged probabilities are compared with the average of the
+    members' thresholds; of votes, more than half decide.
 
     Args:
         cards: the members' cards.
         inference: the pipeline's own, or None.
+        combine: a key of `COMBINE`.
     """
     last = cards[-1]
     if len(cards) > 1:
@@ -208,7 +217,18 @@ def joint_card(cards: tuple[Card, ...] | list[Card], inference: Inference | None
         inputs = replace(last.inputs, modalities=modalities, may_be_absent=tuple(m for m in modalities if m not in needed))
         cases = tuple(dict.fromkeys(case for card in cards for case in card.training_cases))
         last = replace(last, inputs=inputs, training_cases=cases)
-    return last if inference is None else replace(last, inference=fitted(inference, last))
+    own = last.inference if inference is None else fitted(inference, last)
+    if len(cards) > 1 and not last.exclusive:
+        if combine == "majority":
+            own = replace(own, thresholds=())
+        elif combine == "mean" and inference is None:
+            own = replace(own, thresholds=_averaged([card.inference.thresholds for card in cards]))
+    return replace(last, inference=own)
+
+
+def _averaged(thresholds: list[tuple[float, ...]]) -> tuple[float, ...]:
+    same = len(set(thresholds)) == 1  # no rounding then
+    return thresholds[0] if same else tuple(sum(each) / len(each) for each in zip(*thresholds, strict=True))
 
 
 def fitted(inference: Inference, card: Card) -> Inference:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brats3d.errors import BratsError, ModelError, check_keys, first_line
+from brats3d.errors import BratsError, ModelError, OptionError, check_keys, check_list, first_line
 from brats3d.files import write_file
 from brats3d.models.card import part
-from brats3d.models.card_parts import Inference
+from brats3d.models.card_parts import Inference, plain_table
 from brats3d.models.model_files import file_checksum, open_model, read_card
 from brats3d.models.pipeline import Member, Pipeline, PipelineFile
 
@@ -95,7 +95,7 @@ def _of_json(path: Path) -> PipelineFile:
                 " version that wrote it."
             )
         check_keys("the pipeline", content, KEYS)
-        members = tuple(_member(path, entry) for entry in content["members"])
+        members = tuple(_member(path, entry) for entry in _entries(content["members"]))
         inference = content.get("inference")
         return PipelineFile(
             path=path,
@@ -104,8 +104,8 @@ def _of_json(path: Path) -> PipelineFile:
             cards=tuple(read_card(member.path) for member in members),
             combine=content["combine"],
             inference=None if inference is None else part(Inference, "the pipeline's inference", inference),
-            calibration=dict(content.get("calibration", {})),
-            tables=dict(content.get("tables", {})),
+            calibration=plain_table("its calibration", content.get("calibration", {})),
+            tables=plain_table("its tables", content.get("tables", {})),
         )
     except ModelError:
         raise
@@ -115,8 +115,18 @@ def _of_json(path: Path) -> PipelineFile:
         raise ModelError(f"{path}: the pipeline cannot be used: {first_line(problem).rstrip('.')}; correct the file.") from None
 
 
+def _entries(found: Any) -> list[Mapping[str, Any]]:
+    """Return the members as a pipeline's file lists them, or refuse what is no such list."""
+    if not isinstance(found, list):
+        raise OptionError(f'its members are {found!r}; expected a list of {{"file": ..., "sha256": ...}}.')
+    for entry in found:
+        if not isinstance(entry, Mapping) or not all(isinstance(entry.get(key), str) for key in ("file", "sha256")):
+            raise OptionError(f'its members have {entry!r}; expected {{"file": ..., "sha256": ...}}.')
+    return found
+
+
 def _member(pipeline: Path, entry: Mapping[str, Any]) -> Member:
-    path, wanted = pipeline.parent / str(entry["file"]), str(entry["sha256"])
+    path, wanted = pipeline.parent / entry["file"], entry["sha256"]
     if not path.is_file():
         raise ModelError(f"{pipeline}: its member {path} is missing; copy it there, beside the pipeline.")
     found = file_checksum(path)
@@ -152,11 +162,13 @@ def save_pipeline(
 
     Raises:
         ModelError: another file name, a member that is not a model, or members that do not fit together.
+        OptionError: members that are not a list, or calibration or tables that JSON cannot hold.
         SpaceError: the disk is full.
     """
     path = Path(path)
     if path.suffix != ".json":
         raise ModelError(f"{path}: a pipeline's file name must end with .json.")
+    check_list("members", members)
     files = [Path(member) for member in members]
     cards = tuple(read_card(file) for file in files)
     sums = tuple(Member(file, file_checksum(file)) for file in files)
@@ -168,8 +180,8 @@ def save_pipeline(
         "members": entries,
         "combine": combine,
         "inference": None if inference is None else inference.as_dict(),
-        "calibration": dict(calibration or {}),
-        "tables": dict(tables or {}),
+        "calibration": plain_table("the pipeline's calibration", {} if calibration is None else calibration),
+        "tables": plain_table("the pipeline's tables", {} if tables is None else tables),
     }
     raw = json.dumps(content, indent=2).encode() + b"\n"
     write_file(path, raw)

@@ -133,12 +133,21 @@ class RegionTarget:
         return channel_values(self.regions, self._meaning(own))
 
     def check(self, own: LabelSet) -> None:
-        """Refuse a coding that lacks a region.
+        """Refuse a coding that lacks a region, or in which a channel that is a value means something else.
 
         Raises:
             OptionError: names the coding and the regions.
         """
-        channel_values(self.regions, self._meaning(own))
+        values = [(name, value) for name, (value, *_) in zip(self.regions, self.values(own), strict=True) if name.isdigit()]
+        if self.coding is None or _same_tissues(own, self.coding):
+            return
+        table = CONVERSIONS.get((own.name, self.coding.name), {}) if not own.own and not self.coding.own else {}
+        for name, value in values:
+            if table.get(value) != value:
+                raise OptionError(
+                    f"{name} is {own.tissues[value]} there, and {self.coding.tissues.get(value, 'nothing')} in"
+                    f" {self.coding.name}; expected names of regions, or cases of one label set."
+                )
 
     def _meaning(self, own: LabelSet) -> LabelSet:
         return own if self.coding is None else meant_coding(own, self.coding)

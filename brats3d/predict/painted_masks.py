@@ -41,15 +41,15 @@ def paint_mask(probabilities: np.ndarray, card: Card, coding: LabelSet | None = 
         (X, Y, Z) uint8.
 
     Raises:
-        OptionError: the coding has no value for something the model gives.
+        OptionError: see `check_paintable`.
     """
     coding = coding or card.label_set
+    check_paintable(card, coding)
     if not card.exclusive:
         return paint_regions(masks_of(probabilities, card), coding, card.channels)
     label = paint_values(probabilities, card.label_set)
     if coding == card.label_set:
         return label
-    check_paintable(card, coding)
     regions = _painted(card)
     return paint_regions(region_masks(label, card.label_set, regions), coding, regions)
 
@@ -62,10 +62,17 @@ def check_paintable(card: Card, coding: LabelSet) -> None:
         coding: the label set to write.
 
     Raises:
-        OptionError: it has no value for a region.
+        OptionError: it has no value for a region, or the model's channels are values, which mean other tissues in it.
     """
-    if coding != card.label_set:
-        painting_steps(_painted(card), coding)
+    if coding == card.label_set:
+        return
+    values = [channel for channel in _painted(card) if channel.isdigit()]
+    if values:
+        raise OptionError(
+            f"the model's channels {', '.join(values)} are values of {card.label_set.title}; expected that label set, not"
+            f" {coding.title}, in which values mean other tissues."
+        )
+    painting_steps(_painted(card), coding)
 
 
 def _painted(card: Card) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from brats3d.cases import CaseIds, read_case_ids, select_ids
 from brats3d.console import Progress, silent
-from brats3d.errors import check_list
+from brats3d.errors import check_kind, check_list
 from brats3d.masks import MaskList, MaskSettings, open_mask_folder
 from brats3d.models import Pipeline
 from brats3d.predict.chosen_model import choose_model
@@ -89,6 +89,7 @@ def predict_cases(
             already.
         SpaceError: the disk is full; finished cases stay.
     """
+    check_kind("settings", settings, PredictionSettings)
     out = Path(out)
     check_list("sources", sources)
     chosen, coding = choose_model(model, settings.changes), settings.coding

@@ -49,6 +49,7 @@ class PredictionSettings:
             check_option("window", self.window, WINDOWS)
         if self.overlap is not None:
             check_range("overlap", self.overlap, 0.0, 0.95)
+            object.__setattr__(self, "overlap", float(self.overlap))
 
     @property
     def coding(self) -> LabelSet | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -64,10 +64,7 @@ def runner_of(pipeline: Pipeline, note: Note | None = None) -> Runner:
             card = card.with_inference(fitted(pipeline.inference, card))
         members.append((predictor_of(member.network, card, note), card))
     combine = _COMBINE[pipeline.combine] if len(members) > 1 else _single
-    joint = pipeline.card
-    if combine is _majority and not joint.exclusive:  # thresholds have made the votes; more than half of them decide
-        joint = joint.with_inference(replace(joint.inference, thresholds=()))
-    return Runner(joint, lambda case: combine(members, case))
+    return Runner(pipeline.card, lambda case: combine(members, case))
 
 
 Members = Sequence[tuple[Predictor, Card]]

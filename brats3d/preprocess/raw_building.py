@@ -12,7 +12,7 @@ from typing import Any
 from brats3d.cases import CaseIds, read_case_ids, select_ids
 from brats3d.checks.checked import check_names, checked
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError
+from brats3d.errors import CaseError, check_kind
 from brats3d.figures import save
 from brats3d.files import Contents, OutputFolder, check_name
 from brats3d.parallel import Sharing, map_cases, share
@@ -70,6 +70,8 @@ def build_raw_store(
         SpaceError: the disk has too little room; finished cases stay.
         WorkerError: a worker process was killed, or a scheduler has none; finished cases stay.
     """
+    check_kind("settings", settings, RawSettings)
+    check_kind("sharing", sharing, Sharing)
     source, out = Path(source), Path(out)
     work = _work(out, settings)
     found = {study.id: study for study in find_studies(source)}

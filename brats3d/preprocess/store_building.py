@@ -17,7 +17,7 @@ from brats3d.checks.coding import coding_outliers
 from brats3d.checks.doubtful_codings import SAMPLE, doubtful_codings, without_overruled_names
 from brats3d.checks.tissue import from_plain
 from brats3d.console import Progress, silent
-from brats3d.errors import CaseError
+from brats3d.errors import CaseError, check_kind
 from brats3d.files import OutputFolder
 from brats3d.parallel import Sharing, map_cases, share
 from brats3d.preprocess.changes import check_codings, check_facts, check_sources
@@ -90,6 +90,8 @@ def build_store(
         SpaceError: the disk has too little room; finished cases stay.
         WorkerError: a worker process was killed, or a scheduler has none; finished cases stay.
     """
+    check_kind("settings", settings, StoreSettings)
+    check_kind("sharing", sharing, Sharing)
     out = Path(out)
     folder = store_folder(out, {"label set": settings.coding and settings.coding.plain, "codec": settings.codec})
     asked = _asked_for(source, cases)

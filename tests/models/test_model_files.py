@@ -82,6 +82,8 @@ def test_what_no_card_says() -> None:
         ({"overlap": 1.0}, "overlap is 1.0"),
         ({"window": "allways"}, "'always'"),
         ({"postprocessing": ({"ml": 2},)}, "{'ml': 2}"),
+        ({"postprocessing": ("s",)}, "'s'"), ({"postprocessing": None}, "None"), ({"flips": ""}, "flips is ''"),
+        ({"scores": 5}, "scores is 5"), ({"network_options": [1]}, "network_options is [1]"),
     ]  # fmt: skip
     wrong = []
     for fields, said in rows:
@@ -305,6 +307,8 @@ def test_names_and_contradictions_are_refused_when_saving(tmp_path: Path) -> Non
         save_model(tmp_path / "m.h5", network, card())
     with pytest.raises(ModelError, match="the network to save: its network takes 4 channels; its card names t1"):
         save_model(tmp_path / "m.keras", network, card(modalities=("t1",)))
+    with pytest.raises(ModelError, match="probabilities has the activation softmax; its card says sigmoid, for regions"):
+        save_model(tmp_path / "m.keras", build_model("isensee2017", activation="softmax", **OPTIONS), card())
     images = keras.Input((None, None, None, 4))
     headless = keras.Model(images, keras.layers.Conv3D(3, 1, name="out")(images))
     with pytest.raises(ModelError, match=r"its last layers are .*out; expected logits, probabilities"):

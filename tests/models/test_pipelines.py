@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from cards import flat_card
 
 from brats3d.cases import Facts
-from brats3d.errors import ModelError
+from brats3d.errors import ModelError, OptionError
 from brats3d.geometry import Grid
 from brats3d.models import Inference, load_model, read_pipeline, save_model, save_pipeline
 from brats3d.predict import predict_case, runner_of
@@ -73,6 +74,11 @@ def test_members_are_combined(member: Callable[..., Path], case: PreparedCase, t
     np.testing.assert_allclose(voted.probabilities, votes, atol=1e-6)
     np.testing.assert_array_equal(voted.label > 0, votes[0] > 0.5)
     assert 0 < (voted.label > 0).mean() < 1
+    for order in (files, files[::-1]):  # members' thresholds are averaged as their probabilities are
+        save_pipeline(tmp_path / "mean.json", order)
+        averaged = predict_case(tmp_path / "mean.json", case)
+        np.testing.assert_array_equal(averaged.label > 0, np.mean(each, 0)[0] > np.mean(cuts))
+    assert ((np.mean(each, 0)[0] > np.mean(cuts)) != (np.mean(each, 0)[0] > 0.5)).any()
 
 
 def test_a_chain_looks_again_where_the_first_found_something(
@@ -117,12 +123,28 @@ def test_folders_of_runs_are_averaged(member: Callable[..., Path], case: Prepare
     np.testing.assert_allclose(alone(tmp_path / "folds" / "1", case), alone(files[1], case), atol=1e-6)
 
 
+def test_numbers_of_numpy_are_written_as_json_holds_them(member: Callable[..., Path], tmp_path: Path) -> None:
+    way = Inference(8, overlap=np.float32(0.25), thresholds=np.array([0.5]), postprocessing=({"step": "s", "ml": np.int64(3)},))
+    path = member("one", 1, 0.0, scores={"dice": np.float32(0.5), "each": np.array([0.5, 0.25])})
+    assert read_pipeline(path).card.scores == {"dice": 0.5, "each": [0.5, 0.25]}
+    save_pipeline(tmp_path / "p.json", [path], inference=way, calibration={"WT": np.ones(2)}, tables={"n": np.int8(3)})
+    found = read_pipeline(tmp_path / "p.json")
+    assert (found.calibration, found.tables, found.inference) == ({"WT": [1.0, 1.0]}, {"n": 3}, way)
+    assert pickle.loads(pickle.dumps((found.card, way))) == (found.card, way)
+    with pytest.raises(OptionError, match="object"):
+        save_pipeline(tmp_path / "p.json", [path], tables={"n": object()})
+    with pytest.raises(OptionError, match="expected a list"):
+        save_pipeline(tmp_path / "p.json", path)  # type: ignore[arg-type]  # what users do
+
+
 def test_pipelines_that_cannot_be(member: Callable[..., Path], tmp_path: Path) -> None:
     one, other = member("one", 1, 0.0), member("other", 1, 0.0, regions=("TC",))
     path = tmp_path / "p.json"
     for members, options, said in (
         ([], {}, "0 members"), ([one, other], {}, "TC"), ([one], {"combine": "chain"}, "chain of 1"),
         ([one], {"combine": "meen"}, "'mean'"), ([tmp_path / "no.keras"], {}, "no.keras"),
+        ([one], {"inference": Inference(8, thresholds=(0.5, 0.4))}, "2 thresholds"),
+        ([one], {"inference": {"size": 8}}, "'size'"),
     ):  # fmt: skip
         with pytest.raises(ModelError) as refusal:
             save_pipeline(path, members, **options)
@@ -132,7 +154,9 @@ def test_pipelines_that_cannot_be(member: Callable[..., Path], tmp_path: Path) -
     content = json.loads(path.read_text())
     for change, said in (
         ({"format": "other"}, "brats3d pipeline"), ({"schema": 9}, "9"), ({"combin": "mean"}, "'combine'"),
-        ({"inference": {"windows": "always"}}, "'window'"), ({"members": 3}, "int"),
+        ({"inference": {"windows": "always"}}, "'window'"), ({"members": 3}, "3"),
+        ({"members": ["one.keras"]}, "sha256"), ({"inference": {"temperatures": [1, 1]}}, "2 temperatures"),
+        ({"calibration": "x"}, "'x'"), ({"tables": [1]}, "[1]"),
     ):  # fmt: skip
         path.write_text(json.dumps({**content, **change}))
         with pytest.raises(ModelError) as refusal:

@@ -67,6 +67,8 @@ CODINGS: list[tuple[dict[str, Any], list[LabelSet], LabelSet | str]] = [
     ({"output": "labels", "label_set": "L24"}, [L24, LPED], "c1 .* LPED.* L24"),
     ({"output": "labels", "regions": ("CC",)}, [L17], "L17 .*CC"),
     ({"regions": ("RC",)}, [L24, LabelSet.from_dict({**L24.as_dict(), "name": "L24b"})], "L24, L24b.* L23 .* RC.* label_set"),
+    ({"regions": ("WT", "4"), "label_set": "L17"}, [L17, LPED], "c1 .* LPED.* 4 is ED .* ET in L17"),
+    ({"regions": ("2",), "label_set": "L23"}, [L17, L23], L23),
     ({"regions": ("WT", "0")}, [L17], "0 is the background"),
     ({"label_set": "L99"}, [L17], "L99"),
     ({"output": "maps"}, [L17], "output is 'maps'"),

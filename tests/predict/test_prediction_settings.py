@@ -86,7 +86,7 @@ def test_a_folder_keeps_the_inference_it_was_begun_with(tmp_path: Path, make_cas
     for i, name in enumerate((CASE, OTHER)):
         make_case(tmp_path / "scans", name, seed=i)
     model, out, scans = make_model(), tmp_path / "out", [tmp_path / "scans"]
-    begun = PredictionSettings(flips=(1,), overlap=0.25)
+    begun = PredictionSettings(flips=np.array([1]), overlap=np.float32(0.25))  # type: ignore[arg-type]  # NumPy's numbers
     predict_cases(model, scans, out=out, cases=[CASE], settings=begun)
     for other, words in (
         (PredictionSettings(), ("flips was [1], now []", "overlap was 0.25, now 0.5")),

@@ -168,6 +168,11 @@ def test_a_source_whose_label_set_cannot_be_painted_gets_the_models(make_model: 
     assert (found.label_set, found.assumed) == ("L24", True)
     with pytest.raises(OptionError, match="RC"):
         predict_case(odd, prepared(), label_set="L17")
+    values = load_model(make_model("values", regions=("1", "2", "4"), label_set="LPED"))  # 4 is oedema there, ET in L17
+    found = predict_case(values, prepared())
+    assert (found.label_set, found.assumed) == ("LPED", True)
+    with pytest.raises(OptionError, match="1, 2, 4 are values of LPED"):
+        predict_case(values, prepared(), label_set="L17")
 
 
 @pytest.mark.network
