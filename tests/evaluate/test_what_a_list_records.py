@@ -226,7 +226,7 @@ def test_cases_of_training_patients_are_marked(folders: Folders, tmp_path: Path,
     (folders[0] / "predictions.json").write_text(json.dumps(listed))
     assert main([*map(str, folders), "--out", str(tmp_path / "out")]) == 0
     (said,) = (line for line in capsys.readouterr().err.splitlines() if "trained on" in line)
-    assert f"1 of the cases scored, such as {SECOND}," in said
+    assert f"1 of the scored cases, such as {SECOND}," in said
     assert json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))["trained_on"] == [SECOND]
     rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text(encoding="utf-8").splitlines()))
     assert {(row["case"], row["trained_on"]) for row in rows} == {(FIRST, "0"), (SECOND, "1")}

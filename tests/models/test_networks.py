@@ -282,7 +282,7 @@ def test_settings_of_the_layers() -> None:
         ("isensee2017", {"kernel_size": "333"}, "kernel_size is '333'; expected one whole number"),
         ("unet3d", {"strides": [2, 2, 0]}, "strides is [2, 2, 0]; expected one whole number"),
         ("unet3d", {"activation": "softmx"}, "activation is 'softmx' (did you mean 'softmax'?)"),
-        ("unet3d", {"activation": "softmax", "regions": 1}, "activation is 'softmax' and regions is 1"),
+        ("unet3d", {"activation": "softmax", "regions": 1}, "regions is 1"),
         ("isensee2017", {"slope": "0.3"}, "slope is '0.3'; expected a number"),
         ("isensee2017", {"epsilon": 0}, "epsilon is 0; expected a number from 1e-12"),
         (
