@@ -95,6 +95,12 @@ def test_lists_that_cannot_be_read_say_why(tmp_path: Path) -> None:
         ({"label_sets": {"own": {**own, "paint": 5}}}, ("label_sets",)),
         ({"cases": {"a": {**entry, "file": 5}}}, ("found 5",)),
         ({"cases": {"a": {**entry, "sources": [{"name": "t1"}]}}}, ("'bytes'",)),
+        ({"cases": {"a": {**entry, "bytes": 1.5}}}, ("1.5", "whole number")),
+        ({"cases": {"a": {**entry, "crc32": True}}}, ("True", "whole number")),
+        ({"cases": {"a": {**entry, "trained_on": "no"}}}, ("'no'", "true or false")),
+        ({"cases": {"a": {**entry, "sources": {}}}}, ("{}", "list")),
+        ({"options": {"label_set": None, "probabilities": "no"}}, ("'no'", "true or false")),
+        ({"inference": []}, ("[]", "object")),
         ({"cases": [1]}, ("AttributeError",)),
     ):
         path.write_text(json.dumps(good | change))

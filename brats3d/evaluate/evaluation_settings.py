@@ -54,6 +54,8 @@ class EvaluationSettings:
         for name in ("label_set", "reference_label_set"):
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else find_label_set(given))
+        check_option("calibration", self.calibration, (False, True))
+        object.__setattr__(self, "calibration", bool(self.calibration))
         check_option("other_grid", self.other_grid, get_args(OtherGrid))
         check_list("against", self.against)
         check_list("tolerances", self.tolerances)

@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from brats3d.errors import OptionError, first_line
 from brats3d.images import SourceFile
@@ -35,6 +35,8 @@ from brats3d.regions import LABEL_SETS, LabelSet
 
 SCHEMA = 2
 """What is written."""
+_TYPES = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "an object"}
+T = TypeVar("T")
 
 
 def list_as_json(masks: MaskList) -> str:
@@ -131,7 +133,7 @@ def _read_first(content: Mapping[str, Any], where: str) -> MaskList:
     model, options = content["model"], content["options"]
     read = _Reader(where, LABEL_SETS)
     return MaskList(
-        MaskModel(_text(model.get("file", "")), _text(model.get("checksum", "")), channels=regions, regions=regions),
+        MaskModel(_of(str, model.get("file", "")), _of(str, model.get("checksum", "")), channels=regions, regions=regions),
         MaskSettings(None, read.coding_or_none(options.get("label_set"), "options"), bool(options.get("probabilities"))),
         {case: read.entry(case, entry) for case, entry in content["cases"].items()},
     )
@@ -144,14 +146,14 @@ def _read_second(content: Mapping[str, Any], where: str) -> MaskList:
         raise ValueError(f"kind is {content['kind']!r}; expected one of: {', '.join(get_args(Kind))}")
     return MaskList(
         MaskModel(
-            _text(model["file"]), _text(model["checksum"]),
-            tuple(MemberFile(_text(member["file"]), _text(member["checksum"])) for member in model["members"]) or None,
-            _text(model["combine"]), content["kind"], _names(content, "channels"), _names(content, "regions"),
+            _of(str, model["file"]), _of(str, model["checksum"]),
+            tuple(MemberFile(_of(str, m["file"]), _of(str, m["checksum"])) for m in _of(list, model["members"])) or None,
+            _of(str, model["combine"]), content["kind"], _names(content, "channels"), _names(content, "regions"),
             read.coding_or_none(model["label_set"], "model"),
         ),
         MaskSettings(
-            None if inference is None else dict(inference), read.coding_or_none(options["label_set"], "options"),
-            bool(options["probabilities"]),
+            None if inference is None else _of(dict, inference), read.coding_or_none(options["label_set"], "options"),
+            _of(bool, options["probabilities"]),
         ),
         {case: read.entry(case, entry) for case, entry in content["cases"].items()},
     )  # fmt: skip
@@ -175,16 +177,16 @@ class _Reader:
         return None if key is None else self.coding(key, of)
 
     def entry(self, case: str, entry: Mapping[str, Any]) -> MaskEntry:
-        file, sources = _text(entry["file"]), entry.get("sources")
+        file, sources = _of(str, entry["file"]), entry.get("sources")
         whole = "bytes" in entry and "crc32" in entry
         return MaskEntry(
             file,
             self.coding(entry["label_set"], case),
-            SourceFile(file, int(entry["bytes"]), int(entry["crc32"])) if whole else None,
-            None if sources is None else tuple(map(_source, sources)),
-            entry.get("passes"),
-            _text(entry["probabilities"]) if "probabilities" in entry else None,
-            bool(entry.get("trained_on", False)),
+            SourceFile(file, _of(int, entry["bytes"]), _of(int, entry["crc32"])) if whole else None,
+            None if sources is None else tuple(map(_source, _of(list, sources))),
+            _of(str, entry["passes"]) if "passes" in entry else None,
+            _of(str, entry["probabilities"]) if "probabilities" in entry else None,
+            _of(bool, entry.get("trained_on", False)),
         )
 
 
@@ -196,12 +198,13 @@ def _codings(contents: Mapping[str, Any], where: str) -> dict[str, LabelSet]:
 
 
 def _source(source: Mapping[str, Any]) -> SourceFile:
-    return SourceFile(_text(source["name"]), int(source["bytes"]), int(source["crc32"]))
+    return SourceFile(_of(str, source["name"]), _of(int, source["bytes"]), _of(int, source["crc32"]))
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"found {value!r}; expected text")
+def _of(kind: type[T], value: Any) -> T:
+    """Return a value if it is of the type that is written; True is no number."""
+    if type(value) is not kind:
+        raise TypeError(f"found {value!r}; expected {_TYPES[kind]}")
     return value
 
 

@@ -40,6 +40,9 @@ class PredictionSettings:
     def __post_init__(self) -> None:
         if self.label_set is not None:
             object.__setattr__(self, "label_set", find_label_set(self.label_set))
+        for name in ("probabilities", "submission"):
+            check_option(name, getattr(self, name), (False, True))
+            object.__setattr__(self, name, bool(getattr(self, name)))
         if self.flips is not None:
             check_wholes("flips", self.flips, 0, 2)
             if len(set(self.flips)) < len(self.flips):

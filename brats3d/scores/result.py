@@ -38,6 +38,7 @@ class Scoring:
         find_task(self.protocol, self.task)
         for tolerance in self.tolerances_mm:
             check_range("tolerances_mm", tolerance, 0, 1e6)
+        object.__setattr__(self, "tolerances_mm", tuple(float(tolerance) for tolerance in self.tolerances_mm))  # of NumPy too
 
 
 @dataclass(frozen=True)

@@ -369,12 +369,15 @@ def test_values_of_another_kind_are_refused_by_name() -> None:
         ("against", "other", "['other']"),
         ("against", Path("other"), "['other']"),
         ("tolerances", 2.0, "[2.0]"),
+        ("calibration", "no", "'no'"),
     ):
         asked: dict[str, Any] = {option: value}
         with pytest.raises(OptionError) as refused:
             EvaluationSettings(**asked)
         assert f"{option} is " in str(refused.value)
         assert words in str(refused.value)
+    (scoring,) = EvaluationSettings(tolerances=np.array([1, 2.5], np.float32)).scorings()  # type: ignore[arg-type]  # NumPy's
+    assert json.dumps(scoring.tolerances_mm) == "[1.0, 2.5]"
     with pytest.raises(OptionError, match=r"task of brats2023 is 'GLA' .did you mean 'GLI'"):
         EvaluationSettings(protocol="all", task="GLA")
 

@@ -120,6 +120,8 @@ def test_settings_that_cannot_be_are_refused_by_name() -> None:
         ({"window": "sometimes"}, ("window", "'sometimes'", "always")),
         ({"overlap": 1.0}, ("overlap", "1.0", "0.95")),
         ({"label_set": "L18"}, ("'L18'", "'L17'")),
+        ({"probabilities": "no"}, ("probabilities", "'no'")),
+        ({"submission": None}, ("submission", "None")),
     ):
         with pytest.raises(OptionError) as refused:
             PredictionSettings(**settings)  # type: ignore[arg-type]
