@@ -134,7 +134,7 @@ CANNOT_BE_READ: list[tuple[dict, type[Exception], str]] = [
     ({"batch_size": 0}, OptionError, "batch_size is 0.* 1 to 1024"),
     ({"cases": None}, LabelError, "case bare of .* no label"),
     ({"cases": ["c1", "c9"]}, OptionError, "1 of the 2 .*cases .* 6 of the store .*: c9"),
-    ({"cases": []}, NoCasesError, "no case"),
+    ({"cases": []}, NoCasesError, "cases is empty"),
     ({"patch_size": (9, 8)}, OptionError, r"patch_size is \(9, 8\).* 3 whole numbers"),
     ({"patch_size": (9, 0, 8)}, OptionError, r"patch_size is \(9, 0, 8\)"),
     ({"foreground": 1.5}, OptionError, "foreground is 1.5.* 0 to 1"),
