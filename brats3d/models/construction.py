@@ -53,7 +53,9 @@ def build_model(
     check_whole("regions", regions, 1)
     check_option("activation", activation, ACTIVATIONS)
     if activation == "softmax" and regions == 1:
-        raise OptionError(f"regions is {regions}, whose softmax would always be 1; expected at least 2, or a sigmoid.")
+        raise OptionError(
+            f"activation is {activation!r} and regions is {regions}, always 1; expected at least 2, or a sigmoid."
+        )
     check_whole("seed", seed, 0)
     check_size("input_shape", input_shape[:3], stride(name, options))
     images = keras.Input(input_shape, name="images")

@@ -212,7 +212,7 @@ def test_copies_are_listed_without_a_split(store: Path, tmp_path: Path, capsys: 
 
 
 def test_a_split_that_names_other_cases_is_refused(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="1 of the 3 .* 17 of the store .*: renamed twice"):
+    with pytest.raises(OptionError, match="1 of the 3 .*cases .* 17 of the store .*: renamed twice"):
         audit_split(store, Split(0, (Fold(("renamed twice",), ("cut",), ("lonely",)),)))
     with pytest.raises(OptionError, match="no such file; expected a split"):
         audit_split(store, tmp_path / "split.json")

@@ -240,7 +240,7 @@ def test_a_store_is_a_mapping_in_the_order_of_names(tmp_path: Path, make_prepare
         store["c3"]
     assert store.select(None) == ["c1", "c10", "c2"]
     assert store.select(["c2", "c1"]) == ["c2", "c1"]
-    with pytest.raises(OptionError, match=r"1 of the 2 .* 3 of the store .*: c3"):
+    with pytest.raises(OptionError, match=r"1 of the 2 .*cases .* 3 of the store .*: c3"):
         store.select(["c2", "c3"])
 
 
