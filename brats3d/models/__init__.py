@@ -12,7 +12,7 @@ from brats3d.models.card_parts import HEAD_KINDS, WINDOWS, Head, Inference, Inpu
 from brats3d.models.memory import bytes_per_voxel, fits_in_memory
 from brats3d.models.model_files import file_checksum, read_card, save_model
 from brats3d.models.networks import ACTIVATIONS, NETWORKS, NetworkRow, check_size, held_options, network_options, stride
-from brats3d.models.pipeline import COMBINE, Member, Model, Pipeline, PipelineFile, fitted
+from brats3d.models.pipeline import COMBINE, Member, Model, Pipeline, PipelineFile, cards_as_run
 from brats3d.models.pipeline_files import load_model, read_pipeline, save_pipeline
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ __all__ = [
     "build_model",
     "bytes_per_voxel",
     "card_from_json",
+    "cards_as_run",
     "check_size",
     "file_checksum",
     "fits_in_memory",
-    "fitted",
     "held_options",
     "load_model",
     "network_options",

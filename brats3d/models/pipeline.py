@@ -178,9 +178,7 @@ def check_members(cards: tuple[Card, ...] | list[Card], combine: str, where: str
         raise ModelError(f"{where}: its inference is {inference!r}; expected Inference(...).")
     try:
         check_option("combine", combine, COMBINE)
-        if inference is not None:
-            for card in cards:
-                card.with_inference(fitted(inference, card))
+        cards_as_run(cards, combine, inference)
     except OptionError as problem:
         raise ModelError(f"{where}: {problem}") from None
     if not cards:
@@ -229,6 +227,23 @@ def joint_card(cards: tuple[Card, ...] | list[Card], inference: Inference | None
 def _averaged(thresholds: list[tuple[float, ...]]) -> tuple[float, ...]:
     same = len(set(thresholds)) == 1  # no rounding then
     return thresholds[0] if same else tuple(sum(each) / len(each) for each in zip(*thresholds, strict=True))
+
+
+def cards_as_run(cards: tuple[Card, ...] | list[Card], combine: str, inference: Inference | None) -> tuple[Card, ...]:
+    """Return the members' cards with the pipeline's own inference; in a chain it is that of the last member, which decides.
+
+    Args:
+        cards: the members' cards.
+        combine: a key of `COMBINE`.
+        inference: the pipeline's own, or None.
+
+    Raises:
+        OptionError: the inference does not fit a member.
+    """
+    if inference is None:
+        return tuple(cards)
+    kept = 1 if combine == "chain" else 0
+    return (*cards[:kept], *(card.with_inference(fitted(inference, card)) for card in cards[kept:]))
 
 
 def fitted(inference: Inference, card: Card) -> Inference:

@@ -19,7 +19,7 @@ import numpy as np
 from brats3d import geometry
 from brats3d.errors import ArrayError, CaseError, ModelError
 from brats3d.geometry import Box
-from brats3d.models import Card, Pipeline, fits_in_memory, fitted
+from brats3d.models import Card, Pipeline, cards_as_run, fits_in_memory
 from brats3d.predict.painted_masks import masks_of
 from brats3d.predict.predictors import Note, Passes, Predictor, cooled, flips, from_network, where_it_fits, window
 from brats3d.store import CaseLike
@@ -57,12 +57,8 @@ def runner_of(pipeline: Pipeline, note: Note | None = None) -> Runner:
     Raises:
         ModelError: a card requires post-processing that this version does not know, or gives nothing to paint.
     """
-    members = []
-    for member in pipeline.members:
-        card = member.card
-        if pipeline.inference is not None:
-            card = card.with_inference(fitted(pipeline.inference, card))
-        members.append((predictor_of(member.network, card, note), card))
+    cards = cards_as_run([member.card for member in pipeline.members], pipeline.combine, pipeline.inference)
+    members = [(predictor_of(member.network, card, note), card) for member, card in zip(pipeline.members, cards, strict=True)]
     combine = _COMBINE[pipeline.combine] if len(members) > 1 else _single
     return Runner(pipeline.card, lambda case: combine(members, case))
 

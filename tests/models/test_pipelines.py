@@ -93,6 +93,9 @@ def test_a_chain_looks_again_where_the_first_found_something(
     expected = np.zeros((1, *SHAPE))
     expected[0][box] = alone(last, case)[0][box]
     np.testing.assert_allclose(alone(tmp_path / "chain.json", case), expected, atol=1e-6)
+    narrow = Inference((4, 4, 4), window="always", thresholds=(0.9,))  # the last one's: the first still finds what it found
+    save_pipeline(tmp_path / "narrow.json", [first, last], combine="chain", inference=narrow)
+    np.testing.assert_allclose(alone(tmp_path / "narrow.json", case), expected, atol=1e-5)
     nothing = member("nothing", 0, -9.0)
     save_pipeline(tmp_path / "all.json", [nothing, last], combine="chain")
     np.testing.assert_allclose(alone(tmp_path / "all.json", case), alone(last, case), atol=1e-6)
