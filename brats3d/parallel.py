@@ -38,7 +38,7 @@ class Sharing:
     """How the work on many cases is shared out.
 
     Attributes:
-        workers: processes, each with one case in memory; None is one per core, the command's default.
+        workers: processes, each with one case in memory; by default one per core; from Python 1, and None is one per core.
         shard: I/N: only every N-th case, starting with the I-th; 1/8 to 8/8 in eight jobs do them all.
         scheduler: address of a Dask scheduler whose workers do the work instead.
 

@@ -61,7 +61,7 @@ def shrink(
     Args:
         model: file of the model,
             which may be a name.
-        sources: folders of scans.
+        sources: folders of scans; from Python an array too, or None.
         out: where to.
         overlap: share of a window, 50% is usual.
         codec: how to pack.
@@ -144,6 +144,8 @@ def test_help_shows_example_texts_and_defaults(capsys: pytest.CaptureFixture[str
     assert "Make scans smaller by 50%." in shown
     assert "More words" not in shown
     assert "file of the model, which may be a name." in shown
+    assert "folders of scans. " in shown
+    assert "from Python" not in shown
     assert "share of a window, 50% is usual. (default: 0.5)" in shown
     assert "how to pack. (default: zstd)" in shown
     assert "not an option" not in shown

@@ -30,7 +30,7 @@ class Option:
         name: of the function's parameter, or of the field.
         hint: its annotation.
         default: `REQUIRED` if it has none.
-        text: its description in the docstring.
+        text: what the docstring says about it, without a last clause "; from Python …".
         positional: whether it is given by position.
         settings: the parameter whose settings object it is a field of; empty for a parameter of its own.
     """
@@ -59,7 +59,7 @@ def options_of(function: Callable[..., Any]) -> list[Option]:
             options += _fields(name, parameter.default)
         elif hints[name] != Progress:
             positional = parameter.default is REQUIRED and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-            options.append(Option(name, hints[name], parameter.default, texts.get(name, ""), positional))
+            options.append(Option(name, hints[name], parameter.default, _without_python(texts.get(name, "")), positional))
     twice = [name for name, count in Counter(option.name for option in options).items() if count > 1]
     if twice:
         raise TypeError(f"{function.__name__} has more than one option {', '.join(twice)}; expected different names.")
@@ -98,9 +98,14 @@ def _is_settings(parameter: inspect.Parameter) -> bool:
 def _fields(name: str, default: Any) -> list[Option]:
     hints, texts = typing.get_type_hints(type(default)), described(type(default), "Attributes")
     return [
-        Option(field.name, hints[field.name], getattr(default, field.name), texts.get(field.name, ""), settings=name)
-        for field in dataclasses.fields(default)
+        Option(f.name, hints[f.name], getattr(default, f.name), _without_python(texts.get(f.name, "")), settings=name)
+        for f in dataclasses.fields(default)
     ]
+
+
+def _without_python(text: str) -> str:
+    """Return a text without the clause at its end that is for callers from Python."""
+    return re.sub(r"; from Python .*", ".", text)
 
 
 def described(thing: Any, section: str) -> dict[str, str]:

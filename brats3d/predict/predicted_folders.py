@@ -68,11 +68,11 @@ def predict_cases(
     its case still has the scans that it was predicted from; the case is refused if it has others.
 
     Args:
-        model: a model file such as RUN/best.keras, a pipeline's .json, a folder of folds, or an open `Pipeline`; its card says
-            what it expects and how it is run.
+        model: a model file such as RUN/best.keras, a pipeline's .json, or a folder of .keras files, such as folds, which are
+            averaged; its card says what it expects and how it is run; from Python an open `Pipeline` too.
         sources: folders of scans, nested in any way, or stores.
         out: folder for the masks <case id>.nii.gz and predictions.json; made if it does not exist.
-        cases: only these: case ids, a file with one per line, or RUN/split.json:test.
+        cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         settings: what is written, and how the model is run if not as its card says.
         force: start over in a folder that holds predictions; all masks in its list are removed.
         progress: called as cases finish.

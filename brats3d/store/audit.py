@@ -84,9 +84,9 @@ def audit_split(
     or rotated copies, and other scans of the same patient, are not detected: identify patients by name.
 
     Args:
-        store: the store with the cases: its folder, the file of a packed store, or an open store.
-        split: the split or its file, such as RUN/split.json; all folds are checked.
-        workers: processes that read volumes; None is one per core.
+        store: the store with the cases: its folder, or the file of a packed store; from Python an open store too.
+        split: the split's file, such as RUN/split.json; all folds are checked; from Python a `Split` too.
+        workers: processes that read volumes; by default one per core; from Python 1, and None is one per core.
         progress: called as volumes are read.
 
     Returns:

@@ -104,11 +104,11 @@ def find_duplicates(
     """Find the cases of a store that show the same scans under two names.
 
     Args:
-        store: folder of a store, file of a packed store, or an open store.
+        store: the store's folder, or the file of a packed store; from Python an open store too.
         cases: only these: a file of ids, one per line, or RUN/split.json:test; from Python a list of ids too.
         thorough: read all volumes, to find parts of a brain and unevenly rescaled copies too; otherwise histograms choose the
             pairs whose volumes are read, at a few milliseconds per case.
-        workers: processes that read volumes; None is one per core.
+        workers: processes that read volumes; by default one per core; from Python 1, and None is one per core.
         progress: called as volumes are read.
 
     Returns:

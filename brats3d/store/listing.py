@@ -50,7 +50,7 @@ def describe_store(
     Args:
         store: the store's folder, or the file of a packed store.
         verify: read every file from end to end and compare its checksums.
-        workers: processes that read; None is one per core with verify, else one.
+        workers: processes that read; by default one per core with verify, else one; from Python 1, and None is that.
         progress: called as cases are read.
 
     Returns:
@@ -87,7 +87,7 @@ def write_listing(
     Args:
         store: the store's folder.
         verify: read every file from end to end and compare its checksums.
-        workers: processes that read; None is one per core with verify, else one.
+        workers: processes that read; by default one per core with verify, else one; from Python 1, and None is that.
         progress: called as cases are read.
 
     Returns:

@@ -35,10 +35,10 @@ def train_model(
     Args:
         store: the store's folder.
         out: the run's folder: recipe, split, models, training states, log, curves, scores.
-        recipe: name of a shipped recipe, or a TOML file; by default isensee2017.
-        settings: keys of the recipe to change and their values, as key=value or section.key=value on the command line (as in
-            TOML, or lists as WT,TC); for example training.epochs=30 training.precision=mixed_bfloat16
-            network.options.base_filters=8 regions=WT,TC prediction.flips=[].
+        recipe: isensee2017, cpu_small or demo, or a TOML file; by default isensee2017; from Python a `Recipe` too.
+        settings: keys of the recipe to change, as key=value or section.key=value (values as in TOML, or lists as WT,TC); for
+            example training.epochs=30 training.precision=mixed_bfloat16 network.options.base_filters=8 regions=WT,TC
+            prediction.flips=[]; from Python a mapping of such keys to values.
         fold: which fifth of the patients is held out for the test, 0 to 4; by default the recipe's.
         seed: seed of weights, dropout, patches and split; by default the recipe's.
         resume: continue the run in this folder after its last finished epoch; recipe and split are the run's own, and
