@@ -1,5 +1,7 @@
 """brats3d: from the MR scans of a brain-tumour patient to masks of the tumour, and to a trained network that draws them.
 
+Start with `build_store`, `train_model`, `predict_cases` and `evaluate_cases`, or with `predict_case` for one case.
+
 Names and rooms (`brats3d.losses`, `brats3d.regions`, …) are resolved on first use (PEP 562), so importing the package loads
 neither a deep-learning framework nor an imaging library. `dir()` of the package and of each room shows what is public and
 nothing else: a room's ``__dir__`` returns its ``__all__``.
@@ -69,6 +71,10 @@ if TYPE_CHECKING:
     from brats3d.train import train_model
 
 
+_INTERNAL = ("console", "files", "limits", "machine", "pages", "spellings", "version")
+"""Rooms that the library itself is built on; they can be imported, and `dir()` does not show them."""
+
+
 def _rooms() -> list[str]:
     """Return the names of the library's packages and modules, without loading one."""
     return [found.name for found in pkgutil.iter_modules(__path__) if found.name not in ("__main__", "recipes")]
@@ -83,4 +89,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, *_rooms()]
+    return [*__all__, *(room for room in _rooms() if room not in _INTERNAL)]

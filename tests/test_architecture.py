@@ -91,13 +91,14 @@ print("\\n" + json.dumps([shown, lost, str(brats3d.losses.DiceLoss)]))
 def test_dir_shows_what_is_public() -> None:
     """Of every room in a fresh interpreter, where it is loaded as it is asked for; against the lists in the sources."""
     rooms = [room for room in ROOMS if room != "recipes"]  # those are files
+    internal = {"console", "files", "limits", "machine", "pages", "spellings", "version"}
     done = subprocess.run([sys.executable, "-c", DIRS, *rooms], capture_output=True, text=True, check=True)
     shown, lost, loss = json.loads(done.stdout.splitlines()[-1])
     listed = {}
     for room in ("", *rooms):
         tree = ast.parse(MODULES[f"brats3d.{room}".strip(".")].read_text(encoding="utf-8"))
         assigned = {ast.unparse(n.targets[0]): n.value for n in tree.body if isinstance(n, ast.Assign)}
-        listed[room] = sorted(ast.literal_eval(assigned["__all__"]) + ([] if room else rooms))
+        listed[room] = sorted(ast.literal_eval(assigned["__all__"]) + ([] if room else sorted({*rooms} - internal)))
     assert shown == listed
     assert not lost
     assert loss == "<class 'brats3d.losses.region_losses.DiceLoss'>"
