@@ -380,7 +380,7 @@ def test_what_is_odd_is_said_again_when_a_run_goes_on(tmp_path: Path, cohort: di
     again = build_store(tmp_path / "source", out=tmp_path / "store")
     assert again.kept == (NAMES[0], NAMES[3])
     (sentence,) = again.warnings[NAMES[3]]
-    assert sentence.startswith("t1ce is missing; stored with t1, t2, flair alone")
+    assert sentence.startswith("t1ce is missing; stored with only t1, t2, flair")
     assert again.warnings[NAMES[3]] == first.warnings[NAMES[3]]
     with open_store(tmp_path / "store")[NAMES[3]] as case:
         assert case.header.warnings == (sentence,)

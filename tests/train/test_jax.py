@@ -143,7 +143,7 @@ def test_a_run_on_jax_ends_and_its_model_opens_on_tensorflow(
     assert len(log) == 2
     assert all(np.isfinite(float(row["loss"])) for row in log)
     # The state at the last epoch's end holds the weights that were saved then: JAX keeps its own until it is asked.
-    with pytest.raises(ModelError, match="this state was made on the jax backend, and the backend is tensorflow"):
+    with pytest.raises(ModelError, match="this state was made on the jax backend, but the backend is tensorflow"):
         load_state(out / "checkpoint")
     monkeypatch.setattr("brats3d.train.state._check_backend", lambda *_: None)
     epochs, values, record = load_state(out / "checkpoint")
