@@ -49,7 +49,7 @@ def loaded_by(*lines: str) -> dict[str, list[str]]:
         script += [line, f"new = (set({HEAVY!r}) & set(sys.modules)) - before"]
         script += ["before |= new", f"if new: seen[{line!r}] = sorted(new)"]
     script += ["print(json.dumps(seen))"]
-    done = subprocess.run([sys.executable, "-c", "\n".join(script)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", "\n".join(script)], capture_output=True, encoding="utf-8", check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -92,7 +92,7 @@ def test_dir_shows_what_is_public() -> None:
     """Of every room in a fresh interpreter, where it is loaded as it is asked for; against the lists in the sources."""
     rooms = [room for room in ROOMS if room != "recipes"]  # those are files
     internal = {"console", "files", "limits", "machine", "pages", "spellings", "version"}
-    done = subprocess.run([sys.executable, "-c", DIRS, *rooms], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", DIRS, *rooms], capture_output=True, encoding="utf-8", check=True)
     shown, lost, loss = json.loads(done.stdout.splitlines()[-1])
     listed = {}
     for room in ("", *rooms):

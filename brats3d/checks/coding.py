@@ -132,9 +132,7 @@ def _decided(case: Case, features: CodingFeatures, verdict: Verdict, option: str
         return verdict
     likeliest = sorted(verdict.scores, key=lambda name: -verdict.scores[name])[:3]
     likeliest += ["GTV"] * (set(features) == {1} and "GTV" not in likeliest)
-    settles = (
-        f"say which it is with {option} {' or '.join(likeliest)}" if likeliest else "check that the file is a tumour label"
-    )
+    settles = f"choose one with {option} {' or '.join(likeliest)}" if likeliest else "check that the file is a tumour label"
     usual = verdict.label_set if verdict.label_set in case.label_sets and not verdict.stranger else None
     if usual and verdict.scores[usual] >= LIKELY and any(seen_on_images(seen) for seen in features.values()):
         return replace(verdict, warning=f"the label is read as {usual}, but its name does not say, and {verdict.sentence()};"

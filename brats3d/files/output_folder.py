@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -192,27 +192,20 @@ def differences(recorded: Mapping[str, Any], settings: Mapping[str, Any]) -> lis
         recorded: name → value, as it was.
         settings: name → value, as it is now. A name that is only in one of the two is None in the other.
     """
-    before, now = _flat(recorded), _flat(settings)
-    names = [*before, *(name for name in now if name not in before)]
-    pairs = [(name, before.get(name), now.get(name)) for name in names]
-    return [f"{name} was {was}, now {new}" for name, *both in pairs if both[0] != both[1] for was, new in [_shown(*both)]]
+    before, now = (json.loads(json.dumps(dict(each), default=str)) for each in (recorded, settings))
+    return [f"{name} was {was}, now {new}" for name, *both in _differing("", before, now) for was, new in [_shown(*both)]]
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as read from JSON, with ``outer.inner`` as the names of nested ones."""
-    found: dict[str, Any] = {}
-
-    def add(within: str, values: Iterable[tuple[Any, Any]]) -> None:
-        for key, value in values:
-            if isinstance(value, Mapping):
-                add(f"{within}{key}.", value.items())
-            elif isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
-                add(f"{within}{key}.", enumerate(value, 1))
-            else:
-                found[f"{within}{key}"] = value
-
-    add("", json.loads(json.dumps(dict(settings), default=str)).items())
-    return found
+def _differing(name: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the full name and both values of what differs; where only one of them is nested, the whole of it."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in {**was, **now}:
+            yield from _differing(f"{name}.{key}".lstrip("."), was.get(key), now.get(key))
+    elif all(isinstance(each, list) and any(isinstance(part, Mapping) for part in each) for each in (was, now)):
+        numbered = [{str(number): part for number, part in enumerate(each, 1)} for each in (was, now)]
+        yield from _differing(name, *numbered)
+    elif was != now:
+        yield name, was, now
 
 
 def _shown(*values: Any) -> list[str]:

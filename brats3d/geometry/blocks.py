@@ -36,7 +36,7 @@ def block_factor(spacing_mm: tuple[float, float, float], wanted_mm: float | Sequ
         found = " × ".join(f"{s:.4g}" for s in spacing_mm)
         raise GridError(
             f"a model grid of {show_per_axis(wanted)} mm is not a whole multiple of the scan's voxels of {found} mm;"
-            " resample the scan to 1 mm, or use a model whose spacing_mm is a whole multiple of these voxels."
+            " choose a spacing_mm (the model's; data.spacing_mm of a recipe) that is one, or resample the scan to 1 mm."
         )
     return whole[0], whole[1], whole[2]
 

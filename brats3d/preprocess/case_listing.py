@@ -28,7 +28,7 @@ class CaseListing:
             and how it was recognised.
         read: tables and other files that were read for facts about cases.
         passed_over: file → why it belongs to no case.
-        refused: case → why its files contradict each other; `build_store` refuses it.
+        refused: case → why its files contradict each other; `build_store` does not start while there is one.
     """
 
     cases: dict[str, dict[str, Any]]
