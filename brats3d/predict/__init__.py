@@ -7,7 +7,7 @@ whole pipeline, ready to run on cases.
 from brats3d.predict.painted_masks import check_paintable, choose_label_set, masks_of, own_label_set, paint_mask
 from brats3d.predict.predicted_folders import Predictions, predict_cases
 from brats3d.predict.prediction_settings import PredictionSettings
-from brats3d.predict.predictors import Predictor, cooled, ensemble, flips, from_network, where_it_fits, window
+from brats3d.predict.predictors import Predictor, cooled, flips, from_network, where_it_fits, window
 from brats3d.predict.runner import Runner, predict_probabilities, predictor_of, runner_of
 from brats3d.predict.volumes import Prediction, on_source, predict_case
 
@@ -20,7 +20,6 @@ __all__ = [
     "check_paintable",
     "choose_label_set",
     "cooled",
-    "ensemble",
     "flips",
     "from_network",
     "masks_of",

@@ -135,7 +135,7 @@ def where_it_fits(
 ) -> Predictor:
     """Return a predictor that gives the whole volume to one predictor if memory allows, else to another.
 
-    Each volume goes one way or the other, with all that a predictor wraps (flips, an ensemble), since a network's output for
+    Each volume goes one way or the other, with all that a predictor wraps (flips, temperatures), since a network's output for
     windows is not quite that for the whole. A volume of a size that once did not fit is not tried again.
 
     Args:
@@ -211,26 +211,5 @@ def cooled(predictor: Predictor, temperatures: Sequence[float], *, exclusive: bo
         inside = found**powers
         outside = inside.sum(0, keepdims=True) - inside if exclusive else (1 - found) ** powers
         return np.asarray(inside / np.maximum(inside + outside, np.finfo(np.float32).tiny), np.float32)
-
-    return predict
-
-
-def ensemble(predictors: Sequence[Predictor]) -> Predictor:
-    """Return a predictor that averages several.
-
-    Args:
-        predictors: at least one; all give the same regions.
-
-    Raises:
-        OptionError: there are none.
-    """
-    if not predictors:
-        raise OptionError(f"the ensemble has {len(predictors)} predictors; expected at least one.")
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        total: Any = 0
-        for predictor in predictors:
-            total = total + predictor(images)
-        return np.asarray(total / np.float32(len(predictors)), np.float32)
 
     return predict

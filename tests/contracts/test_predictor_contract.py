@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from brats3d.errors import ArrayError, OptionError
-from brats3d.predict import Predictor, ensemble, flips, from_network, where_it_fits, window
+from brats3d.predict import Predictor, cooled, flips, from_network, where_it_fits, window
 
 keras = pytest.importorskip("keras")
 
@@ -31,13 +31,13 @@ WRAPPERS: dict[str, Callable[[Predictor], Predictor]] = {
     "flips": lambda p: flips(p, (0, 1, 2)),
     "flip of one axis": lambda p: flips(p, (1,)),
     "no flips": lambda p: flips(p, ()),
-    "ensemble": lambda p: ensemble([p, p, p]),
+    "no temperatures": lambda p: cooled(p, (1.0, 1.0, 1.0), exclusive=False),
     "fits": lambda p: where_it_fits(p, window(p, (4, 4, 4)), lambda size: True),
     "does not fit": lambda p: where_it_fits(p, window(p, (4, 4, 4)), lambda size: False),
 }
 
 
-@pytest.mark.parametrize("stack", [*((w,) for w in WRAPPERS), *itertools.permutations(["window", "flips", "ensemble"])])
+@pytest.mark.parametrize("stack", [*((w,) for w in WRAPPERS), *itertools.permutations(["window", "flips", "fits"])])
 def test_identity_through_any_stack_is_identity(stack: tuple[str, ...]) -> None:
     predictor: Predictor = identity
     for wrapper in stack:
@@ -123,10 +123,17 @@ def test_flips_of_an_equivariant_predictor_change_nothing() -> None:
     np.testing.assert_allclose(flips(neighbours, (0, 1, 2))(images), neighbours(images), rtol=1e-5, atol=1e-6)
 
 
-def test_an_ensemble_is_the_mean() -> None:
-    images = volume()
-    found = ensemble([identity, lambda x: 3 * x, lambda x: x * 0 + 1])(images)
-    np.testing.assert_allclose(found, (4 * images + 1) / 3, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_temperatures_divide_the_logits(exclusive: bool) -> None:
+    logits = volume().astype(float)
+
+    def probabilities(x: np.ndarray) -> np.ndarray:
+        return np.exp(x) / np.exp(x).sum(0) if exclusive else 1 / (1 + np.exp(-x))
+
+    divided = (2.0, 2.0, 2.0) if exclusive else (0.5, 1.0, 3.0)
+    found = cooled(lambda x: probabilities(x).astype(np.float32), divided, exclusive=exclusive)(logits)
+    expected = probabilities(logits / np.array(divided)[:, None, None, None])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_window_stands_in_where_memory_runs_out() -> None:
@@ -223,5 +230,3 @@ def test_refusals() -> None:
         flips(identity, (0, 3))
     with pytest.raises(OptionError, match=r"flips is \(1, 1\)"):
         flips(identity, (1, 1))
-    with pytest.raises(OptionError, match="0 predictors"):
-        ensemble([])

@@ -376,6 +376,10 @@ def test_a_card_of_schema_1_is_read() -> None:
     assert (found.card.inference.window, found.card.inference.flips) == (old["window"], tuple(old["flips"]))
     assert (found.card.regions, found.card.label_set.name) == (tuple(old["regions"]), old["label_set"])
     assert card_from_json(found.card.to_json(), "again") == found.card
+    changed = {"flips": [0, 2], "thresholds": [0.4, 0.5, 0.6], "regions": ["ET", "TC", "WT"], "window": "where_needed"}
+    other = card_from_json(json.dumps({**old, **changed}), "here")
+    assert (other.inference.flips, other.inference.thresholds) == ((0, 2), (0.4, 0.5, 0.6))
+    assert (other.regions, other.inference.window) == (("ET", "TC", "WT"), "where_needed")
     without = card_from_json(json.dumps({**old, "label_set": None, "postprocessing": {"x": {"ml": 1}}}), "here")
     assert (without.label_set.name, without.inference.postprocessing) == ("L23", ({"step": "x", "settings": {"ml": 1}},))
     for change in ({"patch_size": None}, {"colour": 1}, {"label_set": "L99"}):
